@@ -1,0 +1,20 @@
+//! The rules of the relay fabric: everything that decides, and nothing that touches the world.
+//!
+//! There is no IO here, no runtime, no clock and no randomness: time comes in as an argument ([`time::Millis`]),
+//! random numbers come in as values, effects go out as values. The roles (top master, syndic, minion) and the
+//! simulator drive the same code; see `docs/architecture.md`.
+//!
+//! In reading order:
+//!
+//! * the words: [`ids`], [`identity`], [`outcome`], [`message`], [`job`], [`time`]
+//! * what is below a place in the tree: [`roster`], [`inventory`], [`target`], [`compact`]
+//! * what happens to a job: [`ledger`], [`fold`], [`tier`]
+//! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
+//! * [`topology`], [`backoff`], and the [`invariants`] every test checks
+
+pub mod ids;
+pub mod outcome;
+pub mod time;
+
+/// A set of minions, by number. Which numbering (inventory or a link's roster) is said where it is used.
+pub type Members = roaring::RoaringBitmap;

@@ -1,0 +1,209 @@
+//! How a target can end, and why: the table of SEMANTICS, as types.
+
+use bytes::Bytes;
+
+/// What became of one (jid, minion). `Unknown` is the only one that may still change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Ended with retcode 0.
+    Ok,
+    /// Ended with another retcode.
+    Failed,
+    /// The run limit passed and the whole process group was seen dead.
+    TimedOut,
+    /// It was started, did not end, and nothing of it runs any more.
+    Interrupted,
+    /// A cancel came first, or killed it.
+    Cancelled,
+    /// Not started, by a rule; safe to run again.
+    Refused,
+    /// Proven never started; safe to run again.
+    NotStarted,
+    /// No evidence at the deadline. It may have run; a late return resolves it.
+    Unknown,
+}
+
+impl Outcome {
+    /// Every outcome, in the order in which people are shown them.
+    pub const ALL: [Outcome; 8] = [
+        Outcome::Ok,
+        Outcome::Failed,
+        Outcome::TimedOut,
+        Outcome::Interrupted,
+        Outcome::Cancelled,
+        Outcome::Refused,
+        Outcome::NotStarted,
+        Outcome::Unknown,
+    ];
+
+    /// The word used on the command line, in JSON, in the store and in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Failed => "failed",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Refused => "refused",
+            Outcome::NotStarted => "not_started",
+            Outcome::Unknown => "unknown",
+        }
+    }
+
+    /// The outcome that a word names.
+    pub fn from_word(word: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|o| o.word() == word)
+    }
+
+    /// All but `unknown` are final: written once, never changed.
+    pub fn is_final(self) -> bool {
+        self != Outcome::Unknown
+    }
+}
+
+/// Why an outcome is what it is, where the outcome alone does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Reason {
+    /// The outcome says it all.
+    #[default]
+    None,
+    /// The minion was not reachable before the delivery deadline, and nothing was ever sent to it.
+    Unreachable,
+    /// The job came after its delivery deadline; the minion's tombstone keeps it from ever starting.
+    Expired,
+    /// Cancelled before the start.
+    BeforeStart,
+    /// Killed by a cancel, while it ran.
+    WhileRunning,
+    /// The minion could not write its intent (disk full, unwritable journal).
+    NoSpace,
+    /// The minion already runs as many jobs as it may.
+    Busy,
+    /// The same jid came with another content. A security event.
+    DigestMismatch,
+    /// The other side speaks a version that this side does not.
+    Version,
+    /// It was sent, its minion is not connected, and nothing says that it started.
+    ConnectionLost,
+    /// It was running when last heard of, and no end was reported by the bound.
+    NoReport,
+    /// The process that ran it died, and nothing of it was left alive.
+    ProcessDied,
+    /// The machine was restarted under it.
+    Rebooted,
+    /// Dispatched to an incarnation of the minion whose journal is gone.
+    JournalLost,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 14] = [
+        Reason::None,
+        Reason::Unreachable,
+        Reason::Expired,
+        Reason::BeforeStart,
+        Reason::WhileRunning,
+        Reason::NoSpace,
+        Reason::Busy,
+        Reason::DigestMismatch,
+        Reason::Version,
+        Reason::ConnectionLost,
+        Reason::NoReport,
+        Reason::ProcessDied,
+        Reason::Rebooted,
+        Reason::JournalLost,
+    ];
+
+    /// The word in JSON and in the store; empty for [`Reason::None`].
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::None => "",
+            Reason::Unreachable => "unreachable",
+            Reason::Expired => "expired",
+            Reason::BeforeStart => "before_start",
+            Reason::WhileRunning => "while_running",
+            Reason::NoSpace => "no_space",
+            Reason::Busy => "busy",
+            Reason::DigestMismatch => "digest_mismatch",
+            Reason::Version => "version",
+            Reason::ConnectionLost => "connection_lost",
+            Reason::NoReport => "no_report",
+            Reason::ProcessDied => "process_died",
+            Reason::Rebooted => "rebooted",
+            Reason::JournalLost => "journal_lost",
+        }
+    }
+
+    /// The reason that a word names.
+    pub fn from_word(word: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|r| r.word() == word)
+    }
+
+    /// One line for people: what happened and what to do.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Reason::None => "",
+            Reason::Unreachable => "not connected before the delivery deadline; nothing was sent, safe to run again",
+            Reason::Expired => "arrived after the delivery deadline; will never start, safe to run again",
+            Reason::BeforeStart => "cancelled before it started; safe to run again",
+            Reason::WhileRunning => "killed by a cancel while it ran; partly done",
+            Reason::NoSpace => "the minion could not write its journal: free disk space there; safe to run again",
+            Reason::Busy => "the minion already runs as many jobs as it may; safe to run again",
+            Reason::DigestMismatch => "another job under the same jid: look at the audit log",
+            Reason::Version => "the minion speaks another version; upgrade it",
+            Reason::ConnectionLost => "sent, then the connection was lost; it may have run, a late return resolves it",
+            Reason::NoReport => "started, but no end was reported in time; a late return resolves it",
+            Reason::ProcessDied => "started, then its process died; partly done",
+            Reason::Rebooted => "started, then the machine was restarted; partly done",
+            Reason::JournalLost => "sent, then the minion lost its journal; it may have run",
+        }
+    }
+}
+
+/// One answer: what a minion says of a job, or what a tier says for minions it never sent it to. Equal ones fold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// The function's or command's exit code; 0 where there is none.
+    pub retcode: i32,
+    /// The return value as JSON text, at most [`MAX_BODY_BYTES`]; empty where there is none.
+    pub body: Bytes,
+    /// SHA-256 of the whole value, if it was longer than the limit and `body` holds only its beginning.
+    pub truncated: Option<[u8; 32]>,
+    /// Said by a tier on its own knowledge (`not_started`, `cancelled` before the start), not by the minion.
+    pub by_tier: bool,
+}
+
+/// Largest return value carried inline (SECURITY section 4: "result 1 MiB inline").
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+impl Answer {
+    /// An answer without a body.
+    pub fn bare(outcome: Outcome, reason: Reason) -> Answer {
+        Answer { outcome, reason, retcode: 0, body: Bytes::new(), truncated: None, by_tier: false }
+    }
+
+    /// What a tier says on its own knowledge.
+    pub fn by_tier(outcome: Outcome, reason: Reason) -> Answer {
+        Answer { by_tier: true, ..Answer::bare(outcome, reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_lossless() {
+        for o in Outcome::ALL {
+            assert_eq!(Outcome::from_word(o.word()), Some(o));
+        }
+        for r in Reason::ALL {
+            assert_eq!(Reason::from_word(r.word()), Some(r));
+            assert_eq!(r == Reason::None, r.explain().is_empty());
+        }
+    }
+}
