@@ -1,1 +1,4 @@
 //! (being built)
+pub mod functions;
+pub mod grains;
+pub mod runner;

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn jid_is_salts_twenty_digits() {
         let jid = Jid::from_micros(1_795_246_616_123_456);
-        assert_eq!(jid.to_string(), "20261121063656123456");
+        assert_eq!(jid.to_string(), "20261121073656123456");
         for bad in ["", "1", "2026112106365612345", "20261321063656123456", "2026112106365612345x", "99999999999999999999"] {
             assert!(bad.parse::<Jid>().is_err(), "{bad}");
         }

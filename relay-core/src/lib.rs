@@ -12,9 +12,25 @@
 //! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
 //! * [`topology`], [`backoff`], and the [`invariants`] every test checks
 
+pub mod backoff;
+pub mod compact;
+pub mod document;
+pub mod fold;
+pub mod identity;
 pub mod ids;
+pub mod inventory;
+pub mod job;
+pub mod ledger;
+pub mod message;
 pub mod outcome;
+pub mod owner;
+pub mod relay;
+pub mod roster;
+pub mod seat;
+pub mod target;
+pub mod tier;
 pub mod time;
+pub mod topology;
 
 /// A set of minions, by number. Which numbering (inventory or a link's roster) is said where it is used.
 pub type Members = roaring::RoaringBitmap;

@@ -1,0 +1,159 @@
+//! Folding: equal answers become one body and a set of members.
+//!
+//! Owns the open batch of one uplink and the rule when it is due: by count, by bytes or by age, whichever is first,
+//! and at once if nothing was sent lately, so that the first answer is never held back. Sending and spooling are the
+//! relay's.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{Members, ids::Jid, message::ReturnGroup, outcome::Answer, time::Millis};
+
+/// When an open batch is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushRule {
+    /// At this many answers.
+    pub count: u64,
+    /// At this many bytes of bodies (folded: each distinct body once).
+    pub bytes: usize,
+    /// At this age, and no sooner than this after the last flush.
+    pub age: Millis,
+}
+
+impl Default for FlushRule {
+    /// 4,096 answers, 64 KiB, 25 ms: an uplink of a few hundred equal answers carries one to three batches.
+    fn default() -> Self {
+        FlushRule { count: 4_096, bytes: 64 << 10, age: 25 }
+    }
+}
+
+/// The open batch.
+#[derive(Debug)]
+pub struct Fold {
+    rule: FlushRule,
+    groups: Vec<ReturnGroup>,
+    index: HashMap<(Jid, Arc<Answer>), usize>,
+    answers: u64,
+    bytes: usize,
+    last_flush: Option<Millis>,
+    opened: Millis,
+}
+
+impl Fold {
+    /// An empty batch.
+    pub fn new(rule: FlushRule) -> Fold {
+        Fold {
+            rule,
+            groups: Vec::new(),
+            index: HashMap::new(),
+            answers: 0,
+            bytes: 0,
+            last_flush: None,
+            opened: 0,
+        }
+    }
+
+    /// Adds an answer for some members.
+    pub fn add(&mut self, now: Millis, jid: Jid, answer: Arc<Answer>, members: &Members) {
+        if self.groups.is_empty() {
+            self.opened = now;
+        }
+        self.answers += members.len();
+        match self.index.get(&(jid, answer.clone())) {
+            Some(&at) => self.groups[at].members |= members,
+            None => {
+                self.bytes += answer.body.len();
+                self.index.insert((jid, answer.clone()), self.groups.len());
+                self.groups.push(ReturnGroup { jid, answer, members: members.clone() });
+            }
+        }
+    }
+
+    /// When the open batch must go; `None` if it is empty.
+    pub fn due(&self) -> Option<Millis> {
+        if self.groups.is_empty() {
+            return None;
+        }
+        if self.answers >= self.rule.count || self.bytes >= self.rule.bytes {
+            return Some(0);
+        }
+        let spaced = self.last_flush.map_or(0, |at| at + self.rule.age);
+        Some(spaced.min(self.opened + self.rule.age))
+    }
+
+    /// Takes the batch.
+    pub fn take(&mut self, now: Millis) -> Vec<ReturnGroup> {
+        self.last_flush = Some(now);
+        self.index.clear();
+        (self.answers, self.bytes) = (0, 0);
+        std::mem::take(&mut self.groups)
+    }
+
+    /// Bytes of distinct bodies held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Outcome, Reason};
+    use proptest::prelude::*;
+
+    fn answer(body: &'static str) -> Arc<Answer> {
+        Arc::new(Answer { body: body.into(), ..Answer::bare(Outcome::Ok, Reason::None) })
+    }
+
+    #[test]
+    fn equal_answers_are_one_body() {
+        let mut fold = Fold::new(FlushRule::default());
+        for no in 0..5_000 {
+            fold.add(0, Jid::from_micros(1), answer("true"), &Members::from_iter([no]));
+        }
+        assert_eq!(fold.bytes(), 4);
+        let groups = fold.take(0);
+        assert_eq!((groups.len(), groups[0].members.len()), (1, 5_000));
+    }
+
+    #[test]
+    fn the_first_answer_goes_at_once_and_the_next_waits_for_company() {
+        let mut fold = Fold::new(FlushRule { count: 3, bytes: 100, age: 25 });
+        assert_eq!(fold.due(), None);
+        fold.add(1_000, Jid::from_micros(1), answer("1"), &Members::from_iter([1]));
+        assert_eq!(fold.due(), Some(0));
+        fold.take(1_000);
+        fold.add(1_001, Jid::from_micros(1), answer("1"), &Members::from_iter([2]));
+        assert_eq!(fold.due(), Some(1_025));
+        fold.add(1_002, Jid::from_micros(1), answer("1"), &Members::from_iter([3, 4]));
+        assert_eq!(fold.due(), Some(0), "by count");
+    }
+
+    #[test]
+    fn bytes_flush_too() {
+        let mut fold = Fold::new(FlushRule { count: 1_000, bytes: 4, age: 25 });
+        fold.take(1_000);
+        fold.add(1_001, Jid::from_micros(1), answer("12345"), &Members::from_iter([1]));
+        assert_eq!(fold.due(), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn folding_loses_and_adds_nobody(rows in prop::collection::vec((0u64..3, 0usize..4, 0u32..50), 0..200)) {
+            let bodies = ["", "a", "b", "c"];
+            let mut fold = Fold::new(FlushRule::default());
+            let mut naive = std::collections::BTreeSet::new();
+            for (jid, body, no) in rows {
+                fold.add(0, Jid::from_micros(jid), answer(bodies[body]), &Members::from_iter([no]));
+                naive.insert((jid, bodies[body], no));
+            }
+            let groups = fold.take(0);
+            let unfolded: Vec<_> = groups.iter().flat_map(|g| {
+                g.members.iter().map(|no| (g.jid.micros(), std::str::from_utf8(&g.answer.body).unwrap(), no))
+            }).collect();
+            prop_assert_eq!(unfolded.len(), naive.len());
+            for row in unfolded {
+                prop_assert!(naive.contains(&row));
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! A job as the tiers carry it: opaque bytes with a name and a digest.
+//!
+//! What is inside (function, arguments, caller, run limit) is read by the minion alone; the tiers between pass the
+//! encoded bytes on unread and unchanged, so they are encoded once for the whole fabric.
+
+use bytes::Bytes;
+
+use crate::{ids::Jid, time::Millis};
+
+/// Most jobs open at one owner. Beyond it new jobs are refused; each open job costs a few bitmaps.
+pub const MAX_OPEN_JOBS: usize = 1_000;
+
+/// The sealed job: what every hop forwards unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its name.
+    pub jid: Jid,
+    /// SHA-256 of `envelope`: the same jid under another digest is refused as a security event.
+    pub digest: [u8; 32],
+    /// The encoded job.
+    pub envelope: Bytes,
+}
+
+/// What a job says, before it is sealed and after it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSpec {
+    /// Its name.
+    pub jid: Jid,
+    /// The fabric it is for.
+    pub fabric: String,
+    /// The function, as `test.ping`.
+    pub function: String,
+    /// Its arguments as JSON: `{"args":[…],"kwargs":{…}}`.
+    pub args: Bytes,
+    /// Who asked for it.
+    pub caller: String,
+    /// How long one minion may take, from its start.
+    pub run_limit: Millis,
+}
+
+/// Turns a spec into the bytes every hop forwards. Supplied by the wire crate, so that the core knows no encoding.
+pub type Seal = fn(&JobSpec) -> Job;

@@ -1,0 +1,154 @@
+//! What crosses a link, as the core sees it: `Up` from child to parent, `Down` from parent to child.
+//!
+//! A child is a minion or a syndic; both speak the same messages, a minion with a roster of one. Wire encoding,
+//! fragmentation and version negotiation belong to `relay-proto` and `relay-runtime`.
+
+use std::sync::Arc;
+
+use crate::{
+    Members,
+    ids::{Epoch, Incarnation, Jid, MinionId},
+    job::Job,
+    outcome::{Answer, Reason},
+    time::{Millis, WallMicros},
+};
+
+/// A link as this process numbers it; never reused within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// From child to parent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Up {
+    /// Who is below.
+    Roster(RosterUpdate),
+    /// The child is alive, and these jobs run below it.
+    Heartbeat(Vec<Running>),
+    /// Answers. Kept by the child until acknowledged.
+    Returns(ReturnBatch),
+}
+
+/// From parent to child.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Down {
+    /// The parent is alive.
+    Heartbeat,
+    /// The parent's copy of the roster has a gap: send all of it.
+    RosterResync,
+    /// Start this job.
+    Dispatch(Dispatch),
+    /// Keep this job from starting, or kill it.
+    Cancel {
+        /// The job.
+        jid: Jid,
+        /// Its owner's epoch.
+        epoch: Epoch,
+    },
+    /// Every return batch of this link up to and with this one is durable here; the child may forget them.
+    ReturnsAck {
+        /// The newest batch covered.
+        up_to: u64,
+    },
+    /// Returns cannot be taken now (spool full, disk full): keep them, send them again after a while.
+    ReturnsBusy {
+        /// How long to wait.
+        retry_after: Millis,
+    },
+}
+
+/// A job and whom it is for, over one link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// The sealed job.
+    pub job: Arc<Job>,
+    /// Its owner's epoch; an older one than seen before is refused.
+    pub epoch: Epoch,
+    /// Numbers in the child's roster.
+    pub members: Members,
+    /// These members may have been sent the job on another path: only their journals can prove that it did not start.
+    pub reoffer: bool,
+    /// What is left of the delivery window; with 0 nothing may start any more, the journals are only asked.
+    pub deliver_within: Millis,
+    /// Set by the receiving edge when the job does not verify: the minion answers `refused` with this reason.
+    pub flaw: Option<Reason>,
+}
+
+/// One job that runs below a link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Running {
+    /// The job.
+    pub jid: Jid,
+    /// Where, in the sender's roster numbers.
+    pub members: Members,
+}
+
+/// Answers on their way up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReturnBatch {
+    /// Rises by one with each batch of one session of a link.
+    pub seq: u64,
+    /// Equal answers folded.
+    pub groups: Vec<ReturnGroup>,
+}
+
+/// One answer and all who gave it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReturnGroup {
+    /// The job.
+    pub jid: Jid,
+    /// What they say.
+    pub answer: Arc<Answer>,
+    /// Numbers in the sender's roster.
+    pub members: Members,
+}
+
+/// A child's roster, whole or what changed in it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RosterUpdate {
+    /// All of it.
+    Full {
+        /// Rises by one with each change sent.
+        version: u64,
+        /// Every entry.
+        entries: Vec<RosterEntry>,
+    },
+    /// What changed.
+    Delta {
+        /// The version these changes apply to; another one at the parent is a gap.
+        from: u64,
+        /// The version they lead to.
+        to: u64,
+        /// The changes, in order.
+        changes: Vec<RosterChange>,
+    },
+}
+
+/// One minion in a roster. Its number stands for exactly one (id, incarnation), for the life of the sender's spool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RosterEntry {
+    /// Its number.
+    pub no: u32,
+    /// Its id.
+    pub id: MinionId,
+    /// Its journal's incarnation.
+    pub incarnation: Incarnation,
+    /// Whether it is connected.
+    pub up: bool,
+    /// When that changed last, by the sender's wall clock.
+    pub since: WallMicros,
+    /// Its grains as JSON text.
+    pub grains: Arc<str>,
+}
+
+/// One change of a roster.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RosterChange {
+    /// A new entry, or one whose grains changed.
+    Put(RosterEntry),
+    /// These came up.
+    Up(Members),
+    /// These went down.
+    Down(Members),
+    /// These numbers are retired: their incarnation is gone.
+    Drop(Members),
+}

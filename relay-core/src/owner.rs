@@ -1,0 +1,872 @@
+//! The top master's rules: accept a job, see it through, account for every target.
+//!
+//! Owns acceptance (frozen targets, jid, request id), the deadlines after which an outcome is declared, and what is
+//! written to the store in which order: nothing leaves before it is durable. Sending, storing and talking to
+//! operators are the top-master crate's, which is told by [`OwnerEffect`]s.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Members,
+    ids::{Epoch, Incarnation, Jid, MinionId, RegionName, RequestId, TierId},
+    inventory::{GrainsError, Inventory, Record},
+    job::{Job, JobSpec, MAX_OPEN_JOBS, Seal},
+    ledger::{Group, GroupNo, Ledger},
+    message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
+    outcome::{Answer, Outcome, Reason},
+    seat::HeartbeatRule,
+    target::Target,
+    tier::{Placement, SendMark, Sending, Tier, Work},
+    time::{Millis, WallMicros},
+};
+
+mod timing;
+use timing::Timing;
+pub use timing::{HOP_GRACE, HOPS, SILENCE_CHECK};
+
+/// Closed jobs with `unknown` targets kept in memory, so that a late return resolves them. The oldest go first.
+pub const MAX_UNRESOLVED: usize = 256;
+/// How many similar ids an error suggests.
+const SUGGESTIONS: usize = 3;
+
+/// A job as it is accepted: what the store keeps of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobHead {
+    /// The sealed job.
+    pub job: Arc<Job>,
+    /// What is in it.
+    pub spec: JobSpec,
+    /// The client's id for its request.
+    pub request_id: RequestId,
+    /// SHA-256 over the request's body: a reused id with another body is an error.
+    pub request_digest: [u8; 32],
+    /// The target expression, as printed.
+    pub target: String,
+    /// The frozen targets, as inventory numbers.
+    pub targets: Members,
+    /// The inventory's version they were resolved at.
+    pub inventory_version: u64,
+    /// When, by the wall clock: for people.
+    pub created: WallMicros,
+    /// How long after acceptance it may still be delivered.
+    pub delivery_limit: Millis,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+}
+
+/// An open job, or a closed one with unknown targets, as the store gives it back after a restart.
+#[derive(Debug, Clone)]
+pub struct StoredJob {
+    /// The head.
+    pub head: JobHead,
+    /// Who was sent it, by which path.
+    pub sent: Vec<(Incarnation, Members)>,
+    /// The answers so far, in order.
+    pub groups: Vec<Group>,
+    /// Every target has an outcome.
+    pub closed: bool,
+    /// A cancel was asked for.
+    pub cancelled: bool,
+}
+
+/// One row of answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupRow {
+    /// Its number within the job.
+    pub no: GroupNo,
+    /// The answer, when the row is new.
+    pub answer: Option<Arc<Answer>>,
+    /// Everybody who gave it so far.
+    pub members: Members,
+}
+
+/// What goes to the store. One `Persist` is one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// New or changed minions.
+    Minions(Vec<Record>),
+    /// A new job. Fails if its jid or its request id is taken.
+    Accept(Box<JobHead>),
+    /// A send begins.
+    Sent(SendMark, Epoch),
+    /// Answers.
+    Returns {
+        /// The job.
+        jid: Jid,
+        /// The owner's epoch: an older one than stored is refused.
+        epoch: Epoch,
+        /// The rows that changed.
+        rows: Vec<GroupRow>,
+    },
+    /// A cancel was asked for.
+    Cancel(Jid, Epoch),
+    /// Every target has an outcome.
+    Close {
+        /// The job.
+        jid: Jid,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// When, for people.
+        at: WallMicros,
+        /// How many have each outcome.
+        counts: BTreeMap<Outcome, u64>,
+    },
+}
+
+/// Why a write was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Another job has this jid.
+    #[error("jid {0} is taken")]
+    JidTaken(Jid),
+    /// The request id was used before.
+    #[error("this request was accepted before, as job {jid}")]
+    RequestKnown {
+        /// The job it became.
+        jid: Jid,
+        /// How many targets that has.
+        targets: u64,
+        /// With the same body.
+        same: bool,
+    },
+    /// Another owner has taken over with a newer epoch.
+    #[error("another owner has taken the job over")]
+    Fenced,
+    /// The store can't be written.
+    #[error("the store can't be written: {0}")]
+    Failed(String),
+}
+
+/// A job that an operator asks for.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// SHA-256 over its body.
+    pub request_digest: [u8; 32],
+    /// Whom it is for.
+    pub target: Target,
+    /// The function.
+    pub function: String,
+    /// Arguments as JSON.
+    pub args: Bytes,
+    /// Who asks, from the certificate.
+    pub caller: String,
+    /// How long it may take to reach a minion.
+    pub delivery_limit: Millis,
+    /// How long one minion may take.
+    pub run_limit: Millis,
+}
+
+/// The answer to a submission: durable when it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The job's name.
+    pub jid: Jid,
+    /// How many targets it has.
+    pub targets: u64,
+    /// It is a retry of a request accepted before.
+    pub known: bool,
+}
+
+/// Why a submission was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Nobody matches.
+    #[error("no minion matches {target:?}{}", suggest(nearest))]
+    NoMatch {
+        /// The expression.
+        target: String,
+        /// Ids that look alike.
+        nearest: Vec<MinionId>,
+    },
+    /// A list names ids that are not known.
+    #[error("unknown minion{}: {}{}", if ids.len() == 1 { "" } else { "s" }, ids.join(", "), suggest(nearest))]
+    UnknownIds {
+        /// The ids.
+        ids: Vec<String>,
+        /// Ids that look like the first.
+        nearest: Vec<MinionId>,
+    },
+    /// The request id was used for another body.
+    #[error("request id was used before for another request (job {0}): use a new id for a new request")]
+    RequestReused(Jid),
+    /// Too many jobs are open.
+    #[error(
+        "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
+    )]
+    TooManyJobs,
+    /// The store can't be written, so nothing can be promised.
+    #[error("the top master can't write its store ({0}): free space or mend it, then try again")]
+    Store(String),
+}
+
+fn suggest(nearest: &[MinionId]) -> String {
+    let names: Vec<&str> = nearest.iter().map(MinionId::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; nearest: {}", names.join(", ")) }
+}
+
+/// What changed in a job, once it is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The job.
+    pub jid: Jid,
+    /// Answers, and who newly gave them.
+    pub answers: Vec<(GroupNo, Arc<Answer>, Members)>,
+    /// Every target has an outcome now (or still, after a late return).
+    pub closed: bool,
+}
+
+/// What the top master must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OwnerEffect {
+    /// Commit these in one transaction, then call [`Owner::persisted`].
+    Persist {
+        /// Rises by one.
+        ticket: u64,
+        /// The writes, in order.
+        writes: Vec<Write>,
+        /// If the store can't be written: give up and report it (an acceptance). Otherwise retry until it works, and
+        /// say [`Owner::set_stalled`] meanwhile.
+        may_fail: bool,
+    },
+    /// Send to syndics.
+    Send(Sending),
+    /// Drop this link.
+    Hangup {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        why: &'static str,
+    },
+    /// Answer a submission.
+    Reply {
+        /// Which: the caller's own number.
+        token: u64,
+        /// The answer.
+        result: Result<Accepted, SubmitError>,
+    },
+    /// Tell whoever watches.
+    Changed {
+        /// The commit it belongs to.
+        ticket: u64,
+        /// What changed.
+        changes: Vec<Change>,
+    },
+    /// Duplicate answers were dropped.
+    Duplicates(u64),
+    /// Grains of a minion were refused.
+    GrainsRefused {
+        /// Whose.
+        id: MinionId,
+        /// Why.
+        why: GrainsError,
+    },
+    /// A syndic named a minion of another region (I8): a security event.
+    ForeignMinion {
+        /// The syndic.
+        syndic: TierId,
+        /// The minion.
+        id: MinionId,
+    },
+    /// Something to log, with the job it is about.
+    Note {
+        /// The job.
+        jid: Jid,
+        /// What happened to it.
+        what: &'static str,
+        /// How many members.
+        members: u64,
+    },
+}
+
+/// The owner's settings.
+#[derive(Debug, Clone)]
+pub struct OwnerRule {
+    /// The fabric's name, sealed into each job.
+    pub fabric: String,
+    /// This owner's epoch.
+    pub epoch: Epoch,
+    /// Heartbeats.
+    pub heartbeat: HeartbeatRule,
+    /// Encodes a job.
+    pub seal: Seal,
+}
+
+#[derive(Debug)]
+struct Syndic {
+    id: TierId,
+    region: RegionName,
+}
+
+#[derive(Debug)]
+struct OpenJob {
+    head: JobHead,
+    timing: Timing,
+    closed: bool,
+    /// Who waits for the acceptance; gone once answered.
+    token: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Dirty {
+    new_rows: BTreeMap<GroupNo, Arc<Answer>>,
+    rows: BTreeSet<GroupNo>,
+    added: BTreeMap<GroupNo, (Arc<Answer>, Members)>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    accept: Option<Jid>,
+    sendings: Vec<Sending>,
+    acks: BTreeMap<LinkId, u64>,
+    changes: Vec<Change>,
+    /// It is the commit of outcomes: the next may follow.
+    outcomes: bool,
+}
+
+/// One top master.
+#[derive(Debug)]
+pub struct Owner {
+    rule: OwnerRule,
+    inventory: Inventory,
+    tier: Tier,
+    syndics: BTreeMap<LinkId, Syndic>,
+    jobs: BTreeMap<Jid, OpenJob>,
+    dirty: BTreeMap<Jid, Dirty>,
+    owed: BTreeMap<LinkId, u64>,
+    waiting: BTreeMap<u64, Waiting>,
+    next_ticket: u64,
+    last_jid: u64,
+    committing: bool,
+    stalled: Option<String>,
+    effects: Vec<OwnerEffect>,
+}
+
+impl Owner {
+    /// A top master as its store remembers it. Deadlines of open jobs start anew, but never leave more of the delivery
+    /// window than the wall clock says is left: an old job does not start late.
+    pub fn recover(
+        rule: OwnerRule,
+        now: Millis,
+        wall: WallMicros,
+        inventory: Inventory,
+        stored: Vec<StoredJob>,
+    ) -> Owner {
+        let mut owner = Owner {
+            rule,
+            inventory,
+            tier: Tier::default(),
+            syndics: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            dirty: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            last_jid: 0,
+            committing: false,
+            stalled: None,
+            effects: Vec::new(),
+        };
+        stored.into_iter().for_each(|job| owner.restore(now, wall, job));
+        owner
+    }
+
+    fn restore(&mut self, now: Millis, wall: WallMicros, stored: StoredJob) {
+        let StoredJob { mut head, sent, groups, closed, cancelled } = stored;
+        let jid = head.job.jid;
+        head.epoch = self.rule.epoch;
+        self.inventory.raise_version(head.inventory_version);
+        self.last_jid = self.last_jid.max(jid.micros());
+        let age = wall.saturating_sub(head.created) / 1_000;
+        let deliver_by = now + head.delivery_limit.saturating_sub(age);
+        let all_sent = sent.iter().fold(Members::new(), |all, (_, m)| all | m);
+        let mut work = Work::new(Some(head.job.clone()), head.epoch, Members::new(), deliver_by);
+        work.ledger = Ledger::restore(head.targets.clone(), &all_sent, groups);
+        work.cancelled = cancelled;
+        for (via, members) in sent {
+            for (_, others) in work.sent_via.iter().filter(|(other, _)| **other != via) {
+                work.tainted |= others & &members;
+            }
+            *work.sent_via.entry(via).or_default() |= members;
+        }
+        let timing = Timing::new(now.max(deliver_by), head.spec.run_limit);
+        self.tier.works.insert(jid, work);
+        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None });
+        // A crash between the last outcome and the close.
+        self.dirty.entry(jid).or_default();
+    }
+
+    /// Takes what must be done. Call after [`Owner::end_turn`].
+    pub fn effects(&mut self) -> Vec<OwnerEffect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    // ---- operators ----
+
+    /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
+    pub fn submit(&mut self, now: Millis, wall: WallMicros, token: u64, submission: Submission) {
+        match self.admit(&submission) {
+            Err(error) => self.effects.push(OwnerEffect::Reply { token, result: Err(error) }),
+            Ok(targets) => self.accept(now, wall, token, submission, targets),
+        }
+    }
+
+    fn admit(&self, submission: &Submission) -> Result<Members, SubmitError> {
+        if let Some(why) = &self.stalled {
+            return Err(SubmitError::Store(why.clone()));
+        }
+        let ids = self.inventory.unknown_ids(&submission.target);
+        if let Some(first) = ids.first() {
+            let nearest = self.inventory.nearest(first, SUGGESTIONS);
+            return Err(SubmitError::UnknownIds { nearest, ids });
+        }
+        let targets = self.inventory.evaluate(&submission.target);
+        if targets.is_empty() {
+            let target = submission.target.to_string();
+            return Err(SubmitError::NoMatch {
+                nearest: self.inventory.nearest(&target, SUGGESTIONS),
+                target,
+            });
+        }
+        if self.jobs.values().filter(|j| !j.closed).count() >= MAX_OPEN_JOBS {
+            return Err(SubmitError::TooManyJobs);
+        }
+        Ok(targets)
+    }
+
+    fn accept(
+        &mut self,
+        now: Millis,
+        wall: WallMicros,
+        token: u64,
+        submission: Submission,
+        targets: Members,
+    ) {
+        self.last_jid = wall.max(self.last_jid + 1);
+        let jid = Jid::from_micros(self.last_jid);
+        let spec = JobSpec {
+            jid,
+            fabric: self.rule.fabric.clone(),
+            function: submission.function,
+            args: submission.args,
+            caller: submission.caller,
+            run_limit: submission.run_limit,
+        };
+        let head = JobHead {
+            job: Arc::new((self.rule.seal)(&spec)),
+            spec,
+            request_id: submission.request_id,
+            request_digest: submission.request_digest,
+            target: submission.target.to_string(),
+            targets,
+            inventory_version: self.inventory.version(),
+            created: wall,
+            delivery_limit: submission.delivery_limit,
+            epoch: self.rule.epoch,
+        };
+        self.open(now, token, head);
+    }
+
+    /// Opens the job, and commits it together with the first "send begun" marks.
+    fn open(&mut self, now: Millis, token: u64, head: JobHead) {
+        let jid = head.job.jid;
+        let deliver_by = now + head.delivery_limit;
+        let work = Work::new(Some(head.job.clone()), head.epoch, head.targets.clone(), deliver_by);
+        self.tier.works.insert(jid, work);
+        let placement = self.tier.place(now, jid, &head.targets);
+        let mut writes = vec![Write::Accept(Box::new(head.clone()))];
+        writes.extend(placement.marks.into_iter().map(|mark| Write::Sent(mark, head.epoch)));
+        let timing = Timing::new(deliver_by, head.spec.run_limit);
+        self.note(jid, "accepted", head.targets.len());
+        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token) });
+        let waiting = Waiting { accept: Some(jid), sendings: placement.sendings, ..Waiting::default() };
+        self.persist(writes, waiting, true);
+    }
+
+    fn persist(&mut self, writes: Vec<Write>, waiting: Waiting, may_fail: bool) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, waiting);
+        self.effects.push(OwnerEffect::Persist { ticket, writes, may_fail });
+    }
+
+    fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
+        self.effects.push(OwnerEffect::Note { jid, what, members });
+    }
+
+    /// An operator cancels a job. Returns how many members had no outcome yet; `None` if there is no such open job.
+    pub fn cancel(&mut self, now: Millis, jid: Jid) -> Option<u64> {
+        let epoch = self.jobs.get(&jid).filter(|j| !j.closed)?.head.epoch;
+        let (never_sent, sendings) = self.tier.cancel(now, jid);
+        let outstanding =
+            never_sent.len() + self.tier.works.get(&jid).map_or(0, |w| w.ledger.in_flight().len());
+        self.note(jid, "cancelled", outstanding);
+        self.persist(vec![Write::Cancel(jid, epoch)], Waiting { sendings, ..Waiting::default() }, false);
+        self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
+        Some(outstanding)
+    }
+
+    // ---- syndics ----
+
+    /// A syndic attached.
+    pub fn syndic_up(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        id: TierId,
+        region: RegionName,
+        spool: Incarnation,
+    ) {
+        let old = self.syndics.iter().find(|(_, s)| s.id == id).map(|(link, _)| *link);
+        if let Some(old) = old {
+            self.effects.push(OwnerEffect::Hangup { link: old, why: "taken over by a new connection" });
+            self.syndic_down(0, old);
+        }
+        self.syndics.insert(link, Syndic { id, region });
+        self.tier.attach(link, spool, now);
+    }
+
+    /// A syndic's link is gone.
+    pub fn syndic_down(&mut self, wall: WallMicros, link: LinkId) {
+        let down = self.tier.detach(link);
+        self.inventory.set_up(&down, false, wall);
+        self.owed.remove(&link);
+        self.syndics.remove(&link);
+    }
+
+    /// A message came from a syndic.
+    pub fn from_syndic(&mut self, now: Millis, wall: WallMicros, link: LinkId, up: Up) {
+        if !self.tier.has(link) {
+            return;
+        }
+        self.tier.heard(link, now);
+        match up {
+            Up::Roster(update) => self.roster(now, wall, link, update),
+            Up::Heartbeat(running) => {
+                self.tier.seen_running(link, &running);
+                let sending = Sending { links: vec![link], down: Down::Heartbeat };
+                self.effects.push(OwnerEffect::Send(sending));
+            }
+            Up::Returns(batch) => self.returns(link, batch),
+        }
+    }
+
+    fn roster(&mut self, now: Millis, wall: WallMicros, link: LinkId, update: RosterUpdate) {
+        let Some(syndic) = self.syndics.get(&link) else { return };
+        let (inventory, effects) = (&mut self.inventory, &mut self.effects);
+        let mut changed = Vec::new();
+        let mut number = |entry: &RosterEntry| {
+            let known = inventory.no_of(entry.id.as_str()).and_then(|no| inventory.get(no));
+            if known.is_some_and(|m| m.region != syndic.region) {
+                effects.push(OwnerEffect::ForeignMinion { syndic: syndic.id.clone(), id: entry.id.clone() });
+                return None;
+            }
+            let moved = known.is_none_or(|m| m.syndic != syndic.id);
+            let (grains, up) = (Some(&*entry.grains), entry.up);
+            let up = up || known.is_some_and(|m| m.up && m.syndic != syndic.id);
+            if !entry.up && moved && known.is_some() {
+                // It has moved on; this syndic only remembers it.
+                return inventory.no_of(entry.id.as_str());
+            }
+            let did =
+                inventory.upsert(&entry.id, &syndic.region, &syndic.id, entry.incarnation, grains, up, wall);
+            if let Some(why) = did.grains_refused {
+                effects.push(OwnerEffect::GrainsRefused { id: entry.id.clone(), why });
+            }
+            if did.created || did.incarnation_changed || did.grains_changed || moved {
+                changed.push(did.no);
+            }
+            Some(did.no)
+        };
+        let Ok(news) = self.tier.roster(link, &update, &mut number) else {
+            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
+            return;
+        };
+        self.inventory.set_up(&news.up, true, wall);
+        self.inventory.set_up(&news.down, false, wall);
+        let records: Vec<Record> = changed.into_iter().filter_map(|no| self.inventory.record(no)).collect();
+        if !records.is_empty() {
+            self.persist(vec![Write::Minions(records)], Waiting::default(), false);
+        }
+        self.offer(now, &news.up);
+    }
+
+    /// Offers open jobs to members that came up.
+    fn offer(&mut self, now: Millis, up: &Members) {
+        let open: Vec<Jid> = self.jobs.keys().copied().collect();
+        for jid in open {
+            let (Some(job), Some(work)) = (self.jobs.get(&jid), self.tier.works.get(&jid)) else { continue };
+            if job.token.is_some() {
+                continue; // not durable yet: offered when it is
+            }
+            let version = job.head.inventory_version;
+            let sent = work.ledger.in_flight() | work.ledger.unknown();
+            // What was sent to one incarnation is never offered to another.
+            let newer = |no: &u32| self.inventory.get(*no).is_some_and(|m| m.incarnation_seq > version);
+            let lost: Members = (&sent & up).iter().filter(newer).collect();
+            let placement = self.tier.place(now, jid, &(up - &lost));
+            self.begin(placement);
+        }
+    }
+
+    fn begin(&mut self, placement: Placement) {
+        if placement.marks.is_empty() {
+            self.effects.extend(placement.sendings.into_iter().map(OwnerEffect::Send));
+            return;
+        }
+        let epoch = self.rule.epoch;
+        let writes = placement.marks.into_iter().map(|mark| Write::Sent(mark, epoch)).collect();
+        self.persist(writes, Waiting { sendings: placement.sendings, ..Waiting::default() }, false);
+    }
+
+    fn returns(&mut self, link: LinkId, batch: ReturnBatch) {
+        if self.stalled.is_some() {
+            let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
+            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
+            return;
+        }
+        for group in batch.groups {
+            let local = self.tier.localise(link, &group.members);
+            let believed = self.tier.believable(link, group.jid, &group.answer, &local);
+            self.record(group.jid, group.answer, &believed);
+        }
+        self.owed.insert(link, batch.seq);
+    }
+
+    fn record(&mut self, jid: Jid, answer: Arc<Answer>, members: &Members) {
+        let Some(work) = self.tier.works.get_mut(&jid) else {
+            // Closed with every outcome final, or pruned: nothing can change any more.
+            self.effects.push(OwnerEffect::Duplicates(members.len()));
+            return;
+        };
+        let recorded = work.ledger.record(&answer, members);
+        let dropped = members.len() - recorded.members.len();
+        if dropped > 0 {
+            self.effects.push(OwnerEffect::Duplicates(dropped));
+        }
+        if recorded.members.is_empty() {
+            return;
+        }
+        let dirty = self.dirty.entry(jid).or_default();
+        dirty.rows.extend(recorded.resolved);
+        dirty.rows.insert(recorded.group);
+        if recorded.first {
+            dirty.new_rows.insert(recorded.group, answer.clone());
+        }
+        dirty.added.entry(recorded.group).or_insert_with(|| (answer, Members::new())).1 |= recorded.members;
+    }
+
+    // ---- durability ----
+
+    /// The events of one turn are in: commit the outcomes they brought, if no such commit is under way.
+    pub fn end_turn(&mut self, wall: WallMicros) {
+        if self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
+            return;
+        }
+        let mut writes = Vec::new();
+        let mut changes = Vec::new();
+        let unaccepted = |owner: &Owner, jid: &Jid| owner.jobs.get(jid).is_some_and(|j| j.token.is_some());
+        let ready: Vec<Jid> = self.dirty.keys().filter(|jid| !unaccepted(self, jid)).copied().collect();
+        for jid in ready {
+            let Some(dirty) = self.dirty.remove(&jid) else { continue };
+            self.gather(wall, jid, dirty, &mut writes, &mut changes);
+        }
+        let acks = std::mem::take(&mut self.owed);
+        if writes.is_empty() {
+            self.acknowledge(acks);
+            return;
+        }
+        self.committing = true;
+        self.persist(writes, Waiting { acks, changes, outcomes: true, ..Waiting::default() }, false);
+    }
+
+    fn gather(
+        &mut self,
+        wall: WallMicros,
+        jid: Jid,
+        mut dirty: Dirty,
+        writes: &mut Vec<Write>,
+        changes: &mut Vec<Change>,
+    ) {
+        let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else { return };
+        let epoch = job.head.epoch;
+        let row = |no: GroupNo| {
+            let members = work.ledger.groups().get(no as usize).map(|g| g.members.clone());
+            GroupRow { no, answer: dirty.new_rows.remove(&no), members: members.unwrap_or_default() }
+        };
+        let rows: Vec<GroupRow> = dirty.rows.into_iter().map(row).collect();
+        if !rows.is_empty() {
+            writes.push(Write::Returns { jid, epoch, rows });
+        }
+        let counts = work.ledger.counts();
+        if work.ledger.is_complete() && (!job.closed || !dirty.added.is_empty()) {
+            job.closed = true;
+            writes.push(Write::Close { jid, epoch, at: wall, counts });
+        }
+        let answers = dirty.added.into_iter().map(|(no, (answer, members))| (no, answer, members)).collect();
+        changes.push(Change { jid, answers, closed: job.closed });
+    }
+
+    fn acknowledge(&mut self, acks: BTreeMap<LinkId, u64>) {
+        let ack = |(link, up_to)| Sending { links: vec![link], down: Down::ReturnsAck { up_to } };
+        self.effects.extend(acks.into_iter().map(ack).map(OwnerEffect::Send));
+    }
+
+    /// A [`OwnerEffect::Persist`] was done, or (if it may fail) was not.
+    pub fn persisted(&mut self, now: Millis, ticket: u64, result: Result<(), WriteError>) {
+        let Some(mut waiting) = self.waiting.remove(&ticket) else { return };
+        if waiting.outcomes {
+            self.committing = false;
+        }
+        if let Some(jid) = waiting.accept {
+            let answered = self.accepted(now, jid, result);
+            if !answered {
+                waiting.sendings.clear();
+            }
+        }
+        self.effects.extend(waiting.sendings.into_iter().map(OwnerEffect::Send));
+        self.acknowledge(waiting.acks);
+        for change in waiting.changes.iter().filter(|c| c.closed) {
+            self.closed(change.jid);
+        }
+        if !waiting.changes.is_empty() {
+            self.effects.push(OwnerEffect::Changed { ticket, changes: waiting.changes });
+        }
+    }
+
+    /// Answers the operator. True if the job stands and its messages may leave.
+    fn accepted(&mut self, now: Millis, jid: Jid, result: Result<(), WriteError>) -> bool {
+        let Some(job) = self.jobs.get_mut(&jid) else { return false };
+        let Some(token) = job.token.take() else { return false };
+        let targets = job.head.targets.len();
+        let reply = match result {
+            Ok(()) => Ok(Accepted { jid, targets, known: false }),
+            Err(WriteError::RequestKnown { jid, targets, same: true }) => {
+                Ok(Accepted { jid, targets, known: true })
+            }
+            Err(WriteError::RequestKnown { jid, same: false, .. }) => Err(SubmitError::RequestReused(jid)),
+            Err(WriteError::JidTaken(_)) => {
+                self.rename(now, jid, token);
+                return false;
+            }
+            Err(error) => Err(SubmitError::Store(error.to_string())),
+        };
+        let stands = reply.as_ref().is_ok_and(|a| !a.known);
+        if !stands {
+            self.drop_job(jid);
+        }
+        self.effects.push(OwnerEffect::Reply { token, result: reply });
+        if stands {
+            let up = self.tier.up().clone();
+            let fresh = self.tier.works.get(&jid).map(|w| w.ledger.unsent() & &up).unwrap_or_default();
+            let placement = self.tier.place(now, jid, &fresh);
+            self.begin(placement);
+        }
+        stands
+    }
+
+    /// Another top master took the same microsecond: try the next.
+    fn rename(&mut self, now: Millis, jid: Jid, token: u64) {
+        let Some(job) = self.jobs.remove(&jid) else { return };
+        self.tier.works.remove(&jid);
+        self.last_jid = self.last_jid.max(jid.micros()) + 1;
+        let mut head = job.head;
+        head.spec.jid = Jid::from_micros(self.last_jid);
+        head.job = Arc::new((self.rule.seal)(&head.spec));
+        self.open(now, token, head);
+    }
+
+    fn drop_job(&mut self, jid: Jid) {
+        self.jobs.remove(&jid);
+        self.tier.works.remove(&jid);
+        self.dirty.remove(&jid);
+    }
+
+    fn closed(&mut self, jid: Jid) {
+        let Some(work) = self.tier.works.get(&jid) else { return };
+        let (targets, unresolved) = (work.ledger.targets().len(), !work.ledger.unknown().is_empty());
+        self.note(jid, "closed", targets);
+        if !unresolved {
+            self.drop_job(jid);
+            return;
+        }
+        let waiting: Vec<Jid> = self.jobs.iter().filter(|(_, j)| j.closed).map(|(jid, _)| *jid).collect();
+        for old in waiting.iter().take(waiting.len().saturating_sub(MAX_UNRESOLVED)) {
+            self.drop_job(*old);
+        }
+    }
+
+    /// The store can't be written: nothing is accepted, and returns stay below. `None` when it works again.
+    pub fn set_stalled(&mut self, why: Option<String>) {
+        self.stalled = why;
+    }
+
+    // ---- time ----
+
+    /// Time has come to [`Owner::next_deadline`].
+    pub fn tick(&mut self, now: Millis) {
+        for link in self.tier.silent(now, self.rule.heartbeat.dead_after) {
+            self.effects.push(OwnerEffect::Hangup { link, why: "silent" });
+        }
+        let open: Vec<Jid> = self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid).collect();
+        for jid in open {
+            let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else {
+                continue;
+            };
+            for (answer, members) in job.timing.declare(now, work, self.tier.up()) {
+                self.note(jid, answer.reason.explain(), members.len());
+                self.record(jid, Arc::new(answer), &members);
+            }
+        }
+    }
+
+    /// When [`Owner::tick`] must be called next, at the latest.
+    pub fn next_deadline(&self, now: Millis) -> Millis {
+        let due = self.jobs.iter().filter(|(_, j)| !j.closed).filter_map(|(jid, job)| {
+            let work = self.tier.works.get(jid)?;
+            job.timing.next(work)
+        });
+        due.min().unwrap_or(u64::MAX).clamp(now, now + 1_000)
+    }
+
+    // ---- for status, watchers and tests ----
+
+    /// All minions.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The attached syndics.
+    pub fn syndics(&self) -> impl Iterator<Item = (LinkId, &TierId, &RegionName)> {
+        self.syndics.iter().map(|(link, s)| (*link, &s.id, &s.region))
+    }
+
+    /// The ledger of a job that is open or has unknown targets.
+    pub fn ledger(&self, jid: Jid) -> Option<&Ledger> {
+        self.tier.works.get(&jid).map(|w| &w.ledger)
+    }
+
+    /// The head of a job that is open or has unknown targets.
+    pub fn head(&self, jid: Jid) -> Option<&JobHead> {
+        self.jobs.get(&jid).map(|j| &j.head)
+    }
+
+    /// The jobs that are open.
+    pub fn open_jobs(&self) -> impl Iterator<Item = Jid> + '_ {
+        self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid)
+    }
+
+    /// Each job's ledger, for the invariants.
+    pub fn ledgers(&self) -> impl Iterator<Item = (Jid, &Ledger)> {
+        self.tier.works.iter().map(|(jid, work)| (*jid, &work.ledger))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+use super::*;
+use crate::{message::ReturnGroup, roster::Roster};
+
+const LINK: LinkId = LinkId(1);
+const SPOOL: Incarnation = Incarnation(77);
+
+fn set(members: &[u32]) -> Members {
+    members.iter().copied().collect()
+}
+
+fn rule() -> OwnerRule {
+    let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: Bytes::new() };
+    OwnerRule { fabric: "test".into(), epoch: Epoch(1), heartbeat: HeartbeatRule::default(), seal }
+}
+
+fn submission(target: &str) -> Submission {
+    Submission {
+        request_id: RequestId(1),
+        request_digest: [1; 32],
+        target: Target::parse(target).unwrap(),
+        function: "test.ping".into(),
+        args: Bytes::new(),
+        caller: "root".into(),
+        delivery_limit: 10_000,
+        run_limit: 60_000,
+    }
+}
+
+/// An owner with a store that remembers nothing but what it was told.
+struct Bench {
+    owner: Owner,
+    writes: Vec<Write>,
+    out: Vec<OwnerEffect>,
+    refuse: Option<WriteError>,
+}
+
+impl Bench {
+    /// A syndic with these minions attached, numbered in order.
+    fn new(minions: &[&str]) -> Bench {
+        let owner = Owner::recover(rule(), 0, 0, Inventory::new(), Vec::new());
+        let mut bench = Bench { owner, writes: Vec::new(), out: Vec::new(), refuse: None };
+        bench.attach(0, LINK, "aws-1", SPOOL, minions, 1);
+        bench.out.clear();
+        bench
+    }
+
+    fn attach(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        syndic: &str,
+        spool: Incarnation,
+        minions: &[&str],
+        inc: u64,
+    ) {
+        self.owner.syndic_up(now, link, syndic.parse().unwrap(), "aws".parse().unwrap(), spool);
+        let mut roster = Roster::default();
+        for id in minions {
+            let id: MinionId = id.parse().unwrap();
+            let no = roster.number(&id, Incarnation(inc)).unwrap().no;
+            let grains = "{}".into();
+            roster.put(RosterEntry { no, id, incarnation: Incarnation(inc), up: true, since: 0, grains });
+        }
+        roster.delta();
+        self.owner.from_syndic(now, 0, link, Up::Roster(roster.full()));
+        self.turn(now);
+    }
+
+    fn turn(&mut self, now: Millis) {
+        loop {
+            self.owner.end_turn(0);
+            let effects = self.owner.effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    OwnerEffect::Persist { ticket, writes, may_fail } => {
+                        let result = self.refuse.take().filter(|_| may_fail).map_or(Ok(()), Err);
+                        if result.is_ok() {
+                            self.writes.extend(writes);
+                        }
+                        self.owner.persisted(now, ticket, result);
+                    }
+                    other => self.out.push(other),
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, target: &str) -> Result<Accepted, SubmitError> {
+        self.owner.submit(0, 1_000, 5, submission(target));
+        self.turn(0);
+        let reply = self.out.iter().rev().find_map(|e| match e {
+            OwnerEffect::Reply { token: 5, result } => Some(result.clone()),
+            _ => None,
+        });
+        reply.expect("an answer")
+    }
+
+    fn answer(&mut self, now: Millis, jid: Jid, members: &[u32], outcome: Outcome) {
+        let answer = Arc::new(Answer::bare(outcome, Reason::None));
+        let groups = vec![ReturnGroup { jid, answer, members: set(members) }];
+        self.owner.from_syndic(now, 0, LINK, Up::Returns(ReturnBatch { seq: 1, groups }));
+        self.turn(now);
+    }
+
+    fn counts(&self) -> BTreeMap<Outcome, u64> {
+        let closes = self.writes.iter().rev().find_map(|w| match w {
+            Write::Close { counts, .. } => Some(counts.clone()),
+            _ => None,
+        });
+        closes.unwrap_or_default()
+    }
+
+    fn dispatches(&self) -> Vec<(LinkId, Members, bool)> {
+        let one = |e: &OwnerEffect| match e {
+            OwnerEffect::Send(Sending { links, down: Down::Dispatch(d) }) => {
+                Some((links[0], d.members.clone(), d.reoffer))
+            }
+            _ => None,
+        };
+        self.out.iter().filter_map(one).collect()
+    }
+}
+
+#[test]
+fn accepted_means_durable_and_one_dispatch_per_link() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.owner.submit(0, 1_000, 5, submission("*"));
+    bench.owner.end_turn(0);
+    let effects = bench.owner.effects();
+    assert!(!effects.iter().any(|e| matches!(e, OwnerEffect::Reply { .. } | OwnerEffect::Send(_))));
+    let Some(OwnerEffect::Persist { ticket, writes, may_fail: true }) =
+        effects.iter().find(|e| matches!(e, OwnerEffect::Persist { .. }))
+    else {
+        panic!("a commit")
+    };
+    assert!(matches!(writes[..], [Write::Accept(_), Write::Sent(..)]), "marks go with the acceptance");
+    bench.owner.persisted(0, *ticket, Ok(()));
+    bench.turn(0);
+    assert_eq!(bench.dispatches(), [(LINK, set(&[0, 1]), false)]);
+}
+
+#[test]
+fn equal_answers_are_one_row_and_the_job_closes_with_the_last() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let jid = bench.submit("*").unwrap().jid;
+    bench.answer(10, jid, &[0], Outcome::Ok);
+    bench.answer(20, jid, &[1], Outcome::Ok);
+    let rows = bench.writes.iter().filter_map(|w| match w {
+        Write::Returns { rows, .. } => Some(rows.clone()),
+        _ => None,
+    });
+    let rows: Vec<GroupRow> = rows.flatten().collect();
+    assert_eq!(rows.iter().filter(|r| r.answer.is_some()).count(), 1, "the body is stored once");
+    assert_eq!(rows.last().unwrap().members, set(&[0, 1]));
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 2)]));
+    assert_eq!(bench.owner.open_jobs().count(), 0);
+}
+
+#[test]
+fn a_minion_known_to_be_down_is_not_started_at_the_delivery_deadline() {
+    let mut bench = Bench::new(&["a"]);
+    bench.owner.syndic_down(0, LINK);
+    bench.submit("a").unwrap();
+    assert!(bench.dispatches().is_empty());
+    assert_eq!(bench.owner.next_deadline(9_500), 10_000);
+    bench.owner.tick(10_000);
+    bench.turn(10_000);
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::NotStarted, 1)]));
+}
+
+#[test]
+fn a_region_that_dies_after_the_dispatch_is_unknown_and_a_late_return_resolves_it() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let jid = bench.submit("*").unwrap().jid;
+    bench.owner.syndic_down(0, LINK);
+    for now in [10_000, 12_999, 13_000] {
+        bench.owner.tick(now);
+        bench.turn(now);
+    }
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Unknown, 2)]));
+    bench.attach(20_000, LINK, "aws-1", SPOOL, &["a", "b"], 1);
+    assert_eq!(bench.dispatches().last().unwrap(), &(LINK, set(&[0, 1]), true), "the journals are asked");
+    bench.answer(20_000, jid, &[0], Outcome::Ok);
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1), (Outcome::Unknown, 1)]));
+}
+
+#[test]
+fn another_incarnation_is_never_offered_what_was_sent_to_the_first() {
+    let mut bench = Bench::new(&["a"]);
+    bench.submit("a").unwrap();
+    bench.owner.syndic_down(0, LINK);
+    bench.out.clear();
+    bench.attach(100, LINK, "aws-1", SPOOL, &["a"], 2);
+    assert!(bench.dispatches().is_empty());
+}
+
+#[test]
+fn every_job_closes_by_its_bound() {
+    let mut bench = Bench::new(&["a"]);
+    bench.submit("a").unwrap();
+    let mut now = 0;
+    while bench.owner.open_jobs().count() > 0 {
+        now = bench.owner.next_deadline(now).max(now + 1);
+        bench.owner.tick(now);
+        bench.turn(now);
+        assert!(now <= 10_000 + 60_000 + 2 * HOP_GRACE * HOPS, "I6");
+    }
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Unknown, 1)]));
+}
+
+#[test]
+fn retries_and_clashes() {
+    let mut bench = Bench::new(&["a"]);
+    let first = bench.submit("a").unwrap();
+    bench.refuse = Some(WriteError::RequestKnown { jid: first.jid, targets: 1, same: true });
+    assert_eq!(bench.submit("a"), Ok(Accepted { known: true, ..first }));
+    bench.refuse = Some(WriteError::RequestKnown { jid: first.jid, targets: 1, same: false });
+    assert_eq!(bench.submit("a"), Err(SubmitError::RequestReused(first.jid)));
+    bench.refuse = Some(WriteError::JidTaken(first.jid));
+    let renamed = bench.submit("a").unwrap();
+    assert!(renamed.jid > first.jid);
+    bench.refuse = Some(WriteError::Failed("disk full".into()));
+    assert!(matches!(bench.submit("a"), Err(SubmitError::Store(_))));
+    assert_eq!(bench.owner.open_jobs().count(), 2);
+}
+
+#[test]
+fn nobody_matches() {
+    let mut bench = Bench::new(&["web1", "web2"]);
+    let Err(SubmitError::NoMatch { nearest, .. }) = bench.submit("wep*") else { panic!("no match") };
+    assert!(nearest.contains(&"web1".parse().unwrap()));
+    assert!(matches!(bench.submit("L@web1,wbe2"), Err(SubmitError::UnknownIds { .. })));
+}
+
+#[test]
+fn a_syndic_cannot_name_a_minion_of_another_region() {
+    let mut bench = Bench::new(&["a"]);
+    bench.owner.syndic_up(0, LinkId(2), "azure-1".parse().unwrap(), "azure".parse().unwrap(), Incarnation(8));
+    let id: MinionId = "a".parse().unwrap();
+    let entry =
+        RosterEntry { no: 0, id, incarnation: Incarnation(1), up: true, since: 0, grains: "{}".into() };
+    let full = RosterUpdate::Full { version: 1, entries: vec![entry] };
+    bench.owner.from_syndic(0, 0, LinkId(2), Up::Roster(full));
+    bench.turn(0);
+    assert!(bench.out.iter().any(|e| matches!(e, OwnerEffect::ForeignMinion { .. })));
+    assert_eq!(bench.owner.inventory().get(0).unwrap().syndic, "aws-1".parse().unwrap());
+}
+
+#[test]
+fn a_full_store_refuses_jobs_and_leaves_returns_below() {
+    let mut bench = Bench::new(&["a"]);
+    let jid = bench.submit("a").unwrap().jid;
+    bench.owner.set_stalled(Some("disk full".into()));
+    assert!(matches!(bench.submit("a"), Err(SubmitError::Store(_))));
+    bench.answer(10, jid, &[0], Outcome::Ok);
+    let busy =
+        |e: &OwnerEffect| matches!(e, OwnerEffect::Send(Sending { down: Down::ReturnsBusy { .. }, .. }));
+    assert!(bench.out.iter().any(busy));
+    bench.owner.set_stalled(None);
+    bench.answer(20, jid, &[0], Outcome::Ok);
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1)]));
+}
+
+#[test]
+fn cancel_is_durable_before_it_is_sent_and_answers_for_the_unsent() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let jid = bench.submit("a").unwrap().jid;
+    assert_eq!(bench.owner.cancel(10, jid), Some(1));
+    assert!(!bench.owner.effects().iter().any(|e| matches!(e, OwnerEffect::Send(_))));
+    assert_eq!(bench.owner.cancel(10, Jid::from_micros(9)), None);
+}
+
+#[test]
+fn a_restart_goes_on_with_open_jobs_and_old_ones_do_not_start_late() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.submit("*").unwrap();
+    let head = bench.owner.jobs.values().next().unwrap().head.clone();
+    let sent = vec![(SPOOL, set(&[0]))];
+    let stored = StoredJob { head, sent, groups: Vec::new(), closed: false, cancelled: false };
+    let minutes_later = 600 * 1_000_000;
+    let mut inventory = Inventory::new();
+    for no in [0, 1] {
+        inventory.restore(bench.owner.inventory().record(no).unwrap()).unwrap();
+    }
+    let owner = Owner::recover(rule(), 0, minutes_later, inventory, vec![stored]);
+    let mut again = Bench { owner, writes: Vec::new(), out: Vec::new(), refuse: None };
+    again.owner.tick(0);
+    again.attach(0, LINK, "aws-1", SPOOL, &["a", "b"], 1);
+    assert_eq!(again.dispatches(), [(LINK, set(&[0]), true)], "sent: asked; unsent: declared");
+    assert_eq!(again.owner.ledgers().next().unwrap().1.counts(), BTreeMap::from([(Outcome::NotStarted, 1)]));
+}

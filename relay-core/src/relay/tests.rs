@@ -1,0 +1,259 @@
+use super::*;
+use crate::{ids::Epoch, job::Job, roster::roster_of_one};
+
+const PARENT: LinkId = LinkId(1_000);
+
+fn rule() -> RelayRule {
+    let (flush, heartbeat) = (FlushRule::default(), HeartbeatRule::default());
+    RelayRule { parents: 1, flush, heartbeat, spool_max_bytes: 1 << 20 }
+}
+
+fn set(members: &[u32]) -> Members {
+    members.iter().copied().collect()
+}
+
+fn jid() -> Jid {
+    Jid::from_micros(7)
+}
+
+/// A relay, its spool, and what it sent.
+struct Bench {
+    relay: Relay,
+    spool: Vec<SpoolRecord>,
+    sent: Vec<RelayEffect>,
+    /// Nothing becomes durable while this is true.
+    frozen: bool,
+    pending: Vec<u64>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(Vec::new())
+    }
+
+    fn with(spool: Vec<SpoolRecord>) -> Bench {
+        let relay = Relay::recover(rule(), 0, spool.clone());
+        Bench { relay, spool, sent: Vec::new(), frozen: false, pending: Vec::new() }
+    }
+
+    /// A relay below a parent with minions m0.. up on links 0.. .
+    fn attached(minions: u32) -> Bench {
+        let mut bench = Bench::new();
+        (0..minions).for_each(|no| bench.minion(no));
+        bench.relay.parent_up(0, 0, PARENT);
+        bench.turn(0);
+        bench.sent.clear();
+        bench
+    }
+
+    fn minion(&mut self, no: u32) {
+        let (link, id) = (LinkId(no.into()), format!("m{no}").parse().unwrap());
+        let incarnation = Incarnation(u64::from(no) + 1);
+        self.relay.child_up(0, link, Some(&id), incarnation);
+        self.relay.from_child(0, 0, link, Up::Roster(roster_of_one(&id, incarnation, "{}".into())));
+        self.turn(0);
+    }
+
+    fn turn(&mut self, now: Millis) {
+        self.relay.end_turn(now);
+        loop {
+            let effects = self.relay.effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    RelayEffect::Persist { ticket, records } if !self.frozen => {
+                        self.spool.extend(records);
+                        self.relay.persisted(now, ticket);
+                    }
+                    RelayEffect::Persist { ticket, .. } => self.pending.push(ticket),
+                    other => self.sent.push(other),
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, members: &[u32], reoffer: bool, deliver_within: Millis) {
+        let job = Arc::new(Job { jid: jid(), digest: [1; 32], envelope: "job".into() });
+        let (epoch, members) = (Epoch(1), set(members));
+        let dispatch = Dispatch { job, epoch, members, reoffer, deliver_within, flaw: None };
+        self.relay.from_parent(0, PARENT, Down::Dispatch(dispatch));
+        self.turn(0);
+    }
+
+    fn answer(&mut self, now: Millis, no: u32, seq: u64) {
+        let answer = Arc::new(Answer { body: "true".into(), ..Answer::bare(Outcome::Ok, Reason::None) });
+        let groups = vec![ReturnGroup { jid: jid(), answer, members: set(&[0]) }];
+        self.relay.from_child(now, 0, LinkId(no.into()), Up::Returns(ReturnBatch { seq, groups }));
+    }
+
+    /// Links that were sent a dispatch.
+    fn dispatched(&self) -> Vec<LinkId> {
+        let one = |e: &RelayEffect| match e {
+            RelayEffect::Send(Sending { links, down: Down::Dispatch(_) }) => links.clone(),
+            _ => Vec::new(),
+        };
+        self.sent.iter().flat_map(one).collect()
+    }
+
+    fn returned(&self) -> Vec<(Outcome, Members)> {
+        let one = |e: &RelayEffect| match e {
+            RelayEffect::SendUp { up: Up::Returns(b), .. } => b.groups.clone(),
+            _ => Vec::new(),
+        };
+        self.sent.iter().flat_map(one).map(|g| (g.answer.outcome, g.members)).collect()
+    }
+
+    fn acked(&self) -> Vec<(LinkId, u64)> {
+        let one = |e: &RelayEffect| match e {
+            RelayEffect::Send(Sending { links, down: Down::ReturnsAck { up_to } }) => {
+                Some((links[0], *up_to))
+            }
+            _ => None,
+        };
+        self.sent.iter().filter_map(one).collect()
+    }
+}
+
+#[test]
+fn one_message_for_all_minions_and_only_after_the_mark() {
+    let mut bench = Bench::attached(3);
+    bench.frozen = true;
+    bench.dispatch(&[0, 1, 2], false, 10_000);
+    assert!(bench.dispatched().is_empty());
+    let ticket = bench.pending[0];
+    bench.relay.persisted(0, ticket);
+    bench.turn(0);
+    assert_eq!(bench.dispatched(), [LinkId(0), LinkId(1), LinkId(2)]);
+}
+
+#[test]
+fn returns_fold_and_are_acknowledged_only_when_durable() {
+    let mut bench = Bench::attached(3);
+    bench.dispatch(&[0, 1, 2], false, 10_000);
+    bench.frozen = true;
+    (0..3).for_each(|no| bench.answer(100, no, 1));
+    bench.turn(100);
+    assert!(bench.acked().is_empty() && bench.returned().is_empty());
+    let ticket = bench.pending[0];
+    bench.relay.persisted(100, ticket);
+    bench.turn(100);
+    assert_eq!(bench.acked(), [(LinkId(0), 1), (LinkId(1), 1), (LinkId(2), 1)]);
+    assert_eq!(bench.returned(), [(Outcome::Ok, set(&[0, 1, 2]))]);
+}
+
+#[test]
+fn unacknowledged_returns_survive_a_restart_and_acknowledged_ones_are_gone() {
+    let mut bench = Bench::attached(2);
+    bench.dispatch(&[0, 1], false, 10_000);
+    bench.answer(100, 0, 1);
+    bench.turn(100);
+    for spool in [bench.spool.clone(), Relay::recover(rule(), 0, bench.spool.clone()).live_records()] {
+        let mut again = Bench::with(spool);
+        again.relay.parent_up(0, 0, PARENT);
+        again.turn(0);
+        assert_eq!(again.returned(), [(Outcome::Ok, set(&[0]))]);
+        again.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 1 });
+        again.turn(0);
+        assert_eq!(again.relay.spooled_batches(), 0);
+    }
+}
+
+#[test]
+fn a_minion_that_is_down_is_not_started_at_the_delivery_deadline() {
+    let mut bench = Bench::attached(2);
+    bench.relay.child_down(0, 0, LinkId(1));
+    bench.dispatch(&[0, 1], false, 10_000);
+    assert_eq!(bench.dispatched(), [LinkId(0)]);
+    bench.turn(ROSTER_PACE);
+    assert_eq!(bench.relay.next_deadline(9_500), 10_000);
+    bench.relay.tick(10_000);
+    bench.turn(10_000);
+    assert_eq!(bench.returned(), [(Outcome::NotStarted, set(&[1]))]);
+}
+
+#[test]
+fn it_never_speaks_for_members_that_another_path_may_have_reached() {
+    let mut bench = Bench::attached(1);
+    bench.relay.child_down(0, 0, LinkId(0));
+    bench.dispatch(&[0], true, 10_000);
+    bench.relay.tick(10_000);
+    bench.turn(10_000);
+    assert!(bench.returned().is_empty());
+}
+
+#[test]
+fn after_a_restart_the_marks_tell_sent_from_unsent() {
+    let mut bench = Bench::attached(2);
+    bench.relay.child_down(0, 0, LinkId(1));
+    bench.dispatch(&[0, 1], false, 10_000);
+    let mut again = Bench::with(bench.spool.clone());
+    again.minion(0);
+    again.relay.parent_up(0, 0, PARENT);
+    again.dispatch(&[0, 1], false, 5_000);
+    assert_eq!(again.dispatched(), [LinkId(0)], "marked: sent again");
+    again.relay.tick(5_000);
+    again.turn(5_000);
+    assert_eq!(again.returned(), [(Outcome::NotStarted, set(&[1]))], "unmarked: proven");
+}
+
+#[test]
+fn a_full_spool_leaves_returns_with_the_minions() {
+    let mut bench = Bench::attached(1);
+    bench.dispatch(&[0], false, 10_000);
+    bench.relay.set_stalled(true);
+    bench.answer(100, 0, 1);
+    bench.turn(100);
+    let busy = Sending { links: vec![LinkId(0)], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } };
+    assert!(bench.sent.contains(&RelayEffect::Send(busy)));
+    assert!(bench.returned().is_empty());
+}
+
+#[test]
+fn a_duplicate_answer_is_acknowledged_and_dropped() {
+    let mut bench = Bench::attached(1);
+    bench.dispatch(&[0], false, 10_000);
+    bench.answer(100, 0, 1);
+    bench.turn(100);
+    bench.answer(200, 0, 2);
+    bench.turn(200);
+    assert_eq!(bench.acked(), [(LinkId(0), 1), (LinkId(0), 2)]);
+    assert_eq!(bench.returned().len(), 1);
+}
+
+#[test]
+fn a_second_session_takes_over_with_the_same_journal_and_is_refused_with_another() {
+    let mut bench = Bench::attached(1);
+    let id = "m0".parse().unwrap();
+    bench.relay.child_up(0, LinkId(50), Some(&id), Incarnation(99));
+    bench.relay.child_up(0, LinkId(51), Some(&id), Incarnation(1));
+    bench.turn(0);
+    let hung_up = |e: &RelayEffect| match e {
+        RelayEffect::Hangup { link, .. } => Some(*link),
+        _ => None,
+    };
+    assert_eq!(bench.sent.iter().filter_map(hung_up).collect::<Vec<_>>(), [LinkId(50), LinkId(0)]);
+}
+
+#[test]
+fn a_finished_and_acknowledged_job_is_forgotten() {
+    let mut bench = Bench::attached(1);
+    bench.dispatch(&[0], false, 10_000);
+    bench.answer(100, 0, 1);
+    bench.turn(100);
+    bench.relay.from_parent(100, PARENT, Down::ReturnsAck { up_to: 1 });
+    assert_eq!(bench.relay.ledgers().count(), 0);
+}
+
+#[test]
+fn cancel_answers_for_the_unsent() {
+    let mut bench = Bench::attached(2);
+    bench.relay.child_down(0, 0, LinkId(1));
+    bench.dispatch(&[0, 1], false, 10_000);
+    bench.relay.from_parent(100, PARENT, Down::Cancel { jid: jid(), epoch: Epoch(1) });
+    bench.turn(100);
+    assert_eq!(bench.returned(), [(Outcome::Cancelled, set(&[1]))]);
+    let told = |e: &RelayEffect| matches!(e, RelayEffect::Send(Sending { down: Down::Cancel { .. }, .. }));
+    assert_eq!(bench.sent.iter().filter(|e| told(e)).count(), 1);
+}

@@ -1,0 +1,152 @@
+//! One parent of a relay: its open fold, and the batches it has not acknowledged.
+
+use std::collections::VecDeque;
+
+use crate::{
+    fold::{FlushRule, Fold},
+    ids::Jid,
+    message::{LinkId, ReturnBatch},
+    time::Millis,
+};
+
+/// A parent, by its place in the configuration.
+pub type ParentNo = usize;
+
+/// Bytes of bodies sent up and not acknowledged. What one syndic may make its parent hold.
+pub const MAX_UNACKED_BYTES: usize = 4 << 20;
+/// Batches sent up and not acknowledged.
+pub const MAX_UNACKED_BATCHES: usize = 64;
+
+#[derive(Debug)]
+struct Spooled {
+    batch: ReturnBatch,
+    bytes: usize,
+    durable: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Uplink {
+    pub(super) fold: Fold,
+    pub(super) next_beat: Millis,
+    link: Option<LinkId>,
+    heard: Millis,
+    held_until: Millis,
+    next_seq: u64,
+    queue: VecDeque<Spooled>,
+    bytes: usize,
+    /// How many from the front were sent over this link, and their bytes.
+    sent: usize,
+    sent_bytes: usize,
+}
+
+impl Uplink {
+    pub(super) fn new(rule: FlushRule) -> Uplink {
+        Uplink {
+            fold: Fold::new(rule),
+            next_beat: 0,
+            link: None,
+            heard: 0,
+            held_until: 0,
+            next_seq: 1,
+            queue: VecDeque::new(),
+            bytes: 0,
+            sent: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// A batch that the spool remembers.
+    pub(super) fn restore(&mut self, batch: ReturnBatch) {
+        self.next_seq = self.next_seq.max(batch.seq + 1);
+        self.push(batch, true);
+    }
+
+    fn push(&mut self, batch: ReturnBatch, durable: bool) {
+        let bytes = batch.groups.iter().map(|g| g.answer.body.len()).sum();
+        self.bytes += bytes;
+        self.queue.push_back(Spooled { batch, bytes, durable });
+    }
+
+    pub(super) fn attach(&mut self, now: Millis, link: LinkId) {
+        (self.link, self.heard, self.held_until) = (Some(link), now, 0);
+        (self.sent, self.sent_bytes) = (0, 0);
+    }
+
+    pub(super) fn detach(&mut self) {
+        self.link = None;
+    }
+
+    pub(super) fn link(&self) -> Option<LinkId> {
+        self.link
+    }
+
+    pub(super) fn heard(&mut self, now: Millis) {
+        self.heard = now;
+    }
+
+    pub(super) fn is_silent(&self, now: Millis, dead_after: Millis) -> bool {
+        now >= self.heard + dead_after
+    }
+
+    /// The parent can't take returns: everything unacknowledged goes again, later.
+    pub(super) fn hold(&mut self, until: Millis) {
+        self.held_until = until;
+        (self.sent, self.sent_bytes) = (0, 0);
+    }
+
+    /// Closes the fold into a batch.
+    pub(super) fn flush(&mut self, now: Millis) -> Option<ReturnBatch> {
+        let groups = self.fold.take(now);
+        if groups.is_empty() {
+            return None;
+        }
+        let batch = ReturnBatch { seq: self.next_seq, groups };
+        self.next_seq += 1;
+        self.push(batch.clone(), false);
+        Some(batch)
+    }
+
+    pub(super) fn set_durable(&mut self, seq: u64) {
+        if let Some(spooled) = self.queue.iter_mut().find(|s| s.batch.seq == seq) {
+            spooled.durable = true;
+        }
+    }
+
+    /// The next batch that may go now.
+    pub(super) fn next_to_send(&mut self, now: Millis) -> Option<ReturnBatch> {
+        let full = self.sent_bytes >= MAX_UNACKED_BYTES || self.sent >= MAX_UNACKED_BATCHES;
+        if full || now < self.held_until {
+            return None;
+        }
+        let next = self.queue.get(self.sent).filter(|s| s.durable)?;
+        self.sent += 1;
+        self.sent_bytes += next.bytes;
+        Some(next.batch.clone())
+    }
+
+    /// Forgets what the parent has; says which jobs those batches spoke of, once per group.
+    pub(super) fn acked(&mut self, up_to: u64) -> Vec<Jid> {
+        let mut jids = Vec::new();
+        while let Some(spooled) = self.queue.pop_front_if(|s| s.batch.seq <= up_to) {
+            self.bytes -= spooled.bytes;
+            if self.sent > 0 {
+                self.sent -= 1;
+                self.sent_bytes -= spooled.bytes;
+            }
+            jids.extend(spooled.batch.groups.iter().map(|g| g.jid));
+        }
+        jids
+    }
+
+    pub(super) fn durable(&self) -> impl Iterator<Item = &ReturnBatch> {
+        self.queue.iter().filter(|s| s.durable).map(|s| &s.batch)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,518 @@
+//! The minion's rules: start a job at most once, keep its end until the parent has it.
+//!
+//! Owns the journal's meaning (not its bytes), the outbox of unacknowledged returns and the heartbeat of one minion.
+//! Executing functions, writing the journal and the link are the minion crate's: they are told by [`SeatEffect`]s.
+//!
+//! The order that makes "at most once" true: `Intent` is durable before [`SeatEffect::Start`]; a jid with any record is
+//! never started again; an `End` is durable before it is sent; a tombstone is an `End` without an `Intent`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Members,
+    ids::{Epoch, Jid},
+    job::Job,
+    message::{Dispatch, Down, ReturnBatch, ReturnGroup, Running, Up},
+    outcome::{Answer, Outcome, Reason},
+    time::Millis,
+};
+
+/// Jobs running at once on one minion (SECURITY section 4: "16 outstanding jobs per minion").
+pub const MAX_RUNNING: usize = 16;
+/// Journal entries kept at once; beyond it new jobs are `refused (busy)`. At 200 bytes each: a few MiB.
+pub const MAX_ENTRIES: usize = 16_384;
+/// How long an acknowledged entry is kept after its job can no longer be delivered (SEMANTICS, Delivery: "more than an hour").
+pub const RETAIN: Millis = 70 * 60 * 1_000;
+/// Bytes of returns sent and not acknowledged, per link. Bounds what the parent must hold for one minion.
+pub const MAX_UNACKED_BYTES: usize = 2 << 20;
+/// A job that runs longer than this is told to the parent at once, not with the next heartbeat.
+pub const TELL_AFTER: Millis = 1_000;
+
+/// What the journal holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalRecord {
+    /// About to start.
+    Intent {
+        /// The job.
+        jid: Jid,
+        /// Its digest.
+        digest: [u8; 32],
+        /// Names this execution's runner directory.
+        run: u64,
+    },
+    /// How it ended; without an intent before it, a tombstone.
+    End {
+        /// The job.
+        jid: Jid,
+        /// The answer.
+        answer: Arc<Answer>,
+    },
+    /// The parent has the end durably.
+    Acked {
+        /// The job.
+        jid: Jid,
+    },
+    /// The entry's retention is over.
+    Forget {
+        /// The job.
+        jid: Jid,
+    },
+}
+
+/// What the minion must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeatEffect {
+    /// Write these, fsync, then call [`Seat::persisted`]. If `may_fail` is false, retry until it works.
+    Persist {
+        /// Rises by one.
+        ticket: u64,
+        /// The records.
+        records: Vec<JournalRecord>,
+        /// On failure call [`Seat::persist_failed`]; otherwise keep trying.
+        may_fail: bool,
+    },
+    /// Run this now; report with [`Seat::finished`].
+    Start {
+        /// The job.
+        job: Arc<Job>,
+        /// Names the runner directory.
+        run: u64,
+    },
+    /// Kill it; it will finish as cancelled.
+    Kill {
+        /// The job.
+        jid: Jid,
+    },
+    /// Nobody needs this execution's files any more.
+    Release {
+        /// The job.
+        jid: Jid,
+        /// Its runner directory's name.
+        run: u64,
+    },
+    /// Send this to the parent.
+    Send(Up),
+    /// The parent is silent: drop the link and dial again.
+    Hangup,
+    /// The same jid came with another content, or an older epoch: a security event.
+    Alarm {
+        /// The job.
+        jid: Jid,
+        /// What was wrong.
+        why: Reason,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    /// The intent is being written.
+    Intending { job: Arc<Job>, cancelled: bool },
+    /// It runs since then; `told`: a heartbeat said so.
+    Running { since: Millis, told: bool },
+    /// The end is being written.
+    Ending(Arc<Answer>),
+    /// The end is durable.
+    Ended { answer: Arc<Answer>, acked: bool },
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    digest: Option<[u8; 32]>,
+    epoch: Epoch,
+    run: u64,
+    forget_after: Millis,
+    state: State,
+}
+
+/// Timing of one link, from the config.
+#[derive(Debug, Clone, Copy)]
+pub struct HeartbeatRule {
+    /// A heartbeat at least this often.
+    pub interval: Millis,
+    /// A peer silent for this long is gone. Half-open links must be found within 30 s.
+    pub dead_after: Millis,
+}
+
+impl Default for HeartbeatRule {
+    /// Every 10 s, dead after 25 s.
+    fn default() -> Self {
+        HeartbeatRule { interval: 10_000, dead_after: 25_000 }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    heard: Millis,
+    next_beat: Millis,
+    seq: u64,
+    /// Sent, not acknowledged: seq, jid, bytes.
+    unacked: VecDeque<(u64, Jid, usize)>,
+    unacked_bytes: usize,
+    held_until: Millis,
+}
+
+/// One minion.
+#[derive(Debug)]
+pub struct Seat {
+    rule: HeartbeatRule,
+    entries: BTreeMap<Jid, Entry>,
+    outbox: BTreeSet<Jid>,
+    session: Option<Session>,
+    tickets: HashMap<u64, Vec<Jid>>,
+    next_ticket: u64,
+    effects: Vec<SeatEffect>,
+}
+
+impl Seat {
+    /// A minion as its journal remembers it, and the executions whose end must be found out: each is to be reported
+    /// with [`Seat::finished`].
+    pub fn recover(rule: HeartbeatRule, now: Millis, records: Vec<JournalRecord>) -> (Seat, Vec<(Jid, u64)>) {
+        let mut seat = Seat {
+            rule,
+            entries: BTreeMap::new(),
+            outbox: BTreeSet::new(),
+            session: None,
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            effects: Vec::new(),
+        };
+        records.into_iter().for_each(|record| seat.replay(now, record));
+        let running = seat.entries.iter().filter(|(_, e)| matches!(e.state, State::Running { .. }));
+        let probes = running.map(|(jid, e)| (*jid, e.run)).collect();
+        (seat, probes)
+    }
+
+    fn replay(&mut self, now: Millis, record: JournalRecord) {
+        let forget_after = now + RETAIN;
+        match record {
+            JournalRecord::Intent { jid, digest, run } => {
+                let state = State::Running { since: now, told: false };
+                let entry = Entry { digest: Some(digest), epoch: Epoch(0), run, forget_after, state };
+                self.entries.insert(jid, entry);
+            }
+            JournalRecord::End { jid, answer } => {
+                let state = State::Ended { answer, acked: false };
+                let bare =
+                    Entry { digest: None, epoch: Epoch(0), run: 0, forget_after, state: state.clone() };
+                self.entries.entry(jid).or_insert(bare).state = state;
+                self.outbox.insert(jid);
+            }
+            JournalRecord::Acked { jid } => {
+                self.outbox.remove(&jid);
+                if let Some(Entry { state: State::Ended { acked, .. }, .. }) = self.entries.get_mut(&jid) {
+                    *acked = true;
+                }
+            }
+            JournalRecord::Forget { jid } => {
+                self.outbox.remove(&jid);
+                self.entries.remove(&jid);
+            }
+        }
+    }
+
+    /// The records that say the same as the whole journal so far: for compaction.
+    pub fn live_records(&self) -> Vec<JournalRecord> {
+        let mut records = Vec::new();
+        for (&jid, entry) in &self.entries {
+            if let (Some(digest), false) = (entry.digest, matches!(entry.state, State::Intending { .. })) {
+                records.push(JournalRecord::Intent { jid, digest, run: entry.run });
+            }
+            if let State::Ended { answer, acked } = &entry.state {
+                records.push(JournalRecord::End { jid, answer: answer.clone() });
+                records.extend(acked.then_some(JournalRecord::Acked { jid }));
+            }
+        }
+        records
+    }
+
+    /// Takes what must be done.
+    pub fn effects(&mut self) -> Vec<SeatEffect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The link is up and the roster was sent: send what is unacknowledged.
+    pub fn attached(&mut self, now: Millis) {
+        let session = Session { heard: now, next_beat: now, ..Session::default() };
+        self.session = Some(session);
+        self.outbox = self.unacked().collect();
+        self.tick(now);
+    }
+
+    /// The link is gone.
+    pub fn detached(&mut self) {
+        self.session = None;
+    }
+
+    fn unacked(&self) -> impl Iterator<Item = Jid> + '_ {
+        let open = self.entries.iter().filter(|(_, e)| matches!(e.state, State::Ended { acked: false, .. }));
+        open.map(|(jid, _)| *jid)
+    }
+
+    /// A message came from the parent. `random` names a possible execution's runner directory.
+    pub fn received(&mut self, now: Millis, down: Down, random: u64) {
+        if let Some(session) = &mut self.session {
+            session.heard = now;
+        }
+        match down {
+            Down::Heartbeat | Down::RosterResync => {}
+            Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random),
+            Down::Cancel { jid, .. } => self.cancel(now, jid),
+            Down::ReturnsAck { up_to } => self.acked(up_to),
+            Down::ReturnsBusy { retry_after } => self.hold(now, retry_after),
+        }
+        self.pump(now);
+    }
+
+    fn dispatch(&mut self, now: Millis, dispatch: Dispatch, random: u64) {
+        let jid = dispatch.job.jid;
+        if let Some(entry) = self.entries.get_mut(&jid) {
+            let strange = entry.digest.is_some_and(|d| d != dispatch.job.digest);
+            if strange || dispatch.epoch < entry.epoch {
+                self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch });
+                return;
+            }
+            entry.epoch = dispatch.epoch;
+            match &mut entry.state {
+                State::Ended { acked, .. } => {
+                    *acked = false;
+                    self.outbox.insert(jid);
+                }
+                State::Running { told, .. } => *told = false,
+                _ => {}
+            }
+            return;
+        }
+        match self.objection(&dispatch) {
+            Some(Reason::DigestMismatch) => {
+                self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch })
+            }
+            Some(why) => self.tombstone(now, jid, Answer::bare(Outcome::Refused, why)),
+            None => self.intend(now, dispatch, random),
+        }
+    }
+
+    fn objection(&self, dispatch: &Dispatch) -> Option<Reason> {
+        let busy = self.active().count() >= MAX_RUNNING || self.entries.len() >= MAX_ENTRIES;
+        let expired = (dispatch.deliver_within == 0).then_some(Reason::Expired);
+        dispatch.flaw.or(expired).or(busy.then_some(Reason::Busy))
+    }
+
+    fn active(&self) -> impl Iterator<Item = (&Jid, &Entry)> {
+        self.entries
+            .iter()
+            .filter(|(_, e)| matches!(e.state, State::Intending { .. } | State::Running { .. }))
+    }
+
+    fn intend(&mut self, now: Millis, dispatch: Dispatch, run: u64) {
+        let (jid, digest) = (dispatch.job.jid, dispatch.job.digest);
+        let state = State::Intending { job: dispatch.job, cancelled: false };
+        let forget_after = now + dispatch.deliver_within + RETAIN;
+        self.entries
+            .insert(jid, Entry { digest: Some(digest), epoch: dispatch.epoch, run, forget_after, state });
+        self.persist(vec![JournalRecord::Intent { jid, digest, run }], vec![jid], true);
+    }
+
+    fn tombstone(&mut self, now: Millis, jid: Jid, answer: Answer) {
+        let answer = Arc::new(answer);
+        let state = State::Ending(answer.clone());
+        let forget_after = now + RETAIN;
+        self.entries.insert(jid, Entry { digest: None, epoch: Epoch(0), run: 0, forget_after, state });
+        self.persist(vec![JournalRecord::End { jid, answer }], vec![jid], false);
+    }
+
+    fn cancel(&mut self, now: Millis, jid: Jid) {
+        match self.entries.get_mut(&jid).map(|e| &mut e.state) {
+            None => self.tombstone(now, jid, Answer::bare(Outcome::Cancelled, Reason::BeforeStart)),
+            Some(State::Intending { cancelled, .. }) => *cancelled = true,
+            Some(State::Running { .. }) => self.effects.push(SeatEffect::Kill { jid }),
+            Some(State::Ended { acked, .. }) => {
+                *acked = false;
+                self.outbox.insert(jid);
+            }
+            Some(State::Ending(_)) => {}
+        }
+    }
+
+    fn persist(&mut self, records: Vec<JournalRecord>, jids: Vec<Jid>, may_fail: bool) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, jids);
+        self.effects.push(SeatEffect::Persist { ticket, records, may_fail });
+    }
+
+    /// A [`SeatEffect::Persist`] is durable.
+    pub fn persisted(&mut self, now: Millis, ticket: u64) {
+        for jid in self.tickets.remove(&ticket).unwrap_or_default() {
+            let Some(entry) = self.entries.get_mut(&jid) else { continue };
+            match entry.state.clone() {
+                State::Intending { cancelled: true, .. } => {
+                    self.end(jid, Answer::bare(Outcome::Cancelled, Reason::BeforeStart))
+                }
+                State::Intending { job, .. } => {
+                    entry.state = State::Running { since: now, told: false };
+                    self.effects.push(SeatEffect::Start { job, run: entry.run });
+                }
+                State::Ending(answer) => {
+                    entry.state = State::Ended { answer, acked: false };
+                    self.outbox.insert(jid);
+                }
+                _ => {}
+            }
+        }
+        self.pump(now);
+    }
+
+    /// An intent could not be written: nothing starts, and the minion says so.
+    pub fn persist_failed(&mut self, now: Millis, ticket: u64) {
+        for jid in self.tickets.remove(&ticket).unwrap_or_default() {
+            if let Some(entry) = self.entries.get_mut(&jid) {
+                let answer = Arc::new(Answer::bare(Outcome::Refused, Reason::NoSpace));
+                entry.state = State::Ended { answer, acked: false };
+                self.outbox.insert(jid);
+            }
+        }
+        self.pump(now);
+    }
+
+    /// An execution ended.
+    pub fn finished(&mut self, now: Millis, jid: Jid, answer: Answer) {
+        if self.entries.get(&jid).is_some_and(|e| matches!(e.state, State::Running { .. })) {
+            self.end(jid, answer);
+        }
+        self.pump(now);
+    }
+
+    fn end(&mut self, jid: Jid, answer: Answer) {
+        let answer = Arc::new(answer);
+        if let Some(entry) = self.entries.get_mut(&jid) {
+            entry.state = State::Ending(answer.clone());
+            self.persist(vec![JournalRecord::End { jid, answer }], vec![jid], false);
+        }
+    }
+
+    fn acked(&mut self, up_to: u64) {
+        let Some(session) = &mut self.session else { return };
+        let mut records = Vec::new();
+        while let Some((_, jid, bytes)) = session.unacked.pop_front_if(|(seq, ..)| *seq <= up_to) {
+            session.unacked_bytes -= bytes;
+            let Some(entry) = self.entries.get_mut(&jid) else { continue };
+            if let State::Ended { answer, acked } = &mut entry.state {
+                *acked = true;
+                if !answer.body.is_empty() {
+                    *answer = Arc::new(Answer { body: Bytes::new(), ..(**answer).clone() });
+                }
+                records.push(JournalRecord::Acked { jid });
+                self.effects.push(SeatEffect::Release { jid, run: entry.run });
+            }
+        }
+        if !records.is_empty() {
+            self.persist(records, Vec::new(), false);
+        }
+    }
+
+    /// The parent can't take returns: all unacknowledged ones go again later.
+    fn hold(&mut self, now: Millis, retry_after: Millis) {
+        let Some(session) = &mut self.session else { return };
+        session.held_until = now + retry_after;
+        session.unacked_bytes = 0;
+        self.outbox.extend(session.unacked.drain(..).map(|(_, jid, _)| jid));
+    }
+
+    /// Sends what the outbox holds, within the bound of unacknowledged bytes.
+    fn pump(&mut self, now: Millis) {
+        let Some(session) = &mut self.session else { return };
+        if now < session.held_until {
+            return;
+        }
+        while let Some(jid) = self.outbox.first().copied() {
+            if session.unacked_bytes >= MAX_UNACKED_BYTES {
+                return;
+            }
+            self.outbox.pop_first();
+            let Some(Entry { state: State::Ended { answer, .. }, .. }) = self.entries.get(&jid) else {
+                continue;
+            };
+            session.seq += 1;
+            session.unacked_bytes += answer.body.len();
+            session.unacked.push_back((session.seq, jid, answer.body.len()));
+            let group = ReturnGroup { jid, answer: answer.clone(), members: Members::from_iter([0]) };
+            self.effects
+                .push(SeatEffect::Send(Up::Returns(ReturnBatch { seq: session.seq, groups: vec![group] })));
+        }
+    }
+
+    /// Time has come to [`Seat::next_deadline`], or simply passed.
+    pub fn tick(&mut self, now: Millis) {
+        self.forget(now);
+        self.beat(now);
+        self.pump(now);
+    }
+
+    fn beat(&mut self, now: Millis) {
+        let Some(session) = &mut self.session else { return };
+        if now >= session.heard + self.rule.dead_after {
+            self.session = None;
+            self.effects.push(SeatEffect::Hangup);
+            return;
+        }
+        let untold =
+            |e: &Entry| matches!(e.state, State::Running { since, told: false } if since + TELL_AFTER <= now);
+        if now < session.next_beat && !self.entries.values().any(untold) {
+            return;
+        }
+        session.next_beat = now + self.rule.interval;
+        let mut running = Vec::new();
+        for (&jid, entry) in &mut self.entries {
+            if let State::Running { told, .. } = &mut entry.state {
+                *told = true;
+                running.push(Running { jid, members: Members::from_iter([0]) });
+            }
+        }
+        self.effects.push(SeatEffect::Send(Up::Heartbeat(running)));
+    }
+
+    fn forget(&mut self, now: Millis) {
+        let over = |e: &Entry| matches!(e.state, State::Ended { acked: true, .. }) && e.forget_after <= now;
+        let old: Vec<Jid> =
+            self.entries.iter().filter(|(_, e)| over(e)).map(|(jid, _)| *jid).take(1_024).collect();
+        if !old.is_empty() {
+            old.iter().for_each(|jid| drop(self.entries.remove(jid)));
+            self.persist(
+                old.into_iter().map(|jid| JournalRecord::Forget { jid }).collect(),
+                Vec::new(),
+                false,
+            );
+        }
+    }
+
+    /// When [`Seat::tick`] must be called next, at the latest.
+    pub fn next_deadline(&self, now: Millis) -> Millis {
+        let idle = now + RETAIN / 2;
+        let Some(session) = &self.session else { return idle };
+        let tell = self.active().filter_map(|(_, e)| match e.state {
+            State::Running { since, told: false } => Some(since + TELL_AFTER),
+            _ => None,
+        });
+        let held = (session.held_until > now).then_some(session.held_until);
+        let own = [session.next_beat, session.heard + self.rule.dead_after, idle];
+        own.into_iter().chain(tell).chain(held).min().unwrap_or(idle)
+    }
+
+    /// The jobs running now.
+    pub fn running(&self) -> impl Iterator<Item = Jid> + '_ {
+        self.active().map(|(jid, _)| *jid)
+    }
+
+    /// How many returns wait for an acknowledgement.
+    pub fn unacked_count(&self) -> usize {
+        self.unacked().count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use super::*;
+
+fn jid(n: u64) -> Jid {
+    Jid::from_micros(n)
+}
+
+fn dispatch(n: u64, deliver_within: Millis) -> Down {
+    let job = Arc::new(Job { jid: jid(n), digest: [n as u8; 32], envelope: Bytes::new() });
+    let members = Members::from_iter([0]);
+    Down::Dispatch(Dispatch { job, epoch: Epoch(1), members, reoffer: false, deliver_within, flaw: None })
+}
+
+fn seat() -> Seat {
+    let (mut seat, probes) = Seat::recover(HeartbeatRule::default(), 0, Vec::new());
+    assert!(probes.is_empty());
+    seat.attached(0);
+    seat.effects();
+    seat
+}
+
+/// Makes everything asked for durable, and returns the journal and the other effects.
+fn settle(seat: &mut Seat, journal: &mut Vec<JournalRecord>) -> Vec<SeatEffect> {
+    let mut others = Vec::new();
+    loop {
+        let effects = seat.effects();
+        if effects.is_empty() {
+            return others;
+        }
+        for effect in effects {
+            match effect {
+                SeatEffect::Persist { ticket, records, .. } => {
+                    journal.extend(records);
+                    seat.persisted(0, ticket);
+                }
+                other => others.push(other),
+            }
+        }
+    }
+}
+
+fn starts(effects: &[SeatEffect]) -> usize {
+    effects.iter().filter(|e| matches!(e, SeatEffect::Start { .. })).count()
+}
+
+fn answers(effects: &[SeatEffect]) -> Vec<(Outcome, Reason)> {
+    let returns = effects.iter().filter_map(|e| match e {
+        SeatEffect::Send(Up::Returns(batch)) => Some(batch),
+        _ => None,
+    });
+    returns.flat_map(|b| b.groups.iter().map(|g| (g.answer.outcome, g.answer.reason))).collect()
+}
+
+#[test]
+fn nothing_starts_before_the_intent_is_durable() {
+    let mut seat = seat();
+    seat.received(0, dispatch(1, 1_000), 5);
+    let effects = seat.effects();
+    assert!(matches!(effects[..], [SeatEffect::Persist { ticket: 0, may_fail: true, .. }]));
+    seat.persisted(0, 0);
+    assert_eq!(starts(&seat.effects()), 1);
+}
+
+#[test]
+fn delivered_ten_times_runs_once_and_answers_each_time_it_is_asked() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        seat.received(0, dispatch(1, 1_000), 5);
+        all.extend(settle(&mut seat, &mut journal));
+    }
+    assert_eq!(starts(&all), 1);
+    seat.finished(0, jid(1), Answer::bare(Outcome::Ok, Reason::None));
+    assert_eq!(answers(&settle(&mut seat, &mut journal)), [(Outcome::Ok, Reason::None)]);
+    seat.received(0, Down::ReturnsAck { up_to: 1 }, 0);
+    settle(&mut seat, &mut journal);
+    seat.received(0, dispatch(1, 0), 6);
+    assert_eq!(answers(&settle(&mut seat, &mut journal)), [(Outcome::Ok, Reason::None)]);
+}
+
+#[test]
+fn a_crash_after_the_intent_is_probed_and_never_restarted() {
+    let (mut first, mut journal) = (seat(), Vec::new());
+    first.received(0, dispatch(1, 1_000), 5);
+    settle(&mut first, &mut journal);
+    let (mut second, probes) = Seat::recover(HeartbeatRule::default(), 0, journal.clone());
+    assert_eq!(probes, vec![(jid(1), 5)]);
+    second.attached(0);
+    second.received(0, dispatch(1, 1_000), 9);
+    second.finished(0, jid(1), Answer::bare(Outcome::Interrupted, Reason::ProcessDied));
+    let effects = settle(&mut second, &mut journal);
+    assert_eq!(starts(&effects), 0);
+    assert_eq!(answers(&effects), [(Outcome::Interrupted, Reason::ProcessDied)]);
+}
+
+#[test]
+fn unacknowledged_ends_survive_and_are_sent_again_on_attach() {
+    let (mut first, mut journal) = (seat(), Vec::new());
+    first.received(0, dispatch(1, 1_000), 5);
+    settle(&mut first, &mut journal);
+    first.finished(0, jid(1), Answer::bare(Outcome::Ok, Reason::None));
+    settle(&mut first, &mut journal);
+    let compacted = Seat::recover(HeartbeatRule::default(), 0, journal).0.live_records();
+    let (mut second, probes) = Seat::recover(HeartbeatRule::default(), 0, compacted);
+    assert!(probes.is_empty());
+    second.attached(0);
+    assert_eq!(answers(&second.effects()), [(Outcome::Ok, Reason::None)]);
+}
+
+#[test]
+fn a_cancel_that_overtakes_its_dispatch_wins() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1) }, 0);
+    seat.received(0, dispatch(1, 1_000), 5);
+    let effects = settle(&mut seat, &mut journal);
+    assert_eq!(starts(&effects), 0);
+    assert_eq!(answers(&effects)[0], (Outcome::Cancelled, Reason::BeforeStart));
+}
+
+#[test]
+fn a_cancel_while_the_intent_is_written_prevents_the_start() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.received(0, dispatch(1, 1_000), 5);
+    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1) }, 0);
+    let effects = settle(&mut seat, &mut journal);
+    assert_eq!((starts(&effects), answers(&effects)), (0, vec![(Outcome::Cancelled, Reason::BeforeStart)]));
+}
+
+#[test]
+fn refusals_are_tombstones() {
+    for (down, why) in [(dispatch(1, 0), Reason::Expired)] {
+        let (mut seat, mut journal) = (seat(), Vec::new());
+        seat.received(0, down, 5);
+        assert_eq!(answers(&settle(&mut seat, &mut journal)), [(Outcome::Refused, why)]);
+        seat.received(0, dispatch(1, 1_000), 5);
+        assert_eq!(starts(&settle(&mut seat, &mut journal)), 0);
+    }
+}
+
+#[test]
+fn the_seventeenth_job_is_refused_as_busy() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    for n in 1..=17 {
+        seat.received(0, dispatch(n, 1_000), n);
+    }
+    let effects = settle(&mut seat, &mut journal);
+    assert_eq!((starts(&effects), answers(&effects)), (16, vec![(Outcome::Refused, Reason::Busy)]));
+}
+
+#[test]
+fn a_full_disk_refuses_and_does_not_start() {
+    let mut seat = seat();
+    seat.received(0, dispatch(1, 1_000), 5);
+    seat.effects();
+    seat.persist_failed(0, 0);
+    assert_eq!(answers(&seat.effects()), [(Outcome::Refused, Reason::NoSpace)]);
+}
+
+#[test]
+fn another_content_under_the_same_jid_is_an_alarm() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.received(0, dispatch(1, 1_000), 5);
+    settle(&mut seat, &mut journal);
+    let Down::Dispatch(mut forged) = dispatch(1, 1_000) else { unreachable!() };
+    forged.job = Arc::new(Job { digest: [9; 32], ..(*forged.job).clone() });
+    seat.received(0, Down::Dispatch(forged), 5);
+    assert_eq!(seat.effects(), [SeatEffect::Alarm { jid: jid(1), why: Reason::DigestMismatch }]);
+}
+
+#[test]
+fn a_busy_parent_gets_its_returns_later() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.received(0, dispatch(1, 0), 5);
+    settle(&mut seat, &mut journal);
+    seat.received(10, Down::ReturnsBusy { retry_after: 500 }, 0);
+    assert!(seat.effects().is_empty());
+    assert_eq!(seat.next_deadline(10), 510);
+    seat.tick(510);
+    assert_eq!(answers(&seat.effects()).len(), 1);
+}
+
+#[test]
+fn a_silent_parent_is_hung_up_on() {
+    let mut seat = seat();
+    seat.tick(24_999);
+    assert!(!seat.effects().contains(&SeatEffect::Hangup));
+    seat.tick(25_000);
+    assert_eq!(seat.effects(), [SeatEffect::Hangup]);
+}
+
+#[test]
+fn a_long_job_is_told_before_the_next_heartbeat() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.received(0, dispatch(1, 1_000), 5);
+    settle(&mut seat, &mut journal);
+    assert_eq!(seat.next_deadline(0), TELL_AFTER);
+    seat.tick(TELL_AFTER);
+    let running = Running { jid: jid(1), members: Members::from_iter([0]) };
+    assert_eq!(seat.effects(), [SeatEffect::Send(Up::Heartbeat(vec![running]))]);
+}

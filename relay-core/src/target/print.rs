@@ -1,0 +1,82 @@
+//! An [`Expr`] as text that parses to the same `Expr`: parentheses only where precedence needs them, with the spaces
+//! that Salt needs around them, and quotes only where a pattern does not survive without.
+
+use std::fmt;
+
+use super::{
+    Expr, grain, lexer,
+    lexer::{Term, Word},
+};
+
+/// How tightly an expression holds together; one that holds less than its place asks for goes in parentheses.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Grip {
+    Or,
+    And,
+    Not,
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expr::Glob(glob) => pattern(f, None, None, glob.as_str()),
+            Expr::List(ids) => pattern(f, Some('L'), None, &ids.join(",")),
+            Expr::Grain(g) => {
+                let delimiter = Some(g.delimiter()).filter(|d| *d != grain::DELIMITER);
+                pattern(f, Some('G'), delimiter, g.as_str())
+            }
+            Expr::Not(inner) => {
+                f.write_str("not ")?;
+                inside(f, inner, Grip::Not)
+            }
+            Expr::And(parts) => joined(f, parts, " and ", Grip::Not),
+            Expr::Or(parts) => joined(f, parts, " or ", Grip::And),
+        }
+    }
+}
+
+fn joined(f: &mut fmt::Formatter<'_>, parts: &[Expr], operator: &str, grip: Grip) -> fmt::Result {
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            f.write_str(operator)?;
+        }
+        inside(f, part, grip)?;
+    }
+    Ok(())
+}
+
+fn inside(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Grip) -> fmt::Result {
+    let own = match expr {
+        Expr::Or(_) => Grip::Or,
+        Expr::And(_) => Grip::And,
+        _ => Grip::Not,
+    };
+    if own < asked { write!(f, "( {expr} )") } else { write!(f, "{expr}") }
+}
+
+fn pattern(
+    f: &mut fmt::Formatter<'_>,
+    letter: Option<char>,
+    delimiter: Option<char>,
+    pattern: &str,
+) -> fmt::Result {
+    let mut bare: String = letter.into_iter().chain(delimiter).collect();
+    if letter.is_some() {
+        bare.push('@');
+    }
+    let head = bare.len();
+    bare.push_str(pattern);
+    let term = Term { letter, delimiter, pattern: pattern.into(), quoted: false };
+    if reads_back(&bare, &term) {
+        return f.write_str(&bare);
+    }
+    write!(f, "{}\"{}\"", &bare[..head], pattern.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether a term survives without quotes: asked of the lexer itself, so that the two can not drift apart.
+fn reads_back(bare: &str, term: &Term) -> bool {
+    let reserved = term.letter.is_none() && ["region:", "syndic:"].iter().any(|own| bare.starts_with(own));
+    let one =
+        lexer::lex(bare).is_ok_and(|t| matches!(t.as_slice(), [t] if t.word == Word::Term(term.clone())));
+    one && !reserved
+}

@@ -1,0 +1,184 @@
+//! The language as tables, and parse . print = identity as a property.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The expression with every grouping shown.
+fn shape(expr: &Expr) -> String {
+    let all = |word: &str, parts: &[Expr]| {
+        format!("{word}({})", parts.iter().map(shape).collect::<Vec<_>>().join(" "))
+    };
+    match expr {
+        Expr::Glob(g) => g.as_str().into(),
+        Expr::List(ids) => format!("L{ids:?}"),
+        Expr::Grain(g) => format!("G{}[{}]", g.delimiter(), g.as_str()),
+        Expr::Not(e) => format!("not({})", shape(e)),
+        Expr::And(parts) => all("and", parts),
+        Expr::Or(parts) => all("or", parts),
+    }
+}
+
+#[test]
+fn reads_what_salt_reads() {
+    for (text, expected) in [
+        ("*", "*"),
+        (" web01 ", "web01"),
+        ("L@a,b,c", r#"L["a", "b", "c"]"#),
+        ("L@a,,b,", r#"L["a", "b"]"#),
+        ("G@os:Ubuntu", "G:[os:Ubuntu]"),
+        ("G@a:b:c*", "G:[a:b:c*]"),
+        ("G|@a|b:c", "G|[a|b:c]"),
+        ("G@os_family:Debian and not web*", "and(G:[os_family:Debian] not(web*))"),
+        ("G@os_family:Debian not web*", "and(G:[os_family:Debian] not(web*))"),
+        ("a or b and c", "or(a and(b c))"),
+        ("a and b or c", "or(and(a b) c)"),
+        ("not a and b", "and(not(a) b)"),
+        ("not not a", "not(not(a))"),
+        ("not ( a or b ) and c", "and(not(or(a b)) c)"),
+        ("not(a or b)and(c)", "and(not(or(a b)) c)"),
+        ("(a or b) and c", "and(or(a b) c)"),
+        ("((a))", "a"),
+        ("(G@os:Foo(bar) or b)", "or(G:[os:Foo(bar)] b)"),
+        (r#"G@"os_full:Red \"Hat\" \\ 8" and (b)"#, r#"and(G:[os_full:Red "Hat" \ 8] b)"#),
+        (r#""and" or "G@x:y""#, "or(and G@x:y)"),
+        ("android or order or nothing", "or(android order nothing)"),
+    ] {
+        let shown = Target::parse(text).map_or_else(|_| "error".into(), |t| shape(t.expr()));
+        assert_eq!(shown, expected, "{text}");
+    }
+}
+
+#[test]
+fn errors_point_at_the_column() {
+    for (text, column, part) in [
+        ("", 1, "nothing is there"),
+        ("   ", 4, "nothing is there"),
+        ("and a", 1, "'and'; expected a glob"),
+        ("a and", 6, "the text ends"),
+        ("a b", 3, "double quotes"),
+        ("a or or b", 6, "'or'"),
+        ("( a or b", 9, "expected 'and', 'or' or ')'"),
+        ("a )", 3, "')'"),
+        ("()", 2, "')'; expected a glob"),
+        ("a(b or c", 2, "not closed"),
+        ("é and E@web.*", 7, "regular expression on ids) is not supported yet"),
+        ("P@os:x", 1, "regular expression on a grain"),
+        ("I@a:b", 1, "pillar"),
+        ("J|@a|b", 1, "pillar"),
+        ("S@10.0.0.0/8", 1, "G@ipv4:10.1.*"),
+        ("N@group", 1, "node group"),
+        ("R@%web", 1, "range"),
+        ("g@os:x", 1, "G@"),
+        ("T@os:x", 1, "no matcher T@"),
+        ("L|@a|b", 1, "no delimiter"),
+        ("L@", 1, "without an id"),
+        ("L@,", 1, "without an id"),
+        ("G@os", 1, "os:*"),
+        ("G@:x", 1, "no name"),
+        ("region:aws", 1, "not supported yet"),
+        ("a and syndic:aws-1", 7, "not supported yet"),
+        (r#""web"#, 5, "inside of quotes"),
+        (r#""we\b""#, 4, "lone"),
+        (r#""a"b"#, 4, "closing quote"),
+        (r#""""#, 1, "empty glob"),
+    ] {
+        let error = Target::parse(text).expect_err(text);
+        assert_eq!(error.column, column, "{text}: {error}");
+        assert!(error.to_string().contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn an_error_shows_the_line_and_a_caret() {
+    let error = Target::parse("web* and\tE@x").expect_err("E@ is refused");
+    let shown = error.to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines[1..], ["  web* and?E@x", "           ^"]);
+    assert!(
+        lines[0]
+            .starts_with("target, column 10: E@ (regular expression on ids) is not supported yet; expected")
+    );
+}
+
+#[test]
+fn the_caret_stays_under_its_place_in_a_long_line() {
+    let text = format!("{} E@x {}", "a or ".repeat(100).trim_end_matches(" or "), "b".repeat(200));
+    let error = Target::parse(&text).expect_err("an operator is missing");
+    let shown = error.to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(lines[1].len() < 120 && lines[1][lines[2].len() - 1..].starts_with("E@x"), "{shown}");
+}
+
+#[test]
+fn bounds_hold_and_what_is_within_them_passes() {
+    let nested = |n| format!("{}a{}", "(".repeat(n), ")".repeat(n));
+    assert!(Target::parse(&nested(MAX_TARGET_DEPTH)).is_ok());
+    assert!(Target::parse(&nested(MAX_TARGET_DEPTH + 1)).is_err());
+    assert!(Target::parse(&format!("{}a", "not ".repeat(MAX_TARGET_DEPTH + 1))).is_err());
+
+    let terms = |n: usize| vec!["a"; n].join(" or ");
+    assert!(Target::parse(&terms(MAX_TARGET_NODES - 1)).is_ok());
+    assert!(Target::parse(&terms(MAX_TARGET_NODES)).is_err());
+
+    assert!(Target::parse(&"a".repeat(MAX_TARGET_BYTES)).is_ok());
+    let error = Target::parse(&"é".repeat(MAX_TARGET_BYTES)).expect_err("too long");
+    assert!(error.to_string().contains("8192 bytes"), "{error}");
+    assert!(Target::glob(&"a".repeat(MAX_TARGET_BYTES + 1)).is_err());
+    assert!(Target::list(vec!["web01"; 1000]).is_err());
+}
+
+#[test]
+fn the_flags_of_salt_make_the_same_targets() {
+    let parsed = |text| Target::parse(text).expect("parses");
+    assert_eq!(Target::glob("web*").ok(), Some(parsed("web*")));
+    assert_eq!(Target::list(["a", "b, c", ""]).ok(), Some(parsed("L@a,b,c")));
+    assert_eq!(Target::grain("os:Ubuntu", ':').ok(), Some(parsed("G@os:Ubuntu")));
+    assert_eq!(Target::grain("a|b:c", '|').ok(), Some(parsed("G|@a|b:c")));
+    assert_eq!(Target::glob("G@a:b and c").map(|t| t.to_string()).ok(), Some("\"G@a:b and c\"".into()));
+    assert!(Target::list([" ", ","]).is_err() && Target::glob("").is_err());
+    assert!(Target::grain("os", ':').is_err() && Target::grain("axb", 'x').is_err());
+}
+
+fn expr() -> impl Strategy<Value = Expr> {
+    let text =
+        prop_oneof!["[a-c*?. \"\\\\@:(){}]{1,6}", "and|or|not|L@a|G@b:c|region:x|web\\(1\\)", "\\PC{1,4}"];
+    let term = prop_oneof![
+        text.clone().prop_map(|t| Expr::Glob(Glob::new(&t))),
+        proptest::collection::vec("[a-c(\" ]{0,2}[a-c\\\\)]", 1..4)
+            .prop_map(|ids| { Expr::List(ids.iter().map(|id| id.trim().to_owned()).collect()) }),
+        (text, prop_oneof![Just(':'), Just('|'), Just('\\')]).prop_map(|(t, d)| {
+            let g = GrainMatch::new(&format!("k{d}{t}"), d).expect("has a key");
+            Expr::Grain(g)
+        }),
+    ];
+    term.prop_recursive(4, 30, 4, |inner| {
+        let parts = proptest::collection::vec(inner.clone(), 2..4);
+        prop_oneof![
+            inner.prop_map(|e| Expr::Not(Box::new(e))),
+            parts.clone().prop_map(Expr::And),
+            parts.prop_map(Expr::Or),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_parses_to_the_same(expr in expr()) {
+        let printed = expr.to_string();
+        let parsed = Target::parse(&printed);
+        prop_assert_eq!(parsed.as_ref().map(Target::expr), Ok(&expr), "{}", printed);
+        prop_assert_eq!(parsed.map(|t| t.to_string()), Ok(printed));
+    }
+
+    #[test]
+    fn any_text_parses_or_errs_within_its_line(text in "[a-c()@GLE:,\"\\\\ é]{0,30}|\\PC{0,20}|(a|not|and|or|\\(|\\)| ){0,20}") {
+        match Target::parse(&text) {
+            Ok(target) => prop_assert_eq!(Target::parse(target.as_str()), Ok(target)),
+            Err(error) => {
+                prop_assert!((1..=text.chars().count() + 1).contains(&error.column));
+                prop_assert!(!error.expected.is_empty() && !error.found.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! What a top master and a syndic have in common: links from children, rosters below them, and the work in progress.
+//!
+//! Owns who sits where ([`Tier::roster`]), which members of a job go over which link ([`Tier::place`]), and whether a
+//! child's word about a member may be believed ([`Tier::believable`]). Deadlines, durability and what to do with an
+//! answer belong to [`crate::owner`] and [`crate::relay`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    Members,
+    ids::{Epoch, Incarnation, Jid},
+    job::Job,
+    ledger::Ledger,
+    message::{Dispatch, Down, LinkId, RosterChange, RosterEntry, RosterUpdate, Running},
+    outcome::Answer,
+    time::Millis,
+};
+
+/// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
+pub const DIRECT: Incarnation = Incarnation(0);
+
+/// A child's link.
+#[derive(Debug)]
+struct Child {
+    via: Incarnation,
+    version: Option<u64>,
+    /// Child number -> local number.
+    local: HashMap<u32, u32>,
+    heard: Millis,
+}
+
+/// One job in progress at this tier.
+#[derive(Debug)]
+pub struct Work {
+    /// The sealed job; absent after a restart until the parent offers it again.
+    pub job: Option<Arc<Job>>,
+    /// Its owner's epoch.
+    pub epoch: Epoch,
+    /// Where each target stands.
+    pub ledger: Ledger,
+    /// After this nothing may start any more.
+    pub deliver_by: Millis,
+    /// Members that may have been sent the job by another path: no tier may say that they did not start.
+    pub tainted: Members,
+    /// Who was sent the job by which path (durable before the first byte leaves).
+    pub sent_via: BTreeMap<Incarnation, Members>,
+    /// A cancel was asked for.
+    pub cancelled: bool,
+}
+
+impl Work {
+    /// New work, nothing sent.
+    pub fn new(job: Option<Arc<Job>>, epoch: Epoch, targets: Members, deliver_by: Millis) -> Work {
+        Work {
+            job,
+            epoch,
+            ledger: Ledger::new(targets),
+            deliver_by,
+            tainted: Members::new(),
+            sent_via: BTreeMap::new(),
+            cancelled: false,
+        }
+    }
+}
+
+/// One message for one or more links, and whom it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sending {
+    /// Where it goes. More than one only for minions: the same bytes for each.
+    pub links: Vec<LinkId>,
+    /// What goes.
+    pub down: Down,
+}
+
+/// "Send begun": what must be durable before a placement's messages leave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SendMark {
+    /// The job.
+    pub jid: Jid,
+    /// The path.
+    pub via: Incarnation,
+    /// Who, in local numbers.
+    pub members: Members,
+}
+
+/// What [`Tier::place`] decided.
+#[derive(Debug, Default)]
+pub struct Placement {
+    /// Durable first,
+    pub marks: Vec<SendMark>,
+    /// then these may leave.
+    pub sendings: Vec<Sending>,
+}
+
+/// What a roster update changed, in local numbers.
+#[derive(Debug, Default, PartialEq)]
+pub struct RosterNews {
+    /// Reachable now by this link (again).
+    pub up: Members,
+    /// No longer reachable.
+    pub down: Members,
+    /// Entries that were refused a number.
+    pub refused: u32,
+}
+
+/// A delta that does not follow the version held: ask for the whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RosterGap;
+
+/// Links, seats and work.
+#[derive(Debug, Default)]
+pub struct Tier {
+    links: BTreeMap<LinkId, Child>,
+    seats: HashMap<u32, (LinkId, u32)>,
+    up: Members,
+    /// Work by jid, oldest first.
+    pub works: BTreeMap<Jid, Work>,
+}
+
+impl Tier {
+    /// A child attached. `via` names the path: the spool's incarnation for a syndic, [`DIRECT`] for a minion.
+    pub fn attach(&mut self, link: LinkId, via: Incarnation, now: Millis) {
+        self.links.insert(link, Child { via, version: None, local: HashMap::new(), heard: now });
+    }
+
+    /// A link is gone; those who sat there are down.
+    pub fn detach(&mut self, link: LinkId) -> Members {
+        let Some(child) = self.links.remove(&link) else { return Members::new() };
+        let members: Members = child.local.into_values().collect();
+        self.unseat(link, &members)
+    }
+
+    /// Whether the link is attached.
+    pub fn has(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// Every attached link.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> + '_ {
+        self.links.keys().copied()
+    }
+
+    /// Something was heard on a link.
+    pub fn heard(&mut self, link: LinkId, now: Millis) {
+        if let Some(child) = self.links.get_mut(&link) {
+            child.heard = now;
+        }
+    }
+
+    /// Links on which nothing was heard for `dead_after`.
+    pub fn silent(&self, now: Millis, dead_after: Millis) -> Vec<LinkId> {
+        let late = self.links.iter().filter(|(_, c)| c.heard + dead_after <= now);
+        late.map(|(link, _)| *link).collect()
+    }
+
+    /// Who is reachable, in local numbers.
+    pub fn up(&self) -> &Members {
+        &self.up
+    }
+
+    /// The link over which a member is reached.
+    pub fn link_of(&self, member: u32) -> Option<LinkId> {
+        self.seats.get(&member).map(|(link, _)| *link)
+    }
+
+    /// Takes a roster update. `number` gives an entry its local number, or refuses it.
+    pub fn roster(
+        &mut self,
+        link: LinkId,
+        update: &RosterUpdate,
+        number: &mut dyn FnMut(&RosterEntry) -> Option<u32>,
+    ) -> Result<RosterNews, RosterGap> {
+        let Some(child) = self.links.get_mut(&link) else { return Ok(RosterNews::default()) };
+        let mut news = RosterNews::default();
+        match update {
+            RosterUpdate::Full { version, entries } => {
+                child.version = Some(*version);
+                let before: Members = std::mem::take(&mut child.local).into_values().collect();
+                for entry in entries {
+                    self.put(link, entry, number, &mut news);
+                }
+                let gone = &before - &news.up;
+                news.down |= self.unseat(link, &gone);
+            }
+            RosterUpdate::Delta { from, to, changes } => {
+                if child.version != Some(*from) {
+                    child.version = None;
+                    return Err(RosterGap);
+                }
+                child.version = Some(*to);
+                for change in changes {
+                    self.change(link, change, number, &mut news);
+                }
+            }
+        }
+        Ok(news)
+    }
+
+    fn change(
+        &mut self,
+        link: LinkId,
+        change: &RosterChange,
+        number: &mut dyn FnMut(&RosterEntry) -> Option<u32>,
+        news: &mut RosterNews,
+    ) {
+        match change {
+            RosterChange::Put(entry) => self.put(link, entry, number, news),
+            RosterChange::Up(members) => {
+                for no in members {
+                    if let Some(local) = self.links.get(&link).and_then(|c| c.local.get(&no)).copied() {
+                        self.seat(link, no, local, news);
+                    }
+                }
+            }
+            RosterChange::Down(members) => {
+                let local = self.localise(link, members);
+                news.down |= self.unseat(link, &local);
+            }
+            RosterChange::Drop(members) => {
+                let local = self.localise(link, members);
+                news.down |= self.unseat(link, &local);
+                if let Some(child) = self.links.get_mut(&link) {
+                    members.iter().for_each(|no| drop(child.local.remove(&no)));
+                }
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        link: LinkId,
+        entry: &RosterEntry,
+        number: &mut dyn FnMut(&RosterEntry) -> Option<u32>,
+        news: &mut RosterNews,
+    ) {
+        let Some(local) = number(entry) else {
+            news.refused += 1;
+            return;
+        };
+        if let Some(child) = self.links.get_mut(&link) {
+            child.local.insert(entry.no, local);
+        }
+        if entry.up {
+            self.seat(link, entry.no, local, news);
+        } else {
+            news.down |= self.unseat(link, &Members::from_iter([local]));
+        }
+    }
+
+    fn seat(&mut self, link: LinkId, no: u32, local: u32, news: &mut RosterNews) {
+        self.seats.insert(local, (link, no));
+        self.up.insert(local);
+        news.up.insert(local);
+        news.down.remove(local);
+    }
+
+    /// Takes members down if they still sit at this link (they may have moved on to another).
+    fn unseat(&mut self, link: LinkId, members: &Members) -> Members {
+        let here = members.iter().filter(|m| self.seats.get(m).is_some_and(|(at, _)| *at == link));
+        let gone: Members = here.collect();
+        for member in &gone {
+            self.seats.remove(&member);
+        }
+        self.up -= &gone;
+        gone
+    }
+
+    /// A child's numbers in local ones; strangers are left out.
+    pub fn localise(&self, link: LinkId, members: &Members) -> Members {
+        let Some(child) = self.links.get(&link) else { return Members::new() };
+        members.iter().filter_map(|no| child.local.get(&no).copied()).collect()
+    }
+
+    /// Decides what to send for a job to those `among` its open members who are reachable, and writes it into the work.
+    ///
+    /// First sends go to the unsent; members in flight (and `unknown` ones) are offered again, which a minion's
+    /// journal makes harmless. A member that had it by another path is tainted from then on.
+    pub fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
+        let Tier { works, links, seats, up } = self;
+        let mut placement = Placement::default();
+        let Some(work) = works.get_mut(&jid) else { return placement };
+        let Some(job) = work.job.clone() else { return placement };
+        let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
+        let mut todo = &open & &(among & &*up);
+        if work.cancelled {
+            todo -= work.ledger.unsent();
+        }
+        if todo.is_empty() {
+            return placement;
+        }
+        let late = now >= work.deliver_by;
+        let mut routes: BTreeMap<(Option<LinkId>, bool), (Vec<LinkId>, Members)> = BTreeMap::new();
+        let mut marks: BTreeMap<Incarnation, Members> = BTreeMap::new();
+        for member in &todo {
+            let Some(&(link, no)) = seats.get(&member) else { continue };
+            let Some(child) = links.get(&link) else { continue };
+            let here = work.sent_via.get(&child.via).is_some_and(|m| m.contains(member));
+            if !here && !work.ledger.unsent().contains(member) {
+                work.tainted.insert(member);
+            }
+            if !here {
+                marks.entry(child.via).or_default().insert(member);
+            }
+            let reoffer = late || work.tainted.contains(member);
+            let shared = (child.via != DIRECT).then_some(link);
+            let route = routes.entry((shared, reoffer)).or_default();
+            if shared.is_none() || route.0.is_empty() {
+                route.0.push(link);
+            }
+            route.1.insert(no);
+        }
+        if work.cancelled {
+            let cancel = |links| Sending { links, down: Down::Cancel { jid, epoch: work.epoch } };
+            placement.sendings = routes.into_values().map(|(links, _)| cancel(links)).collect();
+            return placement;
+        }
+        for (via, members) in marks {
+            *work.sent_via.entry(via).or_default() |= &members;
+            placement.marks.push(SendMark { jid, via, members });
+        }
+        work.ledger.sent(&todo);
+        let deliver_within = work.deliver_by.saturating_sub(now);
+        placement.sendings.extend(routes.into_iter().map(|((_, reoffer), (links, members))| {
+            let job = job.clone();
+            let dispatch = Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within, flaw: None };
+            Sending { links, down: Down::Dispatch(dispatch) }
+        }));
+        placement
+    }
+
+    /// Marks a job cancelled and says what to send: a cancel on each link that may have it. The unsent who can be
+    /// answered for are returned: nobody will send it to them any more.
+    pub fn cancel(&mut self, now: Millis, jid: Jid) -> (Members, Vec<Sending>) {
+        let Some(work) = self.works.get_mut(&jid) else { return (Members::new(), Vec::new()) };
+        work.cancelled = true;
+        let never_sent = work.ledger.unsent() - &work.tainted;
+        let in_flight = work.ledger.in_flight().clone();
+        (never_sent, self.place(now, jid, &in_flight).sendings)
+    }
+
+    /// Those of `members` about whom this answer from this link may be believed. A minion's own word always is; a
+    /// tier's word ("not started") only for members this tier sent by that path and by no other.
+    pub fn believable(&self, link: LinkId, jid: Jid, answer: &Answer, members: &Members) -> Members {
+        if !answer.by_tier {
+            return members.clone();
+        }
+        let via = self.links.get(&link).map(|c| c.via);
+        let work = self.works.get(&jid);
+        let sent = work.zip(via).and_then(|(w, via)| w.sent_via.get(&via));
+        match (work, sent) {
+            (Some(work), Some(sent)) => (members & sent) - &work.tainted,
+            _ => Members::new(),
+        }
+    }
+
+    /// Takes a child's list of running jobs as evidence. True if any of it is new.
+    pub fn seen_running(&mut self, link: LinkId, running: &[Running]) -> bool {
+        let mut news = false;
+        for run in running {
+            let local = self.localise(link, &run.members);
+            if let Some(work) = self.works.get_mut(&run.jid) {
+                news |= work.ledger.seen_running(&local);
+            }
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Outcome, Reason};
+
+    fn set(members: &[u32]) -> Members {
+        members.iter().copied().collect()
+    }
+
+    fn entry(no: u32, id: &str) -> RosterEntry {
+        let id = id.parse().unwrap();
+        RosterEntry { no, id, incarnation: Incarnation(no.into()), up: true, since: 0, grains: "{}".into() }
+    }
+
+    /// Links 1 and 2 are syndics; minions m0.. sit below link 1 as numbers 0.. .
+    fn tier(members: u32) -> Tier {
+        let mut tier = Tier::default();
+        tier.attach(LinkId(1), Incarnation(11), 0);
+        tier.attach(LinkId(2), Incarnation(22), 0);
+        let entries = (0..members).map(|no| entry(no, &format!("m{no}"))).collect();
+        let full = RosterUpdate::Full { version: 1, entries };
+        tier.roster(LinkId(1), &full, &mut |e| Some(100 + e.no)).unwrap();
+        let job = Job { jid: Jid::from_micros(7), digest: [0; 32], envelope: "x".into() };
+        let targets = (100..100 + members).collect();
+        tier.works.insert(job.jid, Work::new(Some(Arc::new(job)), Epoch(1), targets, 1_000));
+        tier
+    }
+    const JID: fn() -> Jid = || Jid::from_micros(7);
+
+    fn dispatches(placement: &Placement) -> Vec<(Vec<LinkId>, Members, bool)> {
+        let one = |s: &Sending| match &s.down {
+            Down::Dispatch(d) => Some((s.links.clone(), d.members.clone(), d.reoffer)),
+            _ => None,
+        };
+        placement.sendings.iter().filter_map(one).collect()
+    }
+
+    #[test]
+    fn one_dispatch_per_link() {
+        let mut tier = tier(3);
+        let placed = tier.place(0, JID(), &set(&[100, 101, 102]));
+        assert_eq!(dispatches(&placed), vec![(vec![LinkId(1)], set(&[0, 1, 2]), false)]);
+        assert_eq!(placed.marks[0].members, set(&[100, 101, 102]));
+    }
+
+    #[test]
+    fn a_member_that_moved_is_tainted_and_only_its_journal_is_believed() {
+        let mut tier = tier(2);
+        tier.place(0, JID(), &set(&[100, 101]));
+        let moved = RosterUpdate::Full { version: 1, entries: vec![entry(9, "m0")] };
+        let news = tier.roster(LinkId(2), &moved, &mut |_| Some(100)).unwrap();
+        assert_eq!(news.up, set(&[100]));
+        let placed = tier.place(0, JID(), &news.up);
+        assert_eq!(dispatches(&placed), vec![(vec![LinkId(2)], set(&[9]), true)]);
+        let not_started = Answer::by_tier(Outcome::NotStarted, Reason::Unreachable);
+        assert_eq!(tier.believable(LinkId(1), JID(), &not_started, &set(&[100, 101])), set(&[101]));
+        assert!(tier.believable(LinkId(2), JID(), &not_started, &set(&[100])).is_empty());
+        let ok = Answer::bare(Outcome::Ok, Reason::None);
+        assert_eq!(tier.believable(LinkId(1), JID(), &ok, &set(&[100])), set(&[100]));
+    }
+
+    #[test]
+    fn the_same_path_again_taints_nobody() {
+        let mut tier = tier(1);
+        tier.place(0, JID(), &set(&[100]));
+        tier.detach(LinkId(1));
+        tier.attach(LinkId(3), Incarnation(11), 0);
+        let full = RosterUpdate::Full { version: 1, entries: vec![entry(0, "m0")] };
+        tier.roster(LinkId(3), &full, &mut |_| Some(100)).unwrap();
+        let placed = tier.place(0, JID(), &set(&[100]));
+        assert_eq!(dispatches(&placed), vec![(vec![LinkId(3)], set(&[0]), false)]);
+        assert!(placed.marks.is_empty());
+    }
+
+    #[test]
+    fn after_the_delivery_deadline_journals_are_only_asked() {
+        let mut tier = tier(1);
+        tier.place(0, JID(), &set(&[100]));
+        let placed = tier.place(1_000, JID(), &set(&[100]));
+        assert!(matches!(&placed.sendings[0].down, Down::Dispatch(d) if d.reoffer && d.deliver_within == 0));
+    }
+
+    #[test]
+    fn a_late_down_from_the_old_link_does_not_unseat() {
+        let mut tier = tier(1);
+        let moved = RosterUpdate::Full { version: 1, entries: vec![entry(9, "m0")] };
+        tier.roster(LinkId(2), &moved, &mut |_| Some(100)).unwrap();
+        assert!(tier.detach(LinkId(1)).is_empty());
+        assert_eq!(tier.link_of(100), Some(LinkId(2)));
+    }
+
+    #[test]
+    fn a_gap_is_noticed_until_the_whole_comes() {
+        let mut tier = tier(1);
+        let delta = |from, to| RosterUpdate::Delta { from, to, changes: vec![RosterChange::Down(set(&[0]))] };
+        assert_eq!(tier.roster(LinkId(1), &delta(2, 3), &mut |_| None), Err(RosterGap));
+        assert_eq!(tier.roster(LinkId(1), &delta(1, 2), &mut |_| None), Err(RosterGap));
+    }
+
+    #[test]
+    fn minions_share_one_message() {
+        let mut tier = Tier::default();
+        for no in 0..4u32 {
+            tier.attach(LinkId(no.into()), DIRECT, 0);
+            let full = RosterUpdate::Full { version: 1, entries: vec![entry(0, &format!("m{no}"))] };
+            tier.roster(LinkId(no.into()), &full, &mut |_| Some(no)).unwrap();
+        }
+        let job = Job { jid: JID(), digest: [0; 32], envelope: "x".into() };
+        tier.works.insert(JID(), Work::new(Some(Arc::new(job)), Epoch(1), (0..4).collect(), 1_000));
+        let placed = tier.place(0, JID(), &(0..4).collect());
+        assert_eq!(dispatches(&placed).len(), 1);
+        assert_eq!(placed.sendings[0].links.len(), 4);
+    }
+
+    #[test]
+    fn cancel_answers_for_the_unsent_and_tells_the_rest() {
+        let mut tier = tier(2);
+        tier.place(0, JID(), &set(&[100]));
+        let (never_sent, sendings) = tier.cancel(0, JID());
+        assert_eq!(never_sent, set(&[101]));
+        assert!(matches!(sendings[0].down, Down::Cancel { .. }));
+        assert!(tier.place(0, JID(), &set(&[101])).sendings.is_empty());
+    }
+}

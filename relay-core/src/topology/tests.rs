@@ -1,0 +1,245 @@
+//! A small good fabric, broken in one way per test. Documents are made from JSON; the line of a value is its number in
+//! the order of the document (real positions are tested with the YAML parser, in relay-runtime).
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::document::{At, Kind, Position, Severity};
+
+fn node(value: &Value, line: &mut u32) -> Node {
+    *line += 1;
+    let at = Position { line: *line, column: 1 };
+    let scalar = |text: String, quoted| Kind::Scalar { text, quoted };
+    let kind = match value {
+        Value::Null => scalar(String::new(), false),
+        Value::String(s) => scalar(s.clone(), true),
+        Value::Array(a) => Kind::List(a.iter().map(|v| node(v, line)).collect()),
+        Value::Object(o) => {
+            Kind::Map(o.iter().map(|(k, v)| (At { value: k.clone(), at }, node(v, line))).collect())
+        }
+        other => scalar(other.to_string(), false),
+    };
+    Node { at, kind }
+}
+
+fn check(value: &Value) -> Result<Topology, Vec<Problem>> {
+    Topology::check(&node(value, &mut 0))
+}
+
+/// Two top masters; region `east` with two syndics, `west` with one below `e1`.
+fn good() -> Value {
+    json!({
+        "version": 1,
+        "fabric": "acme.example",
+        "top_masters": [
+            {"id": "top-1", "address": "top1:4510", "region": "east"},
+            {"id": "top-2", "address": "top2:4510", "region": "core", "location": "cellar"},
+        ],
+        "regions": [
+            {
+                "name": "east", "provider": "aws", "cloud_region": "us-east-1",
+                "network": {"allowed_cidrs": ["10.0.0.0/8", "fd00::/8"]},
+                "syndics": [{"id": "e1", "address": "e1:1"}, {"id": "e2", "address": "e2:1", "capacity": 700}],
+                "minions": {"count": 700, "patterns": ["east-*"], "ids": ["odd"], "grains": {"dc": ["a", "b"]}},
+                "batch": {"batch": "10%", "max_failures": 3},
+            },
+            {
+                "name": "west", "provider": "on-prem",
+                "syndics": [{"id": "w1", "address": "w1:1", "parents": ["e1"], "weight": 7}],
+                "minions": {"count": 300},
+            },
+        ],
+        "node_groups": {"web": "east-web-*"},
+        "labels": {"owner": "ops"},
+    })
+}
+
+/// The good fabric after a change.
+fn with(change: impl FnOnce(&mut Value)) -> Result<Topology, Vec<Problem>> {
+    let mut value = good();
+    change(&mut value);
+    check(&value)
+}
+
+/// The one problem that a change makes, and its severity.
+fn problem(change: impl FnOnce(&mut Value)) -> String {
+    let problems = with(change).expect_err("a broken topology was accepted");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems[0].what.clone()
+}
+
+#[test]
+fn a_good_one_is_read_whole() {
+    let t = check(&good()).unwrap();
+    assert_eq!(t.warnings, []);
+    assert_eq!((t.fabric.as_str(), t.expected_minions(), t.syndics().count()), ("acme.example", 1000, 3));
+    let e1 = t.syndic(&"e1".parse().unwrap()).unwrap().1;
+    let names: Vec<&str> = e1.parents.iter().map(|p| p.as_str()).collect();
+    assert_eq!(names, ["top-1", "top-2"], "parents are all top masters if the file does not say");
+    assert_eq!((e1.capacity, e1.weight, e1.standby), (DEFAULT_CAPACITY, DEFAULT_WEIGHT, false));
+    let east = &t.regions[0];
+    assert_eq!(
+        (east.batch.batch, east.batch.max_failures),
+        (Some(Share::Percent(10)), Some(Share::Count(3)))
+    );
+    assert_eq!(
+        (east.minions.grains["dc"].as_slice(), east.network.allowed_cidrs.len()),
+        (&["a".into(), "b".into()][..], 2)
+    );
+    assert_eq!(t.top_master(&"top-2".parse().unwrap()).unwrap().location.as_deref(), Some("cellar"));
+    assert_eq!((t.node_groups["web"].as_str(), t.labels["owner"].as_str()), ("east-web-*", "ops"));
+}
+
+#[test]
+fn parents_come_before_children() {
+    let t = with(|v| {
+        v["regions"][0]["syndics"][0]["parents"] = json!(["e2"]);
+    })
+    .unwrap();
+    let order: Vec<&str> = t.top_down().iter().map(|(_, s)| s.id.as_str()).collect();
+    assert_eq!(order, ["e2", "e1", "w1"]);
+    assert_eq!(t.depths()[&"w1".parse::<TierId>().unwrap()], 2);
+}
+
+#[test]
+fn minions_spread_by_count_and_weight_and_not_to_standby() {
+    let t = with(|v| {
+        v["regions"][0]["syndics"][0]["weight"] = json!(300);
+        v["regions"][1]["syndics"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"id": "w2", "address": "w2:1", "standby": true}));
+    })
+    .unwrap();
+    let spread: Vec<(&str, u64)> = t.spread(40).iter().map(|(_, s, n)| (s.id.as_str(), *n)).collect();
+    assert_eq!(spread, [("e1", 21), ("e2", 7), ("w1", 12), ("w2", 0)]);
+}
+
+#[test]
+fn ids_and_addresses_and_regions_are_unique() {
+    assert!(
+        problem(|v| v["regions"][0]["syndics"][1]["id"] = json!("E1")).contains("E1 is used a second time")
+    );
+    assert!(
+        problem(|v| v["regions"][0]["syndics"][1]["id"] = json!("top-1"))
+            .contains("top-1 is used a second time")
+    );
+    assert!(problem(|v| v["top_masters"][1]["id"] = json!("top-1")).contains("used a second time"));
+    assert!(
+        problem(|v| v["regions"][0]["syndics"][1]["address"] = json!("top1:4510")).contains("that of top-1")
+    );
+    assert!(problem(|v| v["regions"][1]["name"] = json!("east")).contains("east stands here a second time"));
+}
+
+#[test]
+fn parents_exist_and_do_not_loop() {
+    let w1 = |parents: Value| move |v: &mut Value| v["regions"][1]["syndics"][0]["parents"] = parents;
+    let e1 = |v: &mut Value, parents: Value| v["regions"][0]["syndics"][0]["parents"] = parents;
+    assert!(problem(w1(json!(["tpo-1"]))).contains("w1 has the parent tpo-1, which is nowhere"));
+    assert!(problem(w1(json!(["e1", "e1"]))).contains("e1 twice"));
+    assert!(problem(w1(json!([]))).contains("empty list of parents"));
+    assert_eq!(problem(w1(json!(["w1"]))), "the parents form a loop: w1 -> w1");
+    assert_eq!(problem(|v| e1(v, json!(["top-1", "w1"]))), "the parents form a loop: e1 -> w1 -> e1");
+}
+
+#[test]
+fn each_loop_is_reported_once_and_what_hangs_below_it_is_not() {
+    let problems = with(|v| {
+        let s =
+            |id: &str, parents: &[&str]| json!({"id": id, "address": format!("{id}:1"), "parents": parents});
+        v["regions"][0]["syndics"] = json!([
+            s("a", &["b"]),
+            s("b", &["c"]),
+            s("c", &["a"]),
+            s("below", &["a"]),
+            s("x", &["y"]),
+            s("y", &["x"])
+        ]);
+        v["regions"][1]["syndics"][0]["parents"] = json!(["below"]);
+    })
+    .unwrap_err();
+    let what: Vec<&str> = problems.iter().map(|p| p.what.as_str()).collect();
+    assert_eq!(what, ["the parents form a loop: a -> b -> c -> a", "the parents form a loop: x -> y -> x"]);
+}
+
+#[test]
+fn every_region_is_served() {
+    let syndics = |v: Value| move |t: &mut Value| t["regions"][1]["syndics"] = v;
+    assert!(problem(syndics(json!([]))).contains("there is no syndic here"));
+    assert!(problem(syndics(json!(null))).contains("\"syndics\" has no value"));
+    assert!(
+        problem(|t| drop(t["regions"][1].as_object_mut().unwrap().remove("syndics")))
+            .contains("no \"syndics\"")
+    );
+    assert!(problem(|t| t["regions"][1]["syndics"][0]["standby"] = json!(true)).contains("only standby"));
+    assert!(problem(|t| t["regions"] = json!([])).contains("no region"));
+    assert!(problem(|t| t["top_masters"] = json!([])).contains("no top master"));
+}
+
+#[test]
+fn too_little_capacity_is_a_warning() {
+    for (count, capacity, said) in [
+        (700, 700, None),
+        (701, 700, Some("when e1 is lost the others carry 700")),
+        (3000, 700, Some("expects 3000 minions and its syndics carry 1950")),
+    ] {
+        let t = with(|v| {
+            v["regions"][0]["minions"]["count"] = json!(count);
+            v["regions"][0]["syndics"][1]["capacity"] = json!(capacity);
+        })
+        .unwrap();
+        let found: Vec<(&str, Severity)> = t.warnings.iter().map(|w| (w.what.as_str(), w.severity)).collect();
+        match (said, found.as_slice()) {
+            (None, []) => {}
+            (Some(said), [(what, Severity::Warning)]) if what.contains(said) => {}
+            _ => panic!("{count}: expected {said:?}, found {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn values_are_checked_one_by_one() {
+    type Change = fn(&mut Value);
+    let table: [(Change, &str); 17] = [
+        (|v| v["version"] = json!(2), "2 is out of range"),
+        (|v| v["version"] = json!("1"), "a number is expected"),
+        (|v| v["fabric"] = json!("a b"), "fabric:"),
+        (|v| v["fabrik"] = json!("x"), "no key \"fabrik\""),
+        (|v| v["top_masters"][0]["id"] = json!("a/b"), "'/' may not be in an id"),
+        (|v| v["top_masters"][0]["address"] = json!("top1"), "has no port"),
+        (|v| v["regions"][0]["name"] = json!("us.east"), "without dots"),
+        (|v| v["regions"][0]["provider"] = json!("AWS"), "\"AWS\" is not known"),
+        (|v| v["regions"][0]["network"]["allowed_cidrs"] = json!(["10.1.2.3/8"]), "bits set after"),
+        (|v| v["regions"][0]["network"]["allowed_cidrs"] = json!(["ten"]), "no network"),
+        (|v| v["regions"][0]["syndics"][0]["standby"] = json!("yes"), "true or false"),
+        (|v| v["regions"][0]["syndics"][0]["weight"] = json!(0), "0 is out of range"),
+        (|v| v["regions"][0]["minions"]["patterns"] = json!(["[a"]), "[a"),
+        (|v| v["regions"][0]["minions"]["patterns"] = json!("east-*"), "a list is expected"),
+        (|v| v["regions"][0]["batch"]["batch"] = json!("101%"), "no number of minions"),
+        (|v| v["regions"][0]["batch"]["max_failures"] = json!(0), "no number of minions"),
+        (|v| v["labels"] = json!([]), "labels is a map, found a list"),
+    ];
+    for (change, said) in table {
+        let what = problem(change);
+        assert!(what.contains(said), "{said:?} not in {what:?}");
+    }
+    let problems = check(&json!("nonsense")).unwrap_err();
+    assert!(problems[0].what.contains("the topology is a map"), "{problems:?}");
+}
+
+#[test]
+fn all_problems_come_at_once_in_order_and_none_twice() {
+    let problems = with(|v| {
+        v["top_masters"][0]["addres"] = json!("x:1");
+        v["top_masters"][1]["id"] = json!("..");
+        v["regions"][0]["syndics"][0]["capacity"] = json!("lots");
+        v["regions"][1]["syndics"][0]["parents"] = json!(["e1"]);
+        v["regions"][1]["minions"]["count"] = json!(-1);
+    })
+    .unwrap_err();
+    // w1's parent e1 exists in a part that could not be read: no fifth problem about it.
+    let what: Vec<&str> = problems.iter().map(|p| p.what.as_str()).collect();
+    assert_eq!(problems.len(), 4, "{what:#?}");
+    assert!(problems.is_sorted_by_key(|p| p.at));
+    assert_eq!(problems[0].hint, "did you mean \"address\"?");
+}

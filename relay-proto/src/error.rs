@@ -1,0 +1,116 @@
+//! The one set of error codes at the boundary, mapped once to gRPC status and exit code; and what is wrong with bytes.
+
+use tonic::Status;
+
+/// What went wrong, as a client can act on it. Sent in the metadata key [`Code::METADATA`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request itself is wrong: target syntax, unknown ids, bad arguments.
+    Invalid,
+    /// Nobody matches the target.
+    NoMatch,
+    /// The request id was used for another body.
+    RequestReused,
+    /// There is no such job.
+    NoSuchJob,
+    /// The caller may not do this.
+    Denied,
+    /// Too much is going on: try again later.
+    Busy,
+    /// The store can't be written or read.
+    Store,
+    /// The two sides have no protocol version in common.
+    Version,
+}
+
+impl Code {
+    /// The metadata key that carries a code's word.
+    pub const METADATA: &'static str = "relay-error";
+
+    /// Every code.
+    pub const ALL: [Code; 8] = [
+        Code::Invalid,
+        Code::NoMatch,
+        Code::RequestReused,
+        Code::NoSuchJob,
+        Code::Denied,
+        Code::Busy,
+        Code::Store,
+        Code::Version,
+    ];
+
+    /// The word on the wire and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Code::Invalid => "invalid",
+            Code::NoMatch => "no_match",
+            Code::RequestReused => "request_reused",
+            Code::NoSuchJob => "no_such_job",
+            Code::Denied => "denied",
+            Code::Busy => "busy",
+            Code::Store => "store",
+            Code::Version => "version",
+        }
+    }
+
+    /// A status with this code.
+    pub fn status(self, message: impl Into<String>) -> Status {
+        let message = message.into();
+        let mut status = match self {
+            Code::Invalid | Code::NoMatch => Status::invalid_argument(message),
+            Code::RequestReused => Status::already_exists(message),
+            Code::NoSuchJob => Status::not_found(message),
+            Code::Denied => Status::permission_denied(message),
+            Code::Busy => Status::resource_exhausted(message),
+            Code::Store => Status::unavailable(message),
+            Code::Version => Status::failed_precondition(message),
+        };
+        let word = tonic::metadata::MetadataValue::from_static(self.word());
+        status.metadata_mut().insert(Code::METADATA, word);
+        status
+    }
+
+    /// The code a status carries, if it came from one of our own.
+    pub fn of(status: &Status) -> Option<Code> {
+        let word = status.metadata().get(Code::METADATA)?.to_str().ok()?;
+        Code::ALL.into_iter().find(|c| c.word() == word)
+    }
+}
+
+/// Bytes that are no message of ours. The link or file they came from is named by who logs it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Not the encoding at all.
+    #[error("not decodable: {0}")]
+    Decode(String),
+    /// A frame without a message in it (or one of a newer version).
+    #[error("an empty or unknown message")]
+    Empty,
+    /// A field holds what it may not.
+    #[error("{field}: {why}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl WireError {
+    pub(crate) fn field(field: &'static str, why: impl std::fmt::Display) -> WireError {
+        WireError::Field { field, why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_survive_a_status() {
+        for code in Code::ALL {
+            assert_eq!(Code::of(&code.status("x")), Some(code));
+        }
+        assert_eq!(Code::of(&Status::internal("x")), None);
+    }
+}

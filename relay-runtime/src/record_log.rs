@@ -1,0 +1,313 @@
+//! An append-only, checksummed log of opaque records in one file: the syndic's spool and the minion's journal.
+//!
+//! Owns durability (one sync per commit), the recovery of a torn tail, and the rule that lost records mean a new
+//! incarnation. Leaves to its callers what a record means, which records are still alive, the thread it blocks, and the
+//! logging and counting of what [`Opened`] reports. Why not a database: docs/adr/0003-record-log.md.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use nix::fcntl::Flock;
+
+mod error;
+mod files;
+mod format;
+mod scan;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use error::LogError;
+use format::{HEADER_LEN, Header, RECORD_HEAD, VERSION, push_record};
+use scan::{End, Scan};
+use tail::Tail;
+
+/// Write-behind of a rewrite; freed when it ends.
+const REWRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// What a log is for. Part of the file, so that one is never opened as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Returns a syndic holds until the owning top master has committed them.
+    Spool,
+    /// A minion's intents, starts and ends.
+    Journal,
+}
+
+impl Kind {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Spool => 1,
+            Self::Journal => 2,
+        }
+    }
+}
+
+/// Bounds on what [`RecordLog::append`] and [`RecordLog::rewrite`] take. An existing file is read whatever its size, so
+/// that lowering a limit never costs a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest payload, in bytes.
+    pub max_record_bytes: u32,
+    /// Largest file, in bytes, header and frames included.
+    pub max_file_bytes: u64,
+}
+
+/// A log ready for use and what was found in it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log; new records go behind the ones below.
+    pub log: RecordLog,
+    /// Names this history of records. It changes exactly when earlier records may be missing.
+    pub incarnation: u64,
+    /// All committed payloads, oldest first.
+    pub records: Vec<Bytes>,
+    /// Set when an unfinished write was cut off. To be logged and counted.
+    pub torn: Option<Torn>,
+    /// Set when the file was damaged and a new log was begun. To be logged and counted.
+    pub reset: Option<Reset>,
+}
+
+/// An unfinished last write, cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// Where the file ends now, in bytes from its start.
+    pub offset: u64,
+    /// How many bytes were cut off.
+    pub dropped_bytes: u64,
+    /// What was wrong with them.
+    pub why: &'static str,
+}
+
+/// A damaged log, kept for a person to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    /// What was wrong with it.
+    pub why: &'static str,
+    /// Where it is now.
+    pub set_aside: PathBuf,
+}
+
+/// One open log. Dropping it releases the file; buffered records that were not committed are lost.
+#[derive(Debug)]
+pub struct RecordLog {
+    path: PathBuf,
+    file: Flock<File>,
+    header: Header,
+    limits: Limits,
+    tail: Tail,
+    /// The file's name may not survive a power cut yet: the directory is synced before the next commit counts.
+    unsynced_name: bool,
+}
+
+enum Found {
+    Nothing,
+    Log(Header, Scan),
+    Damage(&'static str),
+}
+
+impl RecordLog {
+    /// Opens the log at `path`, or begins one named `new_incarnation` (a random number) when there is none or when the
+    /// one that is there is damaged. Whatever it returns in [`Opened::records`] is durable.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`], [`LogError::NewerFormat`], [`LogError::WrongKind`], [`LogError::Io`]: the file is unchanged.
+    pub fn open(path: &Path, kind: Kind, new_incarnation: u64, limits: Limits) -> Result<Opened, LogError> {
+        let file = files::open_locked(path)?;
+        files::drop_rewrite(path)?;
+        match Self::look(&file, path, kind)? {
+            Found::Log(header, scan) => Self::resume(path, file, header, scan, limits),
+            Found::Nothing => Self::begin(path, file, kind, new_incarnation, limits, None),
+            Found::Damage(why) => {
+                let set_aside = files::set_aside(path)?;
+                let fresh = files::open_locked(path)?;
+                // For a moment the name was free. Whoever else began a log there keeps it.
+                let Found::Nothing = Self::look(&fresh, path, kind)? else {
+                    return Err(LogError::Locked { path: path.into() });
+                };
+                Self::begin(path, fresh, kind, new_incarnation, limits, Some(Reset { why, set_aside }))
+            }
+        }
+    }
+
+    fn look(file: &File, path: &Path, kind: Kind) -> Result<Found, LogError> {
+        let len = file.metadata().map_err(LogError::io(path, "look at"))?.len();
+        if len == 0 {
+            return Ok(Found::Nothing);
+        }
+        if len < HEADER_LEN as u64 {
+            return Ok(Found::Damage("the header is cut short"));
+        }
+        let mut header = [0; HEADER_LEN];
+        file.read_exact_at(&mut header, 0).map_err(LogError::io(path, "read"))?;
+        let Some(header) = Header::decode(&header) else {
+            return Ok(Found::Damage("the header is not one of a record log, or its checksum is wrong"));
+        };
+        if header.version > VERSION {
+            return Err(LogError::NewerFormat { path: path.into(), found: header.version, known: VERSION });
+        }
+        if header.kind != kind.tag() {
+            return Err(LogError::WrongKind { path: path.into(), wanted: kind });
+        }
+        let scan = scan::scan(file, &header, len).map_err(LogError::io(path, "read"))?;
+        Ok(match scan.end {
+            End::Damaged(why) => Found::Damage(why),
+            End::Clean | End::Torn(_) => Found::Log(header, scan),
+        })
+    }
+
+    fn resume(
+        path: &Path,
+        file: Flock<File>,
+        header: Header,
+        scan: Scan,
+        limits: Limits,
+    ) -> Result<Opened, LogError> {
+        let torn = match scan.end {
+            End::Torn(why) => Some(cut(&file, scan.valid_len, why).map_err(LogError::io(path, "cut"))?),
+            _ => None,
+        };
+        // A process killed between write and sync leaves records that only the page cache holds.
+        file.sync_data().map_err(LogError::io(path, "sync"))?;
+        files::sync_directory(path).map_err(LogError::io(path, "sync the directory of"))?;
+        let tail = Tail::new(header.incarnation, scan.valid_len, scan.next_sequence);
+        let log = Self { path: path.into(), file, header, limits, tail, unsynced_name: false };
+        Ok(Opened { log, incarnation: header.incarnation, records: scan.records, torn, reset: None })
+    }
+
+    fn begin(
+        path: &Path,
+        file: Flock<File>,
+        kind: Kind,
+        incarnation: u64,
+        limits: Limits,
+        reset: Option<Reset>,
+    ) -> Result<Opened, LogError> {
+        let header = Header { version: VERSION, kind: kind.tag(), incarnation, first_sequence: 0 };
+        file.write_all_at(&header.encode(), 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| files::sync_directory(path))
+            .map_err(LogError::io(path, "begin"))?;
+        let tail = Tail::new(incarnation, HEADER_LEN as u64, 0);
+        let log = Self { path: path.into(), file, header, limits, tail, unsynced_name: false };
+        Ok(Opened { log, incarnation, records: Vec::new(), torn: None, reset })
+    }
+
+    /// Buffers records, all or none. They are not durable before [`RecordLog::commit`] has returned `Ok`.
+    ///
+    /// # Errors
+    /// [`LogError::RecordTooLarge`], [`LogError::Full`].
+    pub fn append(&mut self, payloads: &[&[u8]]) -> Result<(), LogError> {
+        let mut len = self.tail.len_with_pending();
+        for payload in payloads {
+            len = self.admit(len, payload)?;
+        }
+        payloads.iter().for_each(|payload| self.tail.push(payload));
+        Ok(())
+    }
+
+    /// The file's length with one more record, if both limits allow it.
+    fn admit(&self, len: u64, payload: &[u8]) -> Result<u64, LogError> {
+        let (bytes, limit) = (payload.len() as u64, self.limits.max_record_bytes);
+        if bytes > u64::from(limit) {
+            return Err(LogError::RecordTooLarge { path: self.path.clone(), bytes, limit });
+        }
+        let (bytes, limit) = (len + RECORD_HEAD as u64 + bytes, self.limits.max_file_bytes);
+        if bytes > limit {
+            return Err(LogError::Full { path: self.path.clone(), bytes, limit });
+        }
+        Ok(bytes)
+    }
+
+    /// Makes everything buffered durable with one write and one sync. Nothing buffered costs nothing.
+    ///
+    /// # Errors
+    /// The system's error (disk full, say). The file is cut back to the last commit and the records stay buffered: call
+    /// again later, or [`RecordLog::rollback`]. A crash before either may still show them, as with any failed sync.
+    pub fn commit(&mut self) -> io::Result<()> {
+        self.sync_name()?;
+        self.tail.commit(&*self.file)
+    }
+
+    /// Drops what is buffered and says how many records that were.
+    pub fn rollback(&mut self) -> u64 {
+        self.tail.rollback()
+    }
+
+    /// Length of the committed file in bytes: at least 32, the header.
+    pub fn size(&self) -> u64 {
+        self.tail.committed_len()
+    }
+
+    /// Names this history of records.
+    pub fn incarnation(&self) -> u64 {
+        self.header.incarnation
+    }
+
+    /// Replaces the file by one that holds only `live`, in that order, under the same incarnation. A crash at any moment
+    /// leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// [`LogError::Uncommitted`], [`LogError::RecordTooLarge`], [`LogError::Full`], [`LogError::Io`]. The old records
+    /// stay, except when only the last step, the sync of the directory, failed: then the new ones stand, and the next
+    /// commit repeats that step before it succeeds.
+    pub fn rewrite(&mut self, live: impl Iterator<Item = Bytes>) -> Result<(), LogError> {
+        if self.tail.is_pending() {
+            return Err(LogError::Uncommitted { path: self.path.clone() });
+        }
+        let file = files::begin_rewrite(&self.path)?;
+        let header = Header { first_sequence: self.tail.next_sequence(), ..self.header };
+        let written = self.write_live(&file, header, live).and_then(|tail| {
+            files::put_in_place(&self.path)?;
+            Ok(tail)
+        });
+        let tail = match written {
+            Ok(tail) => tail,
+            Err(error) => {
+                // A leftover is harmless (the next open or rewrite removes it), so the first error is the one to tell.
+                let _ = files::drop_rewrite(&self.path);
+                return Err(error);
+            }
+        };
+        (self.file, self.header, self.tail, self.unsynced_name) = (file, header, tail, true);
+        self.sync_name().map_err(LogError::io(&self.path, "sync the directory of"))
+    }
+
+    fn write_live(
+        &self,
+        file: &File,
+        header: Header,
+        live: impl Iterator<Item = Bytes>,
+    ) -> Result<Tail, LogError> {
+        let failed = || LogError::io(&self.path, "rewrite");
+        let mut out = BufWriter::with_capacity(REWRITE_BUFFER_BYTES, file);
+        out.write_all(&header.encode()).map_err(failed())?;
+        let (mut len, mut sequence, mut frame) = (HEADER_LEN as u64, header.first_sequence, Vec::new());
+        for payload in live {
+            len = self.admit(len, &payload)?;
+            frame.clear();
+            push_record(&mut frame, header.incarnation, sequence, &payload);
+            out.write_all(&frame).map_err(failed())?;
+            sequence = sequence.wrapping_add(1);
+        }
+        out.flush().and_then(|()| file.sync_all()).map_err(failed())?;
+        Ok(Tail::new(header.incarnation, len, sequence))
+    }
+
+    fn sync_name(&mut self) -> io::Result<()> {
+        if self.unsynced_name {
+            files::sync_directory(&self.path)?;
+            self.unsynced_name = false;
+        }
+        Ok(())
+    }
+}
+
+fn cut(file: &File, valid_len: u64, why: &'static str) -> io::Result<Torn> {
+    let dropped_bytes = file.metadata()?.len() - valid_len;
+    file.set_len(valid_len)?;
+    Ok(Torn { offset: valid_len, dropped_bytes, why })
+}
