@@ -552,7 +552,7 @@ impl Relay {
         let mut waiting = Waiting { acks: std::mem::take(&mut self.owed), ..Waiting::default() };
         let mut records = Vec::new();
         for (parent, uplink) in self.uplinks.iter_mut().enumerate() {
-            for batch in uplink.flush(now) {
+            if let Some(batch) = uplink.flush(now) {
                 for group in &batch.groups {
                     if let Some(errand) = self.errands.get_mut(&group.jid) {
                         errand.folding = false;

@@ -223,7 +223,9 @@ impl Tier {
                 let local = self.localise(link, members);
                 news.down |= self.unseat(link, &local);
                 if let Some(child) = self.links.get_mut(&link) {
-                    members.iter().for_each(|no| drop(child.local.remove(&no)));
+                    members.iter().for_each(|no| {
+                        child.local.remove(&no);
+                    });
                 }
             }
         }

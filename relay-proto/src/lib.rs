@@ -10,23 +10,27 @@ pub mod records;
 
 pub use error::{Code, WireError};
 
-/// Generated from `proto/link.proto`.
+/// The generated code, in the shape of the packages (generated paths refer to each other by it).
 #[allow(missing_docs, clippy::all, reason = "generated; documented in the .proto files")]
-pub mod link {
-    tonic::include_proto!("relay.link.v1");
+mod relay {
+    pub mod link {
+        pub mod v1 {
+            tonic::include_proto!("relay.link.v1");
+        }
+    }
+    pub mod spool {
+        pub mod v1 {
+            tonic::include_proto!("relay.spool.v1");
+        }
+    }
+    pub mod operator {
+        pub mod v1 {
+            tonic::include_proto!("relay.operator.v1");
+        }
+    }
 }
 
-/// Generated from `proto/spool.proto`.
-#[allow(missing_docs, clippy::all, reason = "generated; documented in the .proto files")]
-pub mod spool {
-    tonic::include_proto!("relay.spool.v1");
-}
-
-/// Generated from `proto/operator.proto`.
-#[allow(missing_docs, clippy::all, reason = "generated; documented in the .proto files")]
-pub mod operator {
-    tonic::include_proto!("relay.operator.v1");
-}
+pub use relay::{link::v1 as link, operator::v1 as operator, spool::v1 as spool};
 
 /// The protocol versions this build speaks, oldest and newest. A peer without one in common is refused by name.
 pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;

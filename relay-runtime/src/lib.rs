@@ -1,8 +1,13 @@
-//! (being built)
+//! The world, once for all roles: configuration, identity and TLS, links, store and registry, logs, telemetry, shutdown.
+//!
+//! Nothing here knows what a job means: that is relay-core. Roles put these parts together and never import each other.
+
 pub mod admin;
-pub mod record_log;
-pub mod shutdown;
-pub mod telemetry;
 pub mod authority;
 pub mod config;
 pub mod identity;
+pub mod link;
+pub mod record_log;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

@@ -18,7 +18,7 @@ use super::{
     CommandSpec, Probe, RunHandle, RunToken,
     spec::{CONTROL, Claim, LIFE, SpecFile},
     survey::{self, MARKER},
-    verdict::{self, boot_id, lives},
+    verdict::{self, boot_id, lives, open_life},
 };
 
 /// Between two looks at a run whose runner is dead while something of it cannot be killed, or whose directory cannot
@@ -119,14 +119,13 @@ impl Runner {
 
     /// Returns when no runner holds the FIFO; says whether one did. What a living runner writes there is dropped.
     async fn until_death(&self, token: RunToken) -> bool {
-        let fifo = self.dir(token).join(LIFE);
-        let Ok(mut life) = pipe::OpenOptions::new().open_receiver(fifo) else { return false };
+        // Not opened by tokio: a FIFO that was opened after its last writer had gone reads as ended, but is never
+        // reported as readable, so the first look must be a read.
+        let Some(fifo) = open_life(&self.dir(token)) else { return false };
+        let Ok(mut life) = pipe::Receiver::from_file(fifo) else { return false };
         let mut bytes = [0; 16];
-        let mut was_alive = false;
-        while let Ok(1..) = life.read(&mut bytes).await {
-            was_alive = true;
-        }
-        was_alive
+        while let Ok(1..) = life.read(&mut bytes).await {}
+        true
     }
 
     /// Finds out what became of a run. May take seconds: it kills what a dead runner left behind, and waits for its

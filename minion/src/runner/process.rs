@@ -3,20 +3,21 @@
 //! One thread and one `poll`: no runtime, and no memory beyond what is kept of the output.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, DirEntry, File, OpenOptions},
     io::{self, Read, Write},
+    os::fd::RawFd,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::unistd::setsid;
+use nix::unistd::{close, setsid};
 use relay_core::outcome::{Outcome, Reason};
 
 use super::{
-    capture::{Returned, returned},
+    capture::{Capture, Returned, returned},
     child,
-    spec::{CONTROL, Claim, CommandSpec, End, EndFile, LIFE, SpecFile},
+    spec::{CONTROL, Claim, CommandSpec, End, EndFile, LIFE, Shape, SpecFile},
     survey,
     watch::{Ending, Watch},
 };
@@ -26,7 +27,8 @@ use crate::functions::body::GENERIC_FAILURE;
 const END_RETRY: Duration = Duration::from_secs(2);
 
 /// What `minion runner --dir DIR` does: runs the command that the directory's spec describes. Returns the process's
-/// exit code. Must be called before anything starts a thread: the command is tied to the life of the calling one.
+/// exit code. Must be called first thing in `main`, before
+/// anything starts a thread (the command is tied to the life of the calling one) or opens a file (it is closed).
 pub fn runner_main(dir: &Path) -> i32 {
     match run(dir) {
         Ok(()) => 0,
@@ -38,6 +40,7 @@ pub fn runner_main(dir: &Path) -> i32 {
 }
 
 fn run(dir: &Path) -> io::Result<()> {
+    close_inherited();
     // Fails only for the leader of a group, which is then out of the minion's group already.
     let _ = setsid();
     let spec = SpecFile::read(dir)?;
@@ -53,6 +56,18 @@ fn run(dir: &Path) -> io::Result<()> {
     write_end(dir, &spec, end)
 }
 
+/// Closes what whoever started the minion left open over exec: a runner may outlive them all, and nobody may wait in
+/// vain for the other end of a pipe that only a runner, or a command's background, still holds.
+fn close_inherited() {
+    let open = |entry: io::Result<DirEntry>| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok();
+    let inherited: Vec<RawFd> =
+        fs::read_dir("/proc/self/fd").into_iter().flatten().filter_map(open).collect();
+    for fd in inherited.into_iter().filter(|fd| *fd > 2) {
+        // One of them was the directory just read, which is closed already.
+        let _ = close(fd);
+    }
+}
+
 /// Opens a FIFO for both directions, as Linux allows: never waits for the other side, nor loses it.
 fn open_fifo(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -65,7 +80,7 @@ fn execute(mut watch: Watch, spec: &SpecFile) -> io::Result<End> {
     let began = Instant::now();
     let child = match child::spawn(spec.token, command) {
         Ok(child) => child,
-        Err(why) => return Ok(not_run(command, &why)),
+        Err(why) => return Ok(not_run(&why)),
     };
     let pid = child.pid.as_raw() as u32;
     watch.attach(child)?;
@@ -101,17 +116,11 @@ fn timed_out(command: &CommandSpec) -> String {
 }
 
 /// The end of a command that could not be started: the same in both shapes, since there is no process to tell of.
-fn not_run(command: &CommandSpec, why: &str) -> End {
-    let Returned { output, .. } = returned(command.shape, &[], 0, GENERIC_FAILURE, None);
-    let body = crate::functions::body::cut(why, relay_core::outcome::MAX_BODY_BYTES).into();
-    End {
-        outcome: Outcome::Failed,
-        reason: Reason::None,
-        retcode: GENERIC_FAILURE,
-        output,
-        truncated: false,
-        body,
-    }
+fn not_run(why: &str) -> End {
+    let mut capture = Capture::default();
+    capture.take(why.as_bytes());
+    let Returned { body, output, truncated } = returned(Shape::Text, &[capture], 0, GENERIC_FAILURE, None);
+    End { outcome: Outcome::Failed, reason: Reason::None, retcode: GENERIC_FAILURE, output, truncated, body }
 }
 
 /// Writes the END, as often as it takes: an end is never dropped. Only if the directory itself is gone does nobody

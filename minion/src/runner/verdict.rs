@@ -1,7 +1,7 @@
 //! What became of a run: read from its directory, and proven from /proc where the directory does not say.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -93,18 +93,21 @@ fn rule_out(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a runner holds the FIFO: reading it would then block, and ends at once otherwise.
+/// Whether a runner holds the FIFO.
 pub(super) fn lives(dir: &Path) -> bool {
+    open_life(dir).is_some()
+}
+
+/// The FIFO of a living runner, read up to where it would block; none if nobody holds it: reading then ends at once.
+pub(super) fn open_life(dir: &Path) -> Option<File> {
     let nonblocking = OFlag::O_NONBLOCK.bits();
-    let Ok(mut fifo) = OpenOptions::new().read(true).custom_flags(nonblocking).open(dir.join(LIFE)) else {
-        return false;
-    };
+    let mut fifo = OpenOptions::new().read(true).custom_flags(nonblocking).open(dir.join(LIFE)).ok()?;
     let mut bytes = [0; 16];
     loop {
         match fifo.read(&mut bytes) {
-            Ok(0) => return false,
+            Ok(0) => return None,
             Ok(_) => {}
-            Err(e) => return e.kind() == io::ErrorKind::WouldBlock,
+            Err(e) => return (e.kind() == io::ErrorKind::WouldBlock).then_some(fifo),
         }
     }
 }

@@ -1,0 +1,102 @@
+//! Links: one long-lived bidirectional gRPC stream between a child and its parent, over mutual TLS.
+//!
+//! Owns sockets, TLS, HTTP/2, framing, the two lanes of each direction, admission and reconnecting. What the messages
+//! mean is the core's. Both ends report to one bounded channel of [`LinkEvent`]s; sending never waits: a peer too slow
+//! for its bounds is cut off, and brought up to date when it comes back.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use relay_core::{identity::Identity, ids::Incarnation, message::LinkId};
+
+pub mod accept;
+pub mod codec;
+pub mod dial;
+pub mod frame;
+pub mod lanes;
+pub mod read;
+
+pub use dial::{Channel, DialError, channel};
+pub use lanes::{Lane, LinkTx};
+
+/// Events waiting for a role's loop: one per message. Beyond it readers wait, and TCP holds the peers back.
+pub const EVENT_QUEUE: usize = 4_096;
+
+/// What a child said of itself when it attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerHello {
+    /// Its journal's or spool's incarnation.
+    pub incarnation: Incarnation,
+    /// Its software version, for people.
+    pub software: String,
+}
+
+/// What happens on links. `M` is what is received: `Up` at a parent, `Down` at a child.
+#[derive(Debug)]
+pub enum LinkEvent<M> {
+    /// A link is up.
+    Up {
+        /// The link.
+        link: LinkId,
+        /// Who the certificate says that the peer is.
+        peer: Identity,
+        /// What the peer said of itself (a parent says nothing but its version).
+        hello: PeerHello,
+        /// The way to send to it.
+        tx: LinkTx,
+    },
+    /// A message arrived.
+    Message {
+        /// On this link.
+        link: LinkId,
+        /// The message.
+        message: M,
+        /// Its encoded size.
+        bytes: usize,
+    },
+    /// A link is gone. Follows every `Up` exactly once.
+    Down {
+        /// The link.
+        link: LinkId,
+        /// Why, for the log.
+        why: String,
+    },
+}
+
+/// Numbers the links of a process.
+#[derive(Debug, Clone, Default)]
+pub struct LinkIds(Arc<AtomicU64>);
+
+impl LinkIds {
+    /// The next number.
+    pub fn next(&self) -> LinkId {
+        LinkId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Bounds of one side's links.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkLimits {
+    /// Largest reassembled message, in bytes.
+    pub max_message: usize,
+    /// Bytes waiting to be sent on the bulk lane before the peer is cut off.
+    pub max_queued: usize,
+    /// HTTP/2 receive window of the stream, in bytes. Credit only: it costs nothing while idle.
+    pub window: u32,
+}
+
+impl LinkLimits {
+    /// A link to or from a syndic: rosters of thousands of minions, folded returns.
+    pub const SYNDIC: LinkLimits =
+        LinkLimits { max_message: 64 << 20, max_queued: 128 << 20, window: 4 << 20 };
+    /// A link to or from a minion: one job or one return at a time, 1 MiB each and its framing.
+    pub const MINION: LinkLimits = LinkLimits { max_message: 2 << 20, max_queued: 8 << 20, window: 128 << 10 };
+}
+
+/// What this build calls itself on a link.
+pub const SOFTWARE: &str = concat!("relay/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! Accepting links: the listener, the TLS handshake, the gRPC service, and who is admitted.
+//!
+//! Admission is bounded at each step: handshakes in flight, their time, links in all. A connection that fails a step is
+//! refused, logged and counted, and disturbs nobody else.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{body::Incoming as Body, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use relay_core::{
+    identity::{FabricName, Identity},
+    ids::Incarnation,
+    message::Up,
+};
+use relay_proto::{Code, PROTOCOL, link};
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Status, Streaming, server::Grpc};
+use tracing::{debug, warn};
+
+use super::{
+    LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
+    codec::FrameCodec,
+    frame::{Assembler, Encoded, MAX_FRAME},
+    lanes::{Lane, LinkTx, Response, lanes},
+    read,
+};
+use crate::{identity::peer_identity, telemetry};
+
+/// TLS handshakes in flight (SECURITY section 4). Each costs about a millisecond of one core.
+pub const MAX_HANDSHAKES: usize = 64;
+/// How long a handshake, and then the first message, may take (SECURITY section 4).
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Links one process accepts. Bounded by its descriptors; checked at start.
+pub const MAX_LINKS: usize = 16_000;
+/// Concurrent calls on one connection of an operator (SECURITY section 4).
+pub const MAX_STREAMS: u32 = 64;
+/// HTTP/2 pings on connections of operators, who have no heartbeat of their own.
+const PING: Duration = Duration::from_secs(10);
+
+/// What listens on one port.
+#[derive(Clone)]
+pub struct Acceptor {
+    /// TLS as [`crate::tls::server`] makes it.
+    pub tls: Arc<ServerConfig>,
+    /// The fabric whose names are read.
+    pub fabric: FabricName,
+    /// Stops it all.
+    pub token: CancellationToken,
+    /// Owns the tasks.
+    pub tasks: TaskTracker,
+}
+
+/// A connection's boxed HTTP answer.
+pub type HttpResponse = http::Response<tonic::body::Body>;
+type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
+
+/// What serves the calls of one authenticated connection.
+pub trait Serve: Clone + Send + Sync + 'static {
+    /// Serves one call. `cut` drops the whole connection.
+    fn serve(&self, peer: Arc<Identity>, cut: CancellationToken, request: http::Request<Body>) -> Answer;
+    /// The HTTP/2 settings of this port.
+    fn settings(&self, builder: &mut http2::Builder<TokioExecutor>);
+}
+
+impl Acceptor {
+    /// Accepts connections until stopped.
+    pub async fn run<S: Serve>(self, listener: TcpListener, serve: S) {
+        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        let links = Arc::new(Semaphore::new(MAX_LINKS));
+        loop {
+            // Waiting here leaves newcomers in the kernel's backlog: they are slowed down, not turned away.
+            let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                () = self.token.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, or reset before we looked (RUSTSEC-2024-0376): go on, not in a tight loop.
+                    warn!(%error, "accept failed");
+                    refused("accept");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Ok(seat) = links.clone().try_acquire_owned() else {
+                refused("too_many_links");
+                continue;
+            };
+            let this = self.clone();
+            let serve = serve.clone();
+            self.tasks.spawn(async move { this.connection(socket, address, permit, seat, serve).await });
+        }
+    }
+
+    async fn connection<S: Serve>(
+        self,
+        socket: TcpStream,
+        address: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        seat: OwnedSemaphorePermit,
+        serve: S,
+    ) {
+        let (tls, peer) = match self.handshake(socket).await {
+            Ok(shaken) => shaken,
+            Err((why, detail)) => {
+                refused(why);
+                warn!(%address, why, detail, "connection refused");
+                return;
+            }
+        };
+        drop(permit);
+        let cut = self.token.child_token();
+        let peer = Arc::new(peer);
+        debug!(%address, %peer, "connected");
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).max_header_list_size(16 << 10).max_local_error_reset_streams(Some(64));
+        serve.settings(&mut builder);
+        let service = {
+            let (cut, peer) = (cut.clone(), peer.clone());
+            service_fn(move |request| serve.serve(peer.clone(), cut.clone(), request))
+        };
+        let connection = builder.serve_connection(TokioIo::new(tls), service);
+        tokio::select! {
+            () = cut.cancelled() => {}
+            ended = connection => if let Err(error) = ended { debug!(%address, %peer, %error, "connection ended") },
+        }
+        drop(seat);
+    }
+
+    async fn handshake(&self, socket: TcpStream) -> Result<(TlsStream<TcpStream>, Identity), (&'static str, String)> {
+        let _ = socket.set_nodelay(true);
+        let tls = timeout(HANDSHAKE_TIME, TlsAcceptor::from(self.tls.clone()).accept(socket));
+        let tls = tls.await.map_err(|_| ("handshake_time", format!("no TLS handshake in {HANDSHAKE_TIME:?}")))?;
+        let tls = tls.map_err(|e| ("handshake", e.to_string()))?;
+        let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first());
+        let certificate = certificate.ok_or(("certificate", "none was shown".to_owned()))?;
+        let peer = peer_identity(certificate, &self.fabric).map_err(|e| ("identity", e.to_string()))?;
+        Ok((tls, peer))
+    }
+}
+
+fn refused(why: &'static str) {
+    metrics::counter!(telemetry::HANDSHAKES_REFUSED_TOTAL, "why" => why).increment(1);
+}
+
+/// Who may attach, and with which bounds. The reason for a refusal goes to the peer and to the log.
+pub type Admit = fn(&Identity, &Identity) -> Result<LinkLimits, String>;
+
+/// The link service of a parent.
+#[derive(Clone)]
+pub struct LinkService {
+    /// Who this parent is.
+    pub own: Arc<Identity>,
+    /// Who may attach.
+    pub admit: Admit,
+    /// Numbers links.
+    pub ids: LinkIds,
+    /// Where events go.
+    pub events: mpsc::Sender<LinkEvent<Up>>,
+    /// Owns the readers.
+    pub tasks: TaskTracker,
+    /// HTTP/2 receive window of a stream on this port, in bytes: [`LinkLimits::window`] of what mostly attaches here.
+    pub window: u32,
+}
+
+/// The path of the one call.
+const ATTACH: &str = "/relay.link.v1.Link/Attach";
+
+impl Serve for LinkService {
+    fn serve(&self, peer: Arc<Identity>, cut: CancellationToken, request: http::Request<Body>) -> Answer {
+        let this = self.clone();
+        Box::pin(async move {
+            if request.uri().path() != ATTACH {
+                return Ok(Status::unimplemented("this port serves links only").into_http());
+            }
+            let attach = Attach { service: this, peer, cut };
+            let mut grpc = Grpc::new(FrameCodec).max_decoding_message_size(2 * MAX_FRAME);
+            Ok(grpc.streaming(attach, request).await)
+        })
+    }
+
+    fn settings(&self, builder: &mut http2::Builder<TokioExecutor>) {
+        // One stream per link and one to spare; windows are credit, granted for what a syndic may send.
+        builder
+            .max_concurrent_streams(2)
+            .initial_stream_window_size(self.window)
+            .initial_connection_window_size(2 * self.window)
+            .max_send_buf_size(64 << 10)
+            .max_frame_size(16 << 10);
+    }
+}
+
+struct Attach {
+    service: LinkService,
+    peer: Arc<Identity>,
+    cut: CancellationToken,
+}
+
+impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
+    type Response = tonic::Response<Response>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Status>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let (service, peer, cut) = (self.service.clone(), self.peer.clone(), self.cut.clone());
+        Box::pin(async move {
+            let refuse = |status: Status| {
+                refused("link");
+                warn!(%peer, why = status.message(), "link refused");
+                status
+            };
+            let limits = (service.admit)(&service.own, &peer).map_err(|why| refuse(Code::Denied.status(why)))?;
+            let mut stream = request.into_inner();
+            let hello = first(&mut stream).await.map_err(refuse)?;
+            let (tx, outgoing) = lanes(limits.max_queued, cut);
+            let _ = tx.send(Lane::Control, welcome().frames());
+            service.tasks.clone().spawn(async move { attached(service, peer, hello, limits, stream, tx).await });
+            Ok(tonic::Response::new(Response(outgoing)))
+        })
+    }
+}
+
+fn welcome() -> Encoded {
+    let welcome = link::Welcome { version: *PROTOCOL.end(), software: SOFTWARE.into() };
+    Encoded::new(&link::Down { message: Some(link::down::Message::Welcome(welcome)), incarnation: 0 })
+}
+
+/// The first message: who it says it is, and that we have a version in common.
+async fn first(stream: &mut Streaming<Bytes>) -> Result<PeerHello, Status> {
+    let frame = timeout(HANDSHAKE_TIME, stream.message()).await;
+    let frame = frame.map_err(|_| Code::Invalid.status("no hello in time"))??;
+    let frame = frame.ok_or_else(|| Code::Invalid.status("no hello"))?;
+    let wire = read::wire::<Up>(frame, &mut Assembler::default(), MAX_FRAME);
+    let message = wire.map_err(|why| Code::Invalid.status(why))?.and_then(|(up, _)| up.message);
+    let Some(link::up::Message::Hello(hello)) = message else {
+        return Err(Code::Invalid.status("the first message must be a hello"));
+    };
+    if hello.oldest > *PROTOCOL.end() || hello.newest < *PROTOCOL.start() {
+        let (oldest, newest) = (hello.oldest, hello.newest);
+        let (ours, software) = (PROTOCOL, hello.software.chars().take(64).collect::<String>());
+        let why = format!(
+            "refused (version): {software} speaks link protocol {oldest} to {newest}, {SOFTWARE} speaks {} to {}: \
+             upgrade the older one",
+            ours.start(),
+            ours.end()
+        );
+        return Err(Code::Version.status(why));
+    }
+    let software = hello.software.chars().take(64).collect();
+    Ok(PeerHello { incarnation: Incarnation(hello.incarnation), software })
+}
+
+async fn attached(
+    service: LinkService,
+    peer: Arc<Identity>,
+    hello: PeerHello,
+    limits: LinkLimits,
+    mut stream: Streaming<Bytes>,
+    tx: LinkTx,
+) {
+    let link = service.ids.next();
+    let up = LinkEvent::Up { link, peer: (*peer).clone(), hello, tx: tx.clone() };
+    if service.events.send(up).await.is_err() {
+        return tx.cut();
+    }
+    let cut = tx.cut_token().clone();
+    let why = tokio::select! {
+        () = cut.cancelled() => "cut".to_owned(),
+        why = read::messages(link, &mut stream, limits.max_message, &service.events, |_| true) => why,
+    };
+    tx.cut();
+    let _ = service.events.send(LinkEvent::Down { link, why }).await;
+}
+
+/// A gRPC service of operators on its own port: any tower service that tonic generates.
+#[derive(Clone)]
+pub struct CallService<T> {
+    /// The service.
+    pub inner: T,
+    /// Whether this peer may call at all.
+    pub admit: fn(&Identity) -> Result<(), String>,
+}
+
+impl<T> Serve for CallService<T>
+where
+    T: tower_service::Service<http::Request<tonic::body::Body>, Response = HttpResponse, Error = Infallible>,
+    T: Clone + Send + Sync + 'static,
+    T::Future: Send,
+{
+    fn serve(&self, peer: Arc<Identity>, _: CancellationToken, request: http::Request<Body>) -> Answer {
+        let mut inner = self.inner.clone();
+        let admitted = (self.admit)(&peer);
+        Box::pin(async move {
+            if let Err(why) = admitted {
+                refused("operator");
+                warn!(%peer, why, "call refused");
+                return Ok(Code::Denied.status(why).into_http());
+            }
+            let mut request = request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
+            request.extensions_mut().insert(peer);
+            inner.call(request).await
+        })
+    }
+
+    fn settings(&self, builder: &mut http2::Builder<TokioExecutor>) {
+        builder.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(PING).keep_alive_timeout(2 * PING);
+    }
+}
+
+/// A hyper error as a status.
+trait FromGeneric {
+    fn from_error_generic(error: hyper::Error) -> Status;
+}
+impl FromGeneric for Status {
+    fn from_error_generic(error: hyper::Error) -> Status {
+        Status::from_error(Box::new(error))
+    }
+}

@@ -1,0 +1,310 @@
+//! Dialling links: connecting to a parent, and keeping at it.
+//!
+//! Owns the order in which parents are tried and the pauses between tries: decorrelated jitter, so that thousands of
+//! children of a restarted parent do not come back at once.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{body::Incoming as Body, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use relay_core::{
+    backoff::Backoff,
+    identity::{FabricName, Identity},
+    ids::Incarnation,
+    message::{Down, LinkId},
+};
+use relay_proto::{PROTOCOL, link};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{net::TcpStream, sync::mpsc, task::AbortHandle, time::timeout};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Streaming, client::Grpc};
+use tracing::{info, warn};
+
+use super::{
+    LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
+    codec::FrameCodec,
+    frame::{Assembler, Encoded, MAX_FRAME},
+    lanes::{Lane, LinkTx, lanes},
+    read,
+};
+use crate::{config::Parent, identity::peer_identity};
+
+/// How long TCP, TLS and the first message may take, each.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Shortest pause between two tries, in milliseconds.
+const BACKOFF_BASE: u64 = 100;
+/// Longest pause between two tries, in milliseconds: a parent that comes back is found within this.
+const BACKOFF_CAP: u64 = 10_000;
+/// A link that lived this long was a good one: the next try starts from the shortest pause.
+const GOOD_LINK: Duration = Duration::from_secs(10);
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// TCP.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// Where.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// TLS, or the peer is not who it should be.
+    #[error("{address} is not {name}: {source}")]
+    Tls {
+        /// Where.
+        address: String,
+        /// Who it should be.
+        name: String,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// The configured name cannot be a name.
+    #[error("{0:?} is no server name")]
+    Name(String),
+    /// Nothing within [`CONNECT_TIME`].
+    #[error("{address}: no answer within {CONNECT_TIME:?}")]
+    Time {
+        /// Where.
+        address: String,
+    },
+    /// HTTP/2.
+    #[error("{address}: {source}")]
+    Http {
+        /// Where.
+        address: String,
+        /// What is wrong.
+        source: hyper::Error,
+    },
+    /// The other side refused the link.
+    #[error("{address} refused: {why}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// What it said.
+        why: String,
+    },
+}
+
+/// One HTTP/2 connection as a tower service for tonic's clients. Clones share it; it ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    requests: http2::SendRequest<tonic::body::Body>,
+    _driver: Arc<Driver>,
+}
+
+/// Ends the connection's task with the last channel.
+#[derive(Debug)]
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl tower_service::Service<http::Request<tonic::body::Body>> for Channel {
+    type Response = http::Response<Body>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, hyper::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.requests.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<tonic::body::Body>) -> Self::Future {
+        // HTTP/2 wants scheme and authority; who the server is was settled by TLS.
+        let path = request.uri().path_and_query().cloned();
+        let uri = http::Uri::builder().scheme("https").authority("relay");
+        let uri = uri.path_and_query(path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")));
+        if let Ok(uri) = uri.build() {
+            *request.uri_mut() = uri;
+        }
+        Box::pin(self.requests.send_request(request))
+    }
+}
+
+/// Connects to `address` (host:port), which must show a certificate for `server_name`.
+pub async fn channel(address: &str, server_name: &str, tls: Arc<ClientConfig>) -> Result<Channel, DialError> {
+    connect(address, server_name, tls, LinkLimits::SYNDIC.window).await.map(|(channel, _)| channel)
+}
+
+async fn connect(
+    address: &str,
+    name: &str,
+    tls: Arc<ClientConfig>,
+    window: u32,
+) -> Result<(Channel, Option<rustls_pki_types::CertificateDer<'static>>), DialError> {
+    let at = || address.to_owned();
+    let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.into()))?;
+    let late = |_| DialError::Time { address: at() };
+    let socket = timeout(CONNECT_TIME, TcpStream::connect(address)).await.map_err(late)?;
+    let socket = socket.map_err(|source| DialError::Connect { address: at(), source })?;
+    let _ = socket.set_nodelay(true);
+    let tls = timeout(CONNECT_TIME, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
+    let tls = tls.map_err(|source| DialError::Tls { address: at(), name: name.into(), source })?;
+    let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned().map(|c| c.into_owned());
+    let (requests, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(2 * window)
+        .max_frame_size(16 << 10)
+        .max_send_buf_size(64 << 10)
+        .max_header_list_size(16 << 10)
+        .handshake(TokioIo::new(tls))
+        .await
+        .map_err(|source| DialError::Http { address: at(), source })?;
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let driver = Arc::new(Driver(driver.abort_handle()));
+    Ok((Channel { requests, _driver: driver }, certificate))
+}
+
+/// What keeps one link up: to the first parent that answers, in order.
+#[derive(Clone)]
+pub struct Dialler {
+    /// Who to dial; later ones are fallbacks.
+    pub parents: Vec<Parent>,
+    /// This fabric.
+    pub fabric: FabricName,
+    /// TLS as [`crate::tls::client`] makes it.
+    pub tls: Arc<ClientConfig>,
+    /// The incarnation of this process's journal or spool.
+    pub incarnation: Incarnation,
+    /// A minion takes dispatches for its own incarnation only.
+    pub check_incarnation: bool,
+    /// Bounds.
+    pub limits: LinkLimits,
+    /// Numbers links.
+    pub ids: LinkIds,
+    /// Where events go.
+    pub events: mpsc::Sender<LinkEvent<Down>>,
+    /// Stops it.
+    pub token: CancellationToken,
+}
+
+impl Dialler {
+    /// Dials, and dials again, until stopped.
+    pub async fn run(self) {
+        let mut backoff = Backoff::new(BACKOFF_BASE, BACKOFF_CAP);
+        let mut at = 0;
+        let mut told = String::new();
+        loop {
+            let Some(parent) = self.parents.get(at % self.parents.len().max(1)) else { return };
+            let begun = tokio::time::Instant::now();
+            let ended = tokio::select! {
+                () = self.token.cancelled() => return,
+                ended = self.once(parent) => ended,
+            };
+            match ended {
+                Ok(why) => {
+                    info!(parent = %parent.id, why, "link lost");
+                    (at, told) = (0, String::new());
+                    if begun.elapsed() >= GOOD_LINK {
+                        backoff.reset();
+                    }
+                }
+                Err(error) => {
+                    at += 1;
+                    // The same error every few seconds would bury the log.
+                    let text = error.to_string();
+                    if told != text {
+                        warn!(parent = %parent.id, error = text, "cannot attach; trying on");
+                        told = text;
+                    }
+                    if !at.is_multiple_of(self.parents.len()) {
+                        continue; // a fallback is tried at once
+                    }
+                }
+            }
+            let pause = Duration::from_millis(backoff.next(rand::random()));
+            tokio::select! {
+                () = self.token.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One link, from dialling to its end.
+    async fn once(&self, parent: &Parent) -> Result<String, DialError> {
+        let address = parent.address.to_string();
+        let refused = |why: String| DialError::Refused { address: address.clone(), why };
+        let expected = parent.identity(&self.fabric).map_err(|e| DialError::Name(e.to_string()))?;
+        let name = expected.to_dns();
+        let (channel, certificate) = connect(&address, &name, self.tls.clone(), self.limits.window).await?;
+        let certificate = certificate.ok_or_else(|| refused("it showed no certificate".into()))?;
+        let peer = peer_identity(&certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
+        let cut = self.token.child_token();
+        let (tx, outgoing) = lanes(self.limits.max_queued, cut.clone());
+        let _ = tx.send(Lane::Control, self.hello().frames());
+        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(2 * MAX_FRAME);
+        grpc.ready().await.map_err(|source| DialError::Http { address: address.clone(), source })?;
+        let path = http::uri::PathAndQuery::from_static("/relay.link.v1.Link/Attach");
+        let attach = grpc.streaming(Request::new(outgoing), path, FrameCodec);
+        let attached = timeout(CONNECT_TIME, attach).await.map_err(|_| DialError::Time { address: address.clone() })?;
+        let mut stream = attached.map_err(|status| refused(status.message().into()))?.into_inner();
+        let hello = welcome(&mut stream).await.map_err(refused)?;
+        let link = self.ids.next();
+        info!(parent = %parent.id, %address, "attached");
+        Ok(self.attached(link, peer, hello, stream, tx, cut).await)
+    }
+
+    async fn attached(
+        &self,
+        link: LinkId,
+        peer: Identity,
+        hello: PeerHello,
+        mut stream: Streaming<Bytes>,
+        tx: LinkTx,
+        cut: CancellationToken,
+    ) -> String {
+        if self.events.send(LinkEvent::Up { link, peer, hello, tx: tx.clone() }).await.is_err() {
+            return "this process is stopping".into();
+        }
+        let for_us = |down: &link::Down| {
+            let dispatch = matches!(down.message, Some(link::down::Message::Dispatch(_)));
+            !self.check_incarnation || !dispatch || down.incarnation == self.incarnation.0
+        };
+        let why = tokio::select! {
+            () = cut.cancelled() => "cut".to_owned(),
+            why = read::messages(link, &mut stream, self.limits.max_message, &self.events, for_us) => why,
+        };
+        tx.cut();
+        let _ = self.events.send(LinkEvent::Down { link, why: why.clone() }).await;
+        why
+    }
+
+    fn hello(&self) -> Encoded {
+        let hello = link::Hello {
+            oldest: *PROTOCOL.start(),
+            newest: *PROTOCOL.end(),
+            incarnation: self.incarnation.0,
+            software: SOFTWARE.into(),
+        };
+        Encoded::new(&link::Up { message: Some(link::up::Message::Hello(hello)) })
+    }
+}
+
+/// The parent's first message.
+async fn welcome(stream: &mut Streaming<Bytes>) -> Result<PeerHello, String> {
+    let frame = timeout(CONNECT_TIME, stream.message()).await.map_err(|_| "no welcome in time".to_owned())?;
+    let frame = frame.map_err(|status| status.message().to_owned())?.ok_or("no welcome")?;
+    let wire = read::wire::<Down>(frame, &mut Assembler::default(), MAX_FRAME)?;
+    match wire.and_then(|(down, _)| down.message) {
+        Some(link::down::Message::Welcome(welcome)) if PROTOCOL.contains(&welcome.version) => {
+            let software = welcome.software.chars().take(64).collect();
+            Ok(PeerHello { incarnation: Incarnation(0), software })
+        }
+        Some(link::down::Message::Welcome(welcome)) => {
+            Err(format!("refused (version): it speaks link protocol {}", welcome.version))
+        }
+        _ => Err("its first message is no welcome".into()),
+    }
+}

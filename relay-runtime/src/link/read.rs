@@ -1,0 +1,104 @@
+//! Reading a link: bytes to messages to events, until it ends.
+
+use bytes::Bytes;
+use prost::Message;
+use relay_core::message::{Down, LinkId, Up};
+use relay_proto::{WireError, convert, link};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+
+use super::{LinkEvent, frame::Assembler};
+use crate::telemetry;
+
+/// What one side of a link receives.
+pub trait Incoming: Sized + Send + 'static {
+    /// Its encoding.
+    type Wire: Message + Default;
+    /// Splits fragments from whole messages.
+    fn split(wire: Self::Wire) -> Result<link::Fragment, Self::Wire>;
+    /// Checks and converts.
+    fn convert(wire: Self::Wire) -> Result<Self, WireError>;
+}
+
+impl Incoming for Up {
+    type Wire = link::Up;
+    fn split(wire: link::Up) -> Result<link::Fragment, link::Up> {
+        match wire.message {
+            Some(link::up::Message::Fragment(fragment)) => Ok(fragment),
+            message => Err(link::Up { message }),
+        }
+    }
+    fn convert(wire: link::Up) -> Result<Up, WireError> {
+        convert::up_in(wire)
+    }
+}
+
+impl Incoming for Down {
+    type Wire = link::Down;
+    fn split(wire: link::Down) -> Result<link::Fragment, link::Down> {
+        match wire.message {
+            Some(link::down::Message::Fragment(fragment)) => Ok(fragment),
+            message => Err(link::Down { message, incarnation: wire.incarnation }),
+        }
+    }
+    fn convert(wire: link::Down) -> Result<Down, WireError> {
+        convert::down_in(wire)
+    }
+}
+
+/// Decodes what is whole; `None` for a fragment that is not the last.
+pub(super) fn wire<M: Incoming>(
+    frame: Bytes,
+    assembler: &mut Assembler,
+    limit: usize,
+) -> Result<Option<(M::Wire, usize)>, String> {
+    let size = frame.len();
+    let decode = |bytes: Bytes| M::Wire::decode(bytes).map_err(|e| format!("not decodable: {e}"));
+    match M::split(decode(frame)?) {
+        Err(whole) => Ok(Some((whole, size))),
+        Ok(fragment) => {
+            let Some(whole) = assembler.add(fragment, limit).map_err(|e| e.to_string())? else { return Ok(None) };
+            let size = whole.len();
+            Ok(Some((decode(whole)?, size)))
+        }
+    }
+}
+
+/// Reads until the stream ends or sends what it may not. Returns why.
+///
+/// `admit` may refuse or change a message by what it came with (a minion checks the incarnation a dispatch names).
+pub(super) async fn messages<M: Incoming>(
+    link: LinkId,
+    stream: &mut Streaming<Bytes>,
+    limit: usize,
+    events: &mpsc::Sender<LinkEvent<M>>,
+    mut admit: impl FnMut(&M::Wire) -> bool,
+) -> String {
+    let mut assembler = Assembler::default();
+    loop {
+        let frame = match stream.message().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return "the peer closed it".into(),
+            Err(status) => return format!("{}: {}", status.code(), status.message()),
+        };
+        let message = match wire::<M>(frame, &mut assembler, limit) {
+            Ok(None) => continue,
+            Ok(Some((wire, _))) if !admit(&wire) => {
+                metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "incarnation").increment(1);
+                continue;
+            }
+            Ok(Some((wire, size))) => M::convert(wire).map(|m| (m, size)).map_err(|e| e.to_string()),
+            Err(why) => Err(why),
+        };
+        let (message, bytes) = match message {
+            Ok(message) => message,
+            Err(why) => {
+                metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "invalid").increment(1);
+                return format!("refused a message: {why}");
+            }
+        };
+        if events.send(LinkEvent::Message { link, message, bytes }).await.is_err() {
+            return "this process is stopping".into();
+        }
+    }
+}

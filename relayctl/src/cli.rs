@@ -1,0 +1,81 @@
+//! The words on the command line: the global options and the tree of commands. Each command's own options stand in its
+//! own file.
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    context::ContextCommand, dev::DevCommand, fabric::FabricCommand, jobs::JobsCommand, minions::MinionsCommand,
+    output::Format, run::RunArgs,
+};
+
+/// Orders jobs on a relay fabric and shows what became of them.
+#[derive(Debug, Parser)]
+#[command(name = "relayctl", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Which fabric: the name of a context (see "relayctl context list"). Default: the current one
+    #[arg(long, global = true, env = "RELAY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// How to print: for people, or as one JSON or YAML document
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub out: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a function on minions and show what each of them says
+    Run(RunArgs),
+    /// Jobs: list, show, watch, cancel
+    #[command(after_help = crate::jobs::EXAMPLES)]
+    Jobs {
+        /// What to do with jobs.
+        #[command(subcommand)]
+        command: JobsCommand,
+    },
+    /// Minions: list those that the top master knows
+    #[command(after_help = crate::minions::EXAMPLES)]
+    Minions {
+        /// What to do with minions.
+        #[command(subcommand)]
+        command: MinionsCommand,
+    },
+    /// The fabric: top master, syndics, regions
+    #[command(after_help = crate::fabric::EXAMPLES)]
+    Fabric {
+        /// What to ask of the fabric.
+        #[command(subcommand)]
+        command: FabricCommand,
+    },
+    /// Contexts: which fabric relayctl talks to, and as whom
+    #[command(after_help = crate::context::EXAMPLES)]
+    Context {
+        /// What to do with contexts.
+        #[command(subcommand)]
+        command: ContextCommand,
+    },
+    /// A trial fabric of real processes on this machine
+    #[command(after_help = crate::dev::EXAMPLES)]
+    Dev {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: DevCommand,
+    },
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  relayctl dev up                      start a fabric on this machine
+  relayctl run '*' test.ping           ask every minion
+  relayctl run 'G@os:Ubuntu and web*' cmd.run uptime
+  relayctl jobs list                   what ran lately
+  relayctl dev down                    stop it again
+
+EXIT CODES:
+  0 done   1 something failed   2 something has no known or no good outcome   3 not accepted   4 still running
+  (\"relayctl run --help\" says exactly)";
+
+#[cfg(test)]
+mod tests;
