@@ -14,7 +14,7 @@ mod shell_words;
 mod sys;
 mod test;
 
-use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use relay_core::{
     ids::{Jid, MinionId},
@@ -68,8 +68,6 @@ pub struct Context {
     pub grains: Arc<Value>,
     /// What runs now.
     pub running: RunningJobs,
-    /// Where runners keep their directories.
-    pub work_dir: PathBuf,
 }
 
 /// A future that yields the answer of a built-in function. Dropping it stops the function.

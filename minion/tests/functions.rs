@@ -29,7 +29,6 @@ fn context() -> Context {
         minion: "web01".parse().unwrap(),
         grains: Arc::new(grains),
         running: Arc::new(move || vec![job(0, "saltutil.running"), job(1, "test.sleep")]),
-        work_dir: "/nonexistent".into(),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod document;
 pub mod fold;
 pub mod identity;
 pub mod ids;
+pub mod invariants;
 pub mod inventory;
 pub mod job;
 pub mod ledger;

@@ -230,7 +230,7 @@ impl Relay {
         parent.min(self.uplinks.len() - 1)
     }
 
-    /// The records that say the same as the whole spool so far: for compaction.
+    /// The records that say the same as the spool will once everything asked for so far is written: for compaction.
     pub fn live_records(&self) -> Vec<SpoolRecord> {
         let member = |(no, id, incarnation): (u32, &MinionId, Incarnation)| SpoolRecord::Member {
             no,
@@ -244,7 +244,7 @@ impl Relay {
             records.extend(work.sent_via.iter().map(mark).map(SpoolRecord::Sent));
         }
         for (parent, uplink) in self.uplinks.iter().enumerate() {
-            records.extend(uplink.durable().cloned().map(|batch| SpoolRecord::Batch { parent, batch }));
+            records.extend(uplink.batches().cloned().map(|batch| SpoolRecord::Batch { parent, batch }));
         }
         records
     }

@@ -215,17 +215,16 @@ impl Seat {
         }
     }
 
-    /// The records that say the same as the whole journal so far: for compaction.
+    /// The records that say the same as the journal will once everything asked for so far is written: for compaction.
     pub fn live_records(&self) -> Vec<JournalRecord> {
         let mut records = Vec::new();
         for (&jid, entry) in &self.entries {
-            if let (Some(digest), false) = (entry.digest, matches!(entry.state, State::Intending { .. })) {
-                records.push(JournalRecord::Intent { jid, digest, run: entry.run });
-            }
-            if let State::Ended { answer, acked } = &entry.state {
+            records.extend(entry.digest.map(|digest| JournalRecord::Intent { jid, digest, run: entry.run }));
+            if let State::Ended { answer, .. } | State::Ending(answer) = &entry.state {
                 records.push(JournalRecord::End { jid, answer: answer.clone() });
-                records.extend(acked.then_some(JournalRecord::Acked { jid }));
             }
+            let acked = matches!(entry.state, State::Ended { acked: true, .. });
+            records.extend(acked.then_some(JournalRecord::Acked { jid }));
         }
         records
     }

@@ -17,7 +17,8 @@ mod top_master;
 mod yaml;
 
 pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate};
-pub use parts::{HeartbeatConfig, LogConfig, LogFormat, LogLevel, Parent, TlsConfig};
+pub use crate::telemetry::LogFormat;
+pub use parts::{HeartbeatConfig, LogConfig, LogLevel, Parent, TlsConfig};
 pub use ports::check_ports_free;
 pub use syndic::{FlushConfig, SyndicConfig};
 pub use top_master::{RegistryKind, StoreKind, TopMasterConfig};

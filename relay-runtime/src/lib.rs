@@ -4,10 +4,16 @@
 
 pub mod admin;
 pub mod authority;
+pub mod clock;
+pub mod command;
 pub mod config;
 pub mod identity;
 pub mod link;
+pub mod log_writer;
+pub mod process;
 pub mod record_log;
+pub mod registry;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
 pub mod tls;

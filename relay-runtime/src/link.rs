@@ -17,6 +17,7 @@ pub mod dial;
 pub mod frame;
 pub mod lanes;
 pub mod read;
+pub mod table;
 
 pub use dial::{Channel, DialError, channel};
 pub use lanes::{Lane, LinkTx};

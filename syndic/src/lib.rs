@@ -1,1 +1,6 @@
-//! (being built)
+//! The syndic: a top master to the minions below it, a minion to the top masters above it.
+//!
+//! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's relay.
+
+pub mod daemon;
+pub mod serve;

@@ -82,6 +82,16 @@ impl Scene {
     }
 }
 
+/// A trial that fails leaves nothing running either.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for token in self.runner.tokens().unwrap_or_default() {
+            let _ = self.runner.kill(&RunHandle { token, pid: 0 });
+            self.runtime.block_on(self.runner.probe(token));
+        }
+    }
+}
+
 /// Waits until something is there.
 pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();

@@ -138,8 +138,9 @@ impl Uplink {
         jids
     }
 
-    pub(super) fn durable(&self) -> impl Iterator<Item = &ReturnBatch> {
-        self.queue.iter().filter(|s| s.durable).map(|s| &s.batch)
+    /// Every batch the parent does not have.
+    pub(super) fn batches(&self) -> impl Iterator<Item = &ReturnBatch> {
+        self.queue.iter().map(|s| &s.batch)
     }
 
     pub(super) fn bytes(&self) -> usize {

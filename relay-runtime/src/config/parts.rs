@@ -1,5 +1,6 @@
 //! The parts that several daemons' configurations share: TLS files, heartbeat, log, parents, addresses and paths.
 
+use crate::telemetry::LogFormat;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -69,16 +70,6 @@ impl LogLevel {
     pub fn word(self) -> &'static str {
         LEVELS.iter().find(|(_, level)| *level == self).map_or("info", |(word, _)| word)
     }
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 const LEVELS: &[(&str, LogLevel)] = &[

@@ -1,0 +1,69 @@
+//! Where a minion's journal goes: to disk, or (for simulated minions in load tests) to memory.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use relay_core::seat::JournalRecord;
+use relay_proto::records;
+use relay_runtime::{
+    log_writer::{Found, Growth, LogNo, LogWriter, open_log},
+    record_log::{Kind, Limits, LogError},
+};
+
+/// A record holds one return at most.
+const MAX_RECORD: u32 = 2 << 20;
+/// A journal's cap on disk: 16 running jobs and an outbox of 1 MiB returns. Beyond it new jobs are `refused (no_space)`.
+const MAX_FILE: u64 = 256 << 20;
+
+/// The writing side of one minion's journal.
+#[derive(Debug)]
+pub enum Journal {
+    /// One of the logs of a writer thread.
+    Disk {
+        /// The thread.
+        writer: LogWriter,
+        /// Which log.
+        log: LogNo,
+        /// When to compact.
+        growth: Growth,
+    },
+    /// Nothing survives the process. For load tests, which say so.
+    Memory,
+}
+
+/// Opens a minion's journal.
+///
+/// # Errors
+/// Locked by another process, of a newer version, or not readable.
+pub fn open(dir: &Path) -> Result<Found<JournalRecord>, LogError> {
+    let limits = Limits { max_record_bytes: MAX_RECORD, max_file_bytes: MAX_FILE };
+    open_log(&dir.join("journal"), Kind::Journal, limits, records::journal_in)
+}
+
+impl Journal {
+    /// A journal on a writer thread.
+    pub fn disk(writer: LogWriter, log: LogNo) -> Journal {
+        Journal::Disk { writer, log, growth: Growth::default() }
+    }
+
+    /// Writes records. True if they are "durable" at once (in memory); else the thread reports.
+    pub fn write(&self, ticket: u64, records: &[JournalRecord], may_fail: bool) -> bool {
+        match self {
+            Journal::Memory => true,
+            Journal::Disk { writer, log, .. } => {
+                writer.write(*log, ticket, records.iter().map(records::journal_out).collect(), may_fail);
+                false
+            }
+        }
+    }
+
+    /// Compacts, if the log has grown enough.
+    pub fn grown(&mut self, size: u64, live: impl FnOnce() -> Vec<JournalRecord>) {
+        let Journal::Disk { writer, log, growth } = self else { return };
+        if growth.is_due(size) {
+            let live: Vec<Bytes> = live().iter().map(|r| records::journal_out(r).into()).collect();
+            growth.compacted(&live);
+            writer.compact(*log, live);
+        }
+    }
+}

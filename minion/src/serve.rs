@@ -1,0 +1,172 @@
+//! A minion process: one or many minions (`--count`), one thread for all their journals.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use relay_core::seat::{HeartbeatRule, JournalRecord};
+use relay_runtime::{
+    admin::{Health, Readiness},
+    clock::Clock,
+    config::{self, MinionConfig},
+    identity,
+    link::{LinkIds, LinkLimits, dial::Dialler},
+    log_writer::{Found, LogWriter, Report},
+    process::{Process, private_dir},
+    record_log::RecordLog,
+    shutdown::Role,
+    telemetry, tls,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    grains,
+    journal::{self, Journal},
+    runner::Runner,
+    session::{LINK_QUEUE, Parts, Session},
+};
+
+/// Reports of the journal thread waiting, for all minions of the process.
+const REPORT_QUEUE: usize = 1_024;
+/// The same for one minion.
+const OWN_REPORT_QUEUE: usize = 64;
+
+/// Loads and checks a configuration, for `count` minions.
+///
+/// # Errors
+/// Every problem found, with its place.
+pub fn check(path: &Path, count: usize) -> Result<Vec<MinionConfig>, config::ConfigErrors> {
+    config::load_minions(path, count)
+}
+
+/// Runs the minions until a signal comes.
+///
+/// # Errors
+/// What could not be put together, before anything started.
+pub async fn serve(configs: Vec<MinionConfig>) -> anyhow::Result<()> {
+    let first = configs.first().context("no minion is configured")?;
+    let unready = "not attached to any parent";
+    let process = Process::begin("minion", first.id.as_str(), &first.log, first.admin, unready).await?;
+    start(configs, &process)?;
+    process.until_stopped().await.map_err(anyhow::Error::msg)
+}
+
+/// Every minion has a loop of its own; that they share a thread which turns is what `/healthz` says.
+async fn beat(health: Health, clock: Clock, token: CancellationToken) {
+    loop {
+        health.beat(clock.now());
+        tokio::select! {
+            () = token.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+struct Made {
+    config: MinionConfig,
+    journal: Found<JournalRecord>,
+    runner: Runner,
+    identity: identity::LoadedIdentity,
+}
+
+fn make(config: MinionConfig) -> anyhow::Result<Made> {
+    private_dir(&config.state_dir)
+        .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
+    let journal = journal::open(&config.state_dir)?;
+    let runner = Runner::new(&config.state_dir.join("runs"))?;
+    let identity = identity::load(&config.tls, &config.fabric)?;
+    Ok(Made { config, journal, runner, identity })
+}
+
+fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
+    let Process { shutdown, clock, ready, health } = process;
+    let made = configs.into_iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
+    let count = made.len();
+    let (report, mut reports) = mpsc::channel::<Report>(REPORT_QUEUE);
+    let (logs, made): (Vec<RecordLog>, Vec<_>) = made
+        .into_iter()
+        .map(|m| (m.journal.log, (m.config, m.journal.incarnation, m.journal.records, m.runner, m.identity)))
+        .unzip();
+    let writer = LogWriter::start("journal", logs, report)?;
+    let mut inboxes = Vec::with_capacity(count);
+    let attached = Arc::new(AtomicUsize::new(0));
+    for (log, (config, incarnation, records, runner, identity)) in made.into_iter().enumerate() {
+        let (events, links) = mpsc::channel(LINK_QUEUE);
+        let (inbox, own_reports) = mpsc::channel(OWN_REPORT_QUEUE);
+        inboxes.push(inbox);
+        let grains = grains_of(&config)?;
+        let dialler = Dialler {
+            parents: config.parents.clone(),
+            fabric: config.fabric.clone(),
+            tls: tls::client(&identity)?,
+            incarnation,
+            check_incarnation: true,
+            limits: LinkLimits::MINION,
+            ids: LinkIds::default(),
+            events,
+            token: shutdown.token.clone(),
+        };
+        let parts = Parts {
+            id: config.id.clone(),
+            fabric: config.fabric.clone(),
+            grains: Arc::new(grains),
+            heartbeat: heartbeat(&config),
+            journal: Journal::disk(writer.clone(), log),
+            incarnation,
+            records,
+            runner: Some(runner),
+            clock: *clock,
+            links,
+            reports: own_reports,
+            attached: counting(attached.clone(), ready.clone()),
+            token: shutdown.token.clone(),
+        };
+        shutdown.spawn_named(format!("dialler {}", config.id), Role::Passing, dialler.run());
+        shutdown.spawn_named(format!("minion {}", config.id), Role::Vital, Session::run(parts));
+    }
+    shutdown.spawn_named("reports", Role::Vital, async move {
+        while let Some(report) = reports.recv().await {
+            let (Report::Written { log, .. } | Report::GivenUp { log, .. } | Report::Stalled { log, .. }) =
+                &report;
+            let Some(inbox) = inboxes.get(*log) else { continue };
+            let _ = inbox.send(report).await;
+        }
+    });
+    shutdown.spawn_named("beat", Role::Passing, beat(health.clone(), *clock, shutdown.token.clone()));
+    info!(minions = count, "serving");
+    Ok(())
+}
+
+fn grains_of(config: &MinionConfig) -> anyhow::Result<serde_json::Value> {
+    let mut fixed = serde_json::Map::new();
+    if let Some(file) = &config.grains_file {
+        fixed.extend(config::load_grains(file)?);
+    }
+    fixed.extend(config.grains.clone());
+    Ok(grains::collect(&config.id, &fixed))
+}
+
+fn heartbeat(config: &MinionConfig) -> HeartbeatRule {
+    let millis = |d: Duration| d.as_millis() as u64;
+    HeartbeatRule {
+        interval: millis(config.heartbeat.interval),
+        dead_after: millis(config.heartbeat.dead_after),
+    }
+}
+
+/// Keeps the count of attached minions, for `/readyz` and the metric: ready when at least one is attached.
+fn counting(attached: Arc<AtomicUsize>, ready: Readiness) -> Arc<dyn Fn(bool) + Send + Sync> {
+    Arc::new(move |up| {
+        let now = if up { attached.fetch_add(1, Relaxed) + 1 } else { attached.fetch_sub(1, Relaxed) - 1 };
+        metrics::gauge!(telemetry::LINKS_UP).set(now as f64);
+        if now == 0 { ready.not_ready("not attached to any parent") } else { ready.ready() }
+    })
+}

@@ -1,0 +1,231 @@
+//! One minion: its seat in the fabric, its journal, its executions and its link, in one loop.
+//!
+//! Every source becomes one event for [`Seat`]; every effect of the seat is carried out here. Nothing is decided here.
+
+use std::sync::Arc;
+
+use relay_core::{
+    identity::FabricName,
+    ids::{Incarnation, Jid, MinionId},
+    message::{Down, LinkId, Up},
+    roster::roster_of_one,
+    seat::{HeartbeatRule, JournalRecord, Seat, SeatEffect},
+};
+use relay_proto::envelope;
+use relay_runtime::{
+    clock::{Clock, wall},
+    link::{EVENT_QUEUE, LinkEvent, table::LinkTable},
+    log_writer::Report,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use crate::{
+    execution::{Executions, FINISHED_QUEUE, Finished},
+    journal::Journal,
+    runner::Runner,
+};
+
+/// Events of one minion's link waiting for its loop; a minion hears little.
+pub const LINK_QUEUE: usize = if EVENT_QUEUE < 16 { EVENT_QUEUE } else { 16 };
+
+/// What a session is made of.
+pub struct Parts {
+    /// The minion.
+    pub id: MinionId,
+    /// Its fabric.
+    pub fabric: FabricName,
+    /// Its grains.
+    pub grains: Arc<serde_json::Value>,
+    /// Heartbeats.
+    pub heartbeat: HeartbeatRule,
+    /// Its journal,
+    pub journal: Journal,
+    /// by which it is known,
+    pub incarnation: Incarnation,
+    /// and what it remembers.
+    pub records: Vec<JournalRecord>,
+    /// Runs commands; none for simulated minions.
+    pub runner: Option<Runner>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Events of its link, from a dialler.
+    pub links: mpsc::Receiver<LinkEvent<Down>>,
+    /// Reports of the journal's writer thread for this minion.
+    pub reports: mpsc::Receiver<Report>,
+    /// Told whenever the link comes up or goes.
+    pub attached: Arc<dyn Fn(bool) + Send + Sync>,
+    /// Stops it.
+    pub token: CancellationToken,
+}
+
+/// One minion.
+pub struct Session {
+    id: MinionId,
+    fabric: FabricName,
+    grains: Arc<str>,
+    incarnation: Incarnation,
+    seat: Seat,
+    journal: Journal,
+    executions: Executions,
+    table: LinkTable,
+    link: Option<LinkId>,
+    clock: Clock,
+    attached: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+impl Session {
+    /// Runs a minion until it is stopped.
+    pub async fn run(parts: Parts) {
+        let Parts { mut links, mut reports, token, clock, .. } = parts;
+        let (finished, mut ends) = mpsc::channel(FINISHED_QUEUE);
+        let (seat, probes) = Seat::recover(parts.heartbeat, clock.now(), parts.records);
+        let grains = parts.grains.to_string().into();
+        let executions = Executions::new(parts.id.clone(), parts.grains, parts.runner, finished);
+        let mut session = Session {
+            id: parts.id,
+            fabric: parts.fabric,
+            grains,
+            incarnation: parts.incarnation,
+            seat,
+            journal: parts.journal,
+            executions,
+            table: LinkTable::default(),
+            link: None,
+            clock,
+            attached: parts.attached,
+        };
+        session.recover(probes);
+        let mut deadline = session.seat.next_deadline(clock.now());
+        let timer = tokio::time::sleep(clock.until(deadline));
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                Some(event) = links.recv() => session.link(event),
+                Some(report) = reports.recv() => session.report(report),
+                Some(Finished { jid, answer }) = ends.recv() => session.finished(jid, answer),
+                () = &mut timer => session.seat.tick(clock.now()),
+            }
+            session.perform();
+            // The timer is only moved when it must ring earlier, or has rung.
+            let next = session.seat.next_deadline(clock.now());
+            if next < deadline || timer.is_elapsed() {
+                deadline = next;
+                timer.as_mut().reset(tokio::time::Instant::now() + clock.until(deadline));
+            }
+        }
+    }
+
+    fn recover(&mut self, probes: Vec<(Jid, u64)>) {
+        for (jid, run) in probes {
+            info!(%jid, minion = %self.id, "was running when this minion stopped: finding out what became of it");
+            self.executions.recover(jid, run);
+        }
+    }
+
+    fn link(&mut self, event: LinkEvent<Down>) {
+        let now = self.clock.now();
+        match event {
+            LinkEvent::Up { link, peer, hello, tx } => {
+                info!(minion = %self.id, parent = %peer, "link up");
+                self.table.insert(link, peer, hello, tx);
+                self.link = Some(link);
+                (self.attached)(true);
+                let roster = roster_of_one(&self.id, self.incarnation, self.grains.clone());
+                self.table.send_up(link, &Up::Roster(roster));
+                self.seat.attached(now);
+            }
+            LinkEvent::Message { message, .. } => self.received(message),
+            LinkEvent::Down { link, why } => {
+                debug!(minion = %self.id, why, "link down");
+                self.table.remove(link);
+                if self.link == Some(link) {
+                    self.link = None;
+                    (self.attached)(false);
+                    self.seat.detached();
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, mut down: Down) {
+        if let Down::Dispatch(dispatch) = &mut down {
+            dispatch.flaw = envelope::verify(dispatch, self.fabric.as_str()).err();
+            debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
+        }
+        self.seat.received(self.clock.now(), down, rand::random());
+    }
+
+    fn report(&mut self, report: Report) {
+        let now = self.clock.now();
+        match report {
+            Report::Written { ticket, size, .. } => {
+                self.seat.persisted(now, ticket);
+                let seat = &self.seat;
+                self.journal.grown(size, || seat.live_records());
+            }
+            Report::GivenUp { ticket, .. } => self.seat.persist_failed(now, ticket),
+            Report::Stalled { why: Some(why), .. } => {
+                error!(minion = %self.id, why, "the journal can't be written: free space on its disk; trying on");
+            }
+            Report::Stalled { why: None, .. } => info!(minion = %self.id, "the journal can be written again"),
+        }
+    }
+
+    fn finished(&mut self, jid: Jid, answer: relay_core::outcome::Answer) {
+        info!(%jid, minion = %self.id, outcome = answer.outcome.word(), retcode = answer.retcode, "ended");
+        self.executions.leave(jid);
+        self.seat.finished(self.clock.now(), jid, answer);
+    }
+
+    /// Carries out what the seat asks for, until it asks for nothing more.
+    fn perform(&mut self) {
+        loop {
+            let effects = self.seat.effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: SeatEffect) {
+        match effect {
+            SeatEffect::Persist { ticket, records, may_fail } => {
+                if self.journal.write(ticket, &records, may_fail) {
+                    self.seat.persisted(self.clock.now(), ticket);
+                }
+            }
+            SeatEffect::Start { job, run } => {
+                if let Some(answer) = self.executions.start(&job, run) {
+                    self.finished(job.jid, answer);
+                }
+            }
+            SeatEffect::Kill { jid } => {
+                if let Some(answer) = self.executions.kill(jid) {
+                    self.finished(jid, answer);
+                }
+            }
+            SeatEffect::Release { run, .. } => self.executions.release(run),
+            SeatEffect::Send(up) => {
+                if let Some(link) = self.link {
+                    self.table.send_up(link, &up);
+                }
+            }
+            SeatEffect::Hangup => {
+                if let Some(link) = self.link {
+                    self.table.hang_up(link, "silent");
+                }
+            }
+            SeatEffect::Alarm { jid, why } => {
+                error!(%jid, minion = %self.id, why = why.word(), at = wall(), "refused a forged or stale dispatch");
+                metrics::counter!(relay_runtime::telemetry::FRAMES_REFUSED_TOTAL, "why" => why.word())
+                    .increment(1);
+            }
+        }
+    }
+}

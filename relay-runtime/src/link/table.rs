@@ -1,0 +1,118 @@
+//! The links of one process, by number: sending to them, and cutting those that do not keep up.
+
+use std::collections::HashMap;
+
+use relay_core::{
+    identity::{Identity, Role},
+    ids::Incarnation,
+    message::{Down, LinkId, Up},
+    tier::Sending,
+};
+use relay_proto::convert;
+use tracing::warn;
+
+use super::{
+    Lane, LinkTx, PeerHello,
+    frame::{Encoded, Frame},
+};
+use crate::telemetry;
+
+/// One link.
+#[derive(Debug)]
+pub struct Entry {
+    /// Who is at the other end.
+    pub peer: Identity,
+    /// What it said of itself.
+    pub hello: PeerHello,
+    tx: LinkTx,
+}
+
+/// All links of one direction.
+#[derive(Debug, Default)]
+pub struct LinkTable(HashMap<LinkId, Entry>);
+
+impl LinkTable {
+    /// A link came up.
+    pub fn insert(&mut self, link: LinkId, peer: Identity, hello: PeerHello, tx: LinkTx) {
+        self.0.insert(link, Entry { peer, hello, tx });
+    }
+
+    /// A link is gone.
+    pub fn remove(&mut self, link: LinkId) -> Option<Entry> {
+        self.0.remove(&link)
+    }
+
+    /// The other end of a link.
+    pub fn get(&self, link: LinkId) -> Option<&Entry> {
+        self.0.get(&link)
+    }
+
+    /// All links.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Entry)> {
+        self.0.iter().map(|(link, entry)| (*link, entry))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sends to children: encoded once, whatever their number.
+    pub fn send(&self, sending: &Sending) {
+        let encoded = Encoded::new(&convert::down_out(&sending.down));
+        let dispatch = matches!(sending.down, Down::Dispatch(_));
+        let lane = if dispatch { Lane::Bulk } else { Lane::Control };
+        for link in &sending.links {
+            let Some(entry) = self.0.get(link) else { continue };
+            if dispatch && entry.peer.role() == Role::Minion {
+                entry.send(lane, encoded.frames_for(entry.hello.incarnation));
+            } else {
+                entry.send(lane, encoded.frames());
+            }
+        }
+    }
+
+    /// Sends to a parent. Returns the bytes that go.
+    pub fn send_up(&self, link: LinkId, up: &Up) -> usize {
+        let Some(entry) = self.0.get(&link) else { return 0 };
+        let encoded = Encoded::new(&convert::up_out(up));
+        let lane = if matches!(up, Up::Heartbeat(_)) { Lane::Control } else { Lane::Bulk };
+        entry.send(lane, encoded.frames());
+        encoded.bytes()
+    }
+
+    /// Drops a link; its end is reported like any other.
+    pub fn hang_up(&self, link: LinkId, why: &'static str) {
+        if let Some(entry) = self.0.get(&link) {
+            warn!(peer = %entry.peer, why, "hanging up");
+            metrics::counter!(telemetry::LINK_DROPPED_TOTAL, "why" => why).increment(1);
+            if why == "silent" {
+                metrics::counter!(telemetry::HEARTBEATS_MISSED_TOTAL).increment(1);
+            }
+            entry.tx.cut();
+        }
+    }
+}
+
+impl Entry {
+    fn send(&self, lane: Lane, frames: impl IntoIterator<Item = Frame>) {
+        if let Err(overflow) = self.tx.send(lane, frames) {
+            warn!(peer = %self.peer, %overflow, "hanging up");
+            metrics::counter!(telemetry::LINK_DROPPED_TOTAL, "why" => "overflow").increment(1);
+            self.tx.cut();
+        }
+    }
+}
+
+/// The incarnation of a peer, for logs.
+impl std::fmt::Display for PeerHello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Incarnation(incarnation) = self.incarnation;
+        write!(f, "{} {incarnation:016x}", self.software)
+    }
+}

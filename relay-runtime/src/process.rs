@@ -1,0 +1,124 @@
+//! What every daemon starts with: logs, signals, the admin address, the clock; and how it ends.
+
+use std::{
+    fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration,
+};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    admin::{self, AdminParts, Health, Readiness},
+    clock::Clock,
+    config::LogConfig,
+    shutdown::{Role, Shutdown},
+    telemetry,
+};
+
+/// Without a beat of its main loop for this long a process counts as stuck, in milliseconds.
+const STUCK_AFTER: u64 = 10_000;
+/// How long a process may take to stop; what is durable needs none of it.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// A daemon's frame.
+pub struct Process {
+    /// Signals and tasks.
+    pub shutdown: Shutdown,
+    /// The clock everything reads.
+    pub clock: Clock,
+    /// Beaten by the main loop.
+    pub health: Health,
+    /// Told when the daemon can do its work.
+    pub ready: Readiness,
+}
+
+/// Why a daemon could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// A port that cannot be bound.
+    #[error("{what} {address}: {source}; stop what uses it, or configure another address")]
+    Bind {
+        /// Whose port.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Signals.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Binds a port.
+///
+/// # Errors
+/// In use, or not ours.
+pub async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, BeginError> {
+    TcpListener::bind(address).await.map_err(|source| BeginError::Bind { what, address, source })
+}
+
+/// Makes a directory that only its owner can read.
+///
+/// # Errors
+/// What the system says.
+pub fn private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+impl Process {
+    /// Sets up logs and signals, and serves the admin address if there is one.
+    ///
+    /// # Errors
+    /// See [`BeginError`]; nothing was started then.
+    pub async fn begin(
+        role: &'static str,
+        id: &str,
+        log: &LogConfig,
+        admin: Option<SocketAddr>,
+        not_ready: &'static str,
+    ) -> Result<Process, BeginError> {
+        telemetry::init_logging(log.level.word(), log.format, role, id)?;
+        let clock = Clock::start();
+        let health = Health::new(clock.now(), STUCK_AFTER);
+        let ready = Readiness::not_yet(not_ready);
+        let shutdown = Shutdown::install().map_err(BeginError::Signals)?;
+        let process = Process { shutdown, clock, health, ready };
+        if let Some(address) = admin {
+            process.serve_admin(bind("admin", address).await?)?;
+        }
+        Ok(process)
+    }
+
+    fn serve_admin(&self, listener: TcpListener) -> Result<(), BeginError> {
+        let metrics = telemetry::install_metrics()?;
+        let (clock, token) = (self.clock, self.shutdown.token.clone());
+        let parts = AdminParts {
+            metrics: metrics.clone(),
+            health: self.health.clone(),
+            readiness: self.ready.clone(),
+            clock: Arc::new(move || clock.now()),
+        };
+        let upkeep = telemetry::run_upkeep(metrics, token.clone());
+        self.shutdown.spawn_named("metrics upkeep", Role::Passing, upkeep);
+        self.shutdown.spawn_named("admin", Role::Vital, async move {
+            if let Err(error) = admin::serve(listener, parts, token).await {
+                tracing::error!(%error, "the admin address is not served");
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for the end, and ends.
+    ///
+    /// # Errors
+    /// The task whose death stopped the process.
+    pub async fn until_stopped(self) -> Result<(), String> {
+        self.shutdown.token.cancelled().await;
+        tracing::info!("stopping");
+        let finished = self.shutdown.finish(STOP_TIME).await;
+        finished.died.map_or(Ok(()), |died| Err(format!("stopped by the death of a task: {died}")))
+    }
+}

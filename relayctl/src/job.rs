@@ -1,0 +1,43 @@
+//! One job as its operator sees it: asked for exactly once, watched without gaps, collected into a result.
+
+mod follow;
+mod result;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+pub use follow::{End, follow, so_far};
+pub use result::{Group, JobResult};
+pub use submit::{submit, uncertain};
+
+use std::time::Duration;
+
+use relay_core::backoff::Backoff;
+
+/// How often something is tried again, and how long is waited between.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Tries in a row without any success.
+    pub tries: u32,
+    /// Shortest wait.
+    pub base: Duration,
+    /// Longest wait.
+    pub cap: Duration,
+}
+
+impl Patience {
+    /// A connection that was lost: half a minute to a minute, enough for a top master to be started again.
+    pub const LOST: Patience =
+        Patience { tries: 15, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+    /// Nothing answers at all: a second or two, since most probably nothing is there.
+    pub const ABSENT: Patience =
+        Patience { tries: 4, base: Duration::from_millis(200), cap: Duration::from_secs(1) };
+
+    fn waits(&self) -> Backoff {
+        Backoff::new(self.base.as_millis() as u64, self.cap.as_millis() as u64)
+    }
+}
+
+async fn pause(waits: &mut Backoff) {
+    tokio::time::sleep(Duration::from_millis(waits.next(rand::random()))).await;
+}

@@ -1,0 +1,115 @@
+//! Watches a job to its end. A lost connection is taken up again by watching anew: outcomes are sets, so what comes a
+//! second time changes nothing.
+
+use std::time::Duration;
+
+use super::{JobResult, Patience, pause};
+use crate::api::{Api, CallError, Events};
+
+/// After so long without an event the watch is begun anew: a stream whose other side is gone without a word looks like
+/// one on which nothing happens.
+const QUIET: Duration = Duration::from_secs(30);
+/// How long a look at an open job waits for the next piece of what is known already. They come without a pause.
+const NEXT_PIECE: Duration = Duration::from_secs(2);
+
+/// How watching ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every target has an outcome.
+    Closed,
+    /// The connection was lost and did not come back. The job goes on.
+    GivenUp(String),
+}
+
+/// Collects a job until it is closed; `changed` is called after each event.
+///
+/// # Errors
+/// The top master refuses to show the job, or says what this program does not understand.
+pub async fn follow(
+    api: &mut impl Api,
+    result: &mut JobResult,
+    patience: Patience,
+    mut changed: impl FnMut(&JobResult),
+) -> anyhow::Result<End> {
+    let mut failures = 0;
+    let mut waits = patience.waits();
+    loop {
+        let before = result.accounted();
+        let why = match once(api, result, &mut changed).await {
+            Ok(()) => return Ok(End::Closed),
+            Err(Stop::Fatal(error)) => return Err(error),
+            Err(Stop::Quiet) => {
+                failures = 0;
+                continue;
+            }
+            Err(Stop::Lost(why)) => why,
+        };
+        // Progress, not a mere connection: somebody who accepts and drops everyone would be asked for ever.
+        if result.accounted() > before {
+            failures = 0;
+            waits.reset();
+        }
+        failures += 1;
+        if failures >= patience.tries {
+            return Ok(End::GivenUp(why));
+        }
+        pause(&mut waits).await;
+    }
+}
+
+enum Stop {
+    Lost(String),
+    /// The stream works, and nothing has happened for long.
+    Quiet,
+    Fatal(anyhow::Error),
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Stop {
+        match error {
+            CallError::Refused { .. } => Stop::Fatal(error.into()),
+            other => Stop::Lost(other.to_string()),
+        }
+    }
+}
+
+async fn once(
+    api: &mut impl Api,
+    result: &mut JobResult,
+    changed: &mut impl FnMut(&JobResult),
+) -> Result<(), Stop> {
+    let mut events = api.watch(result.jid).await?;
+    let mut heard = false;
+    loop {
+        let event = match tokio::time::timeout(QUIET, events.next()).await {
+            Ok(event) => event?,
+            Err(_) if heard => return Err(Stop::Quiet),
+            Err(_) => return Err(Stop::Lost(format!("nothing was said of the job within {QUIET:?}"))),
+        };
+        let ended = || Stop::Lost("the top master ended the stream before the job was closed".into());
+        result.apply(event.ok_or_else(ended)?).map_err(Stop::Fatal)?;
+        heard = true;
+        changed(result);
+        if result.is_closed() {
+            return Ok(());
+        }
+    }
+}
+
+/// Collects what is known of a job now, without waiting for more.
+///
+/// # Errors
+/// The job cannot be shown, or the connection is lost.
+pub async fn so_far(api: &mut impl Api, result: &mut JobResult) -> anyhow::Result<()> {
+    let mut events = api.watch(result.jid).await?;
+    while !result.is_complete_so_far() {
+        match tokio::time::timeout(NEXT_PIECE, events.next()).await {
+            Ok(event) => match event? {
+                Some(event) => result.apply(event)?,
+                None => break,
+            },
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! `relayctl jobs list`.
+
+use clap::Args;
+use relay_core::ids::Jid;
+use relay_proto::operator::{Count, JobHead, ListJobsRequest};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    connect::Fabric,
+    exit::Exit,
+    output::{Output, table},
+    when,
+};
+
+/// Widest target and arguments shown in a table, in characters; JSON has them whole.
+const MAX_SHOWN: usize = 40;
+
+/// Which jobs.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ListArgs {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Only jobs older than this one
+    #[arg(long, value_name = "JID")]
+    before: Option<Jid>,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  relayctl jobs list
+  relayctl jobs list --limit 5 --out json
+  relayctl jobs list --before 20261121073656123456";
+
+#[derive(Serialize)]
+struct Job {
+    jid: String,
+    function: String,
+    args: Value,
+    target: String,
+    caller: String,
+    targets: u64,
+    created: Option<String>,
+    closed: Option<String>,
+    outcomes: Map<String, Value>,
+}
+
+impl Job {
+    fn new(head: &JobHead) -> Job {
+        Job {
+            jid: Jid::from_micros(head.jid).to_string(),
+            function: head.function.clone(),
+            args: serde_json::from_slice(&head.args).unwrap_or_default(),
+            target: head.target.clone(),
+            caller: head.caller.clone(),
+            targets: head.targets,
+            created: when::moment(head.created),
+            closed: when::moment(head.closed),
+            outcomes: head.outcomes.iter().map(|c| (c.outcome.clone(), c.minions.into())).collect(),
+        }
+    }
+}
+
+/// Runs it.
+pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
+    let before = args.before.map_or(0, Jid::micros);
+    let heads = fabric.jobs(ListJobsRequest { limit: args.limit, before }).await?;
+    let jobs: Vec<Job> = heads.iter().map(Job::new).collect();
+    let now = when::now_micros();
+    out.show(&jobs, |_| {
+        match table(["JID", "FUNCTION", "TARGET", "CALLER", "STARTED", "TARGETS", "OUTCOMES"], heads.iter().map(|h| row(h, now))) {
+            none if none.is_empty() => "no jobs".into(),
+            some => some,
+        }
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn row(head: &JobHead, now: u64) -> [String; 7] {
+    [
+        Jid::from_micros(head.jid).to_string(),
+        head.function.clone(),
+        clip(&head.target),
+        head.caller.clone(),
+        format!("{} ago", when::ago(head.created, now)),
+        head.targets.to_string(),
+        outcomes(head),
+    ]
+}
+
+fn outcomes(head: &JobHead) -> String {
+    let mut words: Vec<String> =
+        head.outcomes.iter().map(|Count { outcome, minions }| format!("{minions} {outcome}")).collect();
+    if head.closed == 0 {
+        words.push("running".into());
+    }
+    words.join(", ")
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(closed: u64) -> JobHead {
+        JobHead {
+            jid: 1_795_246_616_123_456,
+            function: "test.ping".into(),
+            args: br#"{"args":[],"kwargs":{}}"#.to_vec(),
+            target: "é".repeat(50),
+            caller: "admin".into(),
+            targets: 3,
+            created: 1_000_000,
+            closed,
+            outcomes: vec![Count { outcome: "ok".into(), minions: 2 }],
+        }
+    }
+
+    #[test]
+    fn an_open_job_says_so_and_a_long_target_is_cut() {
+        let cells = row(&head(0), 61_000_000);
+        let expected = ["20261121073656123456", "test.ping", "", "admin", "1m 0s ago", "3", "2 ok, running"];
+        assert_eq!(cells[2], format!("{}…", "é".repeat(40)));
+        for (i, cell) in expected.iter().enumerate().filter(|(i, _)| *i != 2) {
+            assert_eq!(cells[i], *cell);
+        }
+        assert_eq!(row(&head(5), 0)[6], "2 ok");
+    }
+
+    #[test]
+    fn the_json_of_a_job() {
+        let json = serde_json::to_value(Job::new(&head(2_000_000))).unwrap();
+        assert_eq!(json["closed"], "1970-01-01T00:00:02Z");
+        assert_eq!(json["outcomes"], serde_json::json!({"ok": 2}));
+        assert_eq!(json["args"], serde_json::json!({"args": [], "kwargs": {}}));
+    }
+}

@@ -1,0 +1,234 @@
+//! The syndic's loop: every source becomes one event for [`Relay`], every effect of the relay is carried out.
+//!
+//! Owns nothing but the order of things. What is decided is decided in the core; what is written, in the spool's thread.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use relay_core::{
+    identity::{Identity, Role},
+    ids::TierId,
+    message::{Down, LinkId, Up},
+    relay::{ParentNo, Relay, RelayEffect, SpoolRecord},
+};
+use relay_proto::records;
+use relay_runtime::{
+    clock::wall,
+    link::{LinkEvent, LinkTx, PeerHello, table::LinkTable},
+    log_writer::{Growth, LogWriter, Report},
+    process::Process,
+    telemetry,
+};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+/// Events taken in one turn before effects are carried out: bounds the latency of a turn, and lets one fsync and one
+/// wake-up serve many returns.
+const TURN: usize = 512;
+
+/// The syndic's one log.
+const SPOOL: usize = 0;
+
+/// What the loop listens to.
+pub struct Sources {
+    /// Links from below.
+    pub children: mpsc::Receiver<LinkEvent<Up>>,
+    /// Links to above.
+    pub parents: mpsc::Receiver<LinkEvent<Down>>,
+    /// The spool's thread.
+    pub reports: mpsc::Receiver<Report>,
+}
+
+/// One syndic.
+pub struct Daemon {
+    relay: Relay,
+    children: LinkTable,
+    parents: LinkTable,
+    parent_numbers: HashMap<TierId, ParentNo>,
+    spool: LogWriter,
+    growth: Growth,
+    fabric_ready: Option<bool>,
+}
+
+impl Daemon {
+    /// A syndic around its relay. `parents` in the order of the configuration.
+    pub fn new(relay: Relay, spool: LogWriter, parents: impl IntoIterator<Item = TierId>) -> Daemon {
+        Daemon {
+            relay,
+            children: LinkTable::default(),
+            parents: LinkTable::default(),
+            parent_numbers: parents.into_iter().enumerate().map(|(no, id)| (id, no)).collect(),
+            spool,
+            growth: Growth::default(),
+            fabric_ready: None,
+        }
+    }
+
+    /// Runs until stopped.
+    pub async fn run(mut self, mut sources: Sources, process: &Process) {
+        let clock = process.clock;
+        let (mut from_children, mut from_parents) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
+        let timer = tokio::time::sleep(clock.until(self.relay.next_deadline(clock.now())));
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                biased;
+                () = process.shutdown.token.cancelled() => return,
+                Some(report) = sources.reports.recv() => self.report(clock.now(), report),
+                n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
+                n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
+                () = &mut timer => self.relay.tick(clock.now()),
+            }
+            let now = clock.now();
+            from_parents.drain(..).for_each(|event| self.parent(now, event));
+            from_children.drain(..).for_each(|event| self.child(now, event));
+            while let Ok(report) = sources.reports.try_recv() {
+                self.report(now, report);
+            }
+            self.relay.end_turn(now);
+            self.perform();
+            process.health.beat(now);
+            self.watch(process);
+            timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.relay.next_deadline(now)));
+        }
+    }
+
+    fn child(&mut self, now: u64, event: LinkEvent<Up>) {
+        match event {
+            LinkEvent::Up { link, peer, hello, tx } => self.child_up(now, link, peer, hello, tx),
+            LinkEvent::Message { link, message, .. } => self.from_child(now, link, message),
+            LinkEvent::Down { link, why } => {
+                if let Some(entry) = self.children.remove(link) {
+                    info!(child = %entry.peer, why, "detached");
+                    self.relay.child_down(now, wall(), link);
+                }
+            }
+        }
+    }
+
+    fn child_up(&mut self, now: u64, link: LinkId, peer: Identity, hello: PeerHello, tx: LinkTx) {
+        debug!(child = %peer, %hello, "attached");
+        self.relay.child_up(now, link, peer.minion_id().as_ref(), hello.incarnation);
+        self.children.insert(link, peer, hello, tx);
+    }
+
+    fn from_child(&mut self, now: u64, link: LinkId, up: Up) {
+        let Some(entry) = self.children.get(link) else { return };
+        if !speaks_for_itself(&entry.peer, &entry.hello, &up) {
+            error!(child = %entry.peer, "named another minion in its roster");
+            self.children.hang_up(link, "claims another id");
+            return;
+        }
+        self.relay.from_child(now, wall(), link, up);
+    }
+
+    fn parent(&mut self, now: u64, event: LinkEvent<Down>) {
+        match event {
+            LinkEvent::Up { link, peer, hello, tx } => {
+                let number = peer.tier_id().and_then(|id| self.parent_numbers.get(&id).copied());
+                self.parents.insert(link, peer, hello, tx);
+                self.relay.parent_up(now, number.unwrap_or(0), link);
+            }
+            LinkEvent::Message { link, message, .. } => self.relay.from_parent(now, link, message),
+            LinkEvent::Down { link, .. } => {
+                self.parents.remove(link);
+                self.relay.parent_down(link);
+            }
+        }
+    }
+
+    fn report(&mut self, now: u64, report: Report) {
+        match report {
+            Report::Written { ticket, size, .. } => {
+                self.relay.persisted(now, ticket);
+                if self.growth.is_due(size) {
+                    let live =
+                        encode(&self.relay.live_records()).into_iter().map(Bytes::from).collect::<Vec<_>>();
+                    self.growth.compacted(&live);
+                    self.spool.compact(SPOOL, live);
+                }
+            }
+            Report::GivenUp { .. } => {}
+            Report::Stalled { why: Some(why), .. } => {
+                error!(
+                    why,
+                    "the spool can't be written: free space on its disk; minions keep their returns meanwhile"
+                );
+                self.relay.set_stalled(true);
+            }
+            Report::Stalled { why: None, .. } => {
+                info!("the spool can be written again");
+                self.relay.set_stalled(false);
+            }
+        }
+    }
+
+    fn perform(&mut self) {
+        for effect in self.relay.effects() {
+            match effect {
+                RelayEffect::Persist { ticket, records } => {
+                    self.spool.write(SPOOL, ticket, encode(&records), false)
+                }
+                RelayEffect::Send(sending) => self.children.send(&sending),
+                RelayEffect::SendUp { link, up } => {
+                    let bytes = self.parents.send_up(link, &up);
+                    metrics::counter!(telemetry::UPLINK_BYTES_TOTAL).increment(bytes as u64);
+                    if let Up::Returns(batch) = up {
+                        metrics::counter!(telemetry::RETURN_BATCHES_TOTAL).increment(1);
+                        for group in &batch.groups {
+                            let outcome = group.answer.outcome.word();
+                            metrics::counter!(telemetry::RETURNS_TOTAL, "outcome" => outcome)
+                                .increment(group.members.len());
+                            debug!(jid = %group.jid, outcome, minions = group.members.len(), bytes, "returned");
+                        }
+                    }
+                }
+                RelayEffect::Hangup { link, why } => {
+                    self.children.hang_up(link, why);
+                    self.parents.hang_up(link, why);
+                }
+                RelayEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
+                RelayEffect::Duplicates(n) => {
+                    metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n);
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, process: &Process) {
+        metrics::gauge!(telemetry::LINKS_UP).set((self.children.len() + self.parents.len()) as f64);
+        metrics::gauge!(telemetry::MINIONS_UP).set(self.relay.roster().up_count() as f64);
+        metrics::gauge!(telemetry::JOBS_OPEN).set(self.relay.ledgers().count() as f64);
+        metrics::gauge!(telemetry::SPOOL_BYTES).set(self.relay.spooled_bytes() as f64);
+        let ready = self.relay.parents_up() > 0;
+        if self.fabric_ready.replace(ready) != Some(ready) {
+            match ready {
+                true => process.ready.ready(),
+                false => process.ready.not_ready("not attached to any parent"),
+            }
+            if !ready {
+                warn!("not attached to any parent");
+            }
+        }
+    }
+}
+
+fn encode(records: &[SpoolRecord]) -> Vec<Vec<u8>> {
+    records.iter().map(records::spool_out).collect()
+}
+
+/// A minion's roster names itself, under its own incarnation, and nobody else: identity comes from the certificate.
+fn speaks_for_itself(peer: &Identity, hello: &PeerHello, up: &Up) -> bool {
+    use relay_core::message::{RosterChange, RosterUpdate};
+    let (Role::Minion, Up::Roster(update)) = (peer.role(), up) else { return true };
+    let own = |id: &relay_core::ids::MinionId, incarnation| {
+        peer.minion_id().as_ref() == Some(id) && incarnation == hello.incarnation
+    };
+    match update {
+        RosterUpdate::Full { entries, .. } => entries.iter().all(|e| own(&e.id, e.incarnation)),
+        RosterUpdate::Delta { changes, .. } => changes.iter().all(|change| match change {
+            RosterChange::Put(e) => own(&e.id, e.incarnation),
+            _ => true,
+        }),
+    }
+}

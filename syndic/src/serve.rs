@@ -1,0 +1,133 @@
+//! A syndic process: configuration in, parts built, ports bound, loop run.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use relay_core::{
+    fold::FlushRule,
+    identity::{Identity, Role},
+    relay::{Relay, RelayRule},
+    seat::HeartbeatRule,
+};
+use relay_proto::records;
+use relay_runtime::{
+    config::{self, SyndicConfig},
+    identity,
+    link::{
+        EVENT_QUEUE, LinkIds, LinkLimits,
+        accept::{Acceptor, LinkService},
+        dial::Dialler,
+    },
+    log_writer::{LogWriter, open_log},
+    process::{Process, bind, private_dir},
+    record_log::{Kind, Limits},
+    shutdown, tls,
+};
+use tokio::sync::mpsc;
+use tracing::info;
+
+use crate::daemon::{Daemon, Sources};
+
+/// A spool record holds one return batch at most: [`relay_core::fold::FlushRule::bytes`] and one more 1 MiB body.
+const MAX_RECORD: u32 = 8 << 20;
+/// The file may hold this many times what may be unacknowledged: between compactions the acknowledged stay in it.
+const FILE_FACTOR: u64 = 4;
+/// Reports of the spool's thread waiting for the loop.
+const REPORT_QUEUE: usize = 4_096;
+
+/// Runs a syndic until a signal comes.
+///
+/// # Errors
+/// What could not be put together, before anything started; or the death of a vital task.
+pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
+    let unready = "not attached to any parent";
+    let process =
+        Process::begin("syndic", config.id.as_str(), &config.log, Some(config.admin), unready).await?;
+    let listener = bind("listen", config.listen).await?;
+    private_dir(&config.state_dir)
+        .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
+    let own = Arc::new(config.identity()?);
+    let loaded = identity::load(&config.tls, &config.fabric)?;
+
+    let spool = open_spool(&config.state_dir.join("spool"), config.spool_max_bytes)?;
+    let (incarnation, remembered) = (spool.incarnation, spool.records.len());
+    let rule = rule(&config);
+    let relay = Relay::recover(rule, process.clock.now(), spool.records);
+    let (report, reports) = mpsc::channel(REPORT_QUEUE);
+    let writer = LogWriter::start("spool", vec![spool.log], report)?;
+
+    let (events, children) = mpsc::channel(EVENT_QUEUE);
+    let ids = LinkIds::default();
+    let (token, tasks) = (process.shutdown.token.clone(), process.shutdown.tasks.clone());
+    let acceptor = Acceptor {
+        tls: tls::server(&loaded)?,
+        fabric: config.fabric.clone(),
+        token: token.clone(),
+        tasks: tasks.clone(),
+    };
+    let links =
+        LinkService { own, admit, ids: ids.clone(), events, tasks, window: LinkLimits::MINION.window };
+    process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.run(listener, links));
+
+    let (events, parents) = mpsc::channel(EVENT_QUEUE);
+    let client = tls::client(&loaded)?;
+    for parent in &config.parents {
+        let dialler = Dialler {
+            parents: vec![parent.clone()],
+            fabric: config.fabric.clone(),
+            tls: client.clone(),
+            incarnation,
+            check_incarnation: false,
+            limits: LinkLimits::SYNDIC,
+            ids: ids.clone(),
+            events: events.clone(),
+            token: token.clone(),
+        };
+        process.shutdown.spawn_named(
+            format!("dialler {}", parent.id),
+            shutdown::Role::Passing,
+            dialler.run(),
+        );
+    }
+    drop(events);
+    info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
+    let daemon = Daemon::new(relay, writer, config.parents.iter().map(|p| p.id.clone()));
+    daemon.run(Sources { children, parents, reports }, &process).await;
+    process.until_stopped().await.map_err(anyhow::Error::msg)
+}
+
+fn open_spool(
+    path: &Path,
+    max_bytes: u64,
+) -> anyhow::Result<relay_runtime::log_writer::Found<relay_core::relay::SpoolRecord>> {
+    let max_file_bytes = (FILE_FACTOR * max_bytes).max(u64::from(MAX_RECORD) * 2);
+    let limits = Limits { max_record_bytes: MAX_RECORD, max_file_bytes };
+    Ok(open_log(path, Kind::Spool, limits, records::spool_in)?)
+}
+
+fn rule(config: &SyndicConfig) -> RelayRule {
+    let millis = |d: Duration| d.as_millis() as u64;
+    let config::HeartbeatConfig { interval, dead_after } = config.heartbeat;
+    RelayRule {
+        parents: config.parents.len(),
+        flush: FlushRule {
+            count: config.flush.count.into(),
+            bytes: config.flush.bytes as usize,
+            age: millis(config.flush.age),
+        },
+        heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
+        spool_max_bytes: usize::try_from(config.spool_max_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// Minions and syndics of this syndic's own region may attach; nobody else.
+fn admit(own: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
+    if peer.region() != own.region() {
+        return Err(format!("{peer} is of region {}, this syndic serves {}", peer.region(), own.region()));
+    }
+    match peer.role() {
+        Role::Minion => Ok(LinkLimits::MINION),
+        Role::Syndic if peer.id() != own.id() => Ok(LinkLimits::SYNDIC),
+        _ => Err(format!("{peer}: only minions and other syndics attach to a syndic")),
+    }
+}
