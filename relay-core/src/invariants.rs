@@ -4,7 +4,10 @@
 //! simulation and the end-to-end checker alike. How an observation is made (a witness file, a simulated disk, a query
 //! to the store) is the observer's. I9, I10 and I12 are measured elsewhere: they speak of memory, streams and batches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     ids::{Epoch, Jid, MinionId, RegionName},
@@ -58,6 +61,17 @@ impl Verdict {
             (self.outcome, self.reason),
             (Outcome::NotStarted | Outcome::Refused, _) | (Outcome::Cancelled, Reason::BeforeStart)
         )
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { outcome, reason, retcode, .. } = self;
+        write!(f, "{} {} ({retcode}", outcome.word(), reason.word())?;
+        match self.body {
+            Some([a, b, c, ..]) => write!(f, ", body {a:02x}{b:02x}{c:02x})"),
+            None => f.write_str(")"),
+        }
     }
 }
 
@@ -278,9 +292,8 @@ pub fn i3(trace: &Trace) -> Vec<Violation> {
         let last = trace.last(slot);
         let (jid, minion) = slot;
         let missing = !last.is_some_and(|v| v.agrees(&end.verdict));
-        let said = last.map(|v| (v.outcome.word(), v.reason.word(), v.retcode));
-        let ended = (end.verdict.outcome.word(), end.verdict.reason.word(), end.verdict.retcode);
-        missing.then(|| format!("job {jid}: {minion} journaled {ended:?}, the owner has {said:?}"))
+        let said = last.map_or("nothing".into(), Verdict::to_string);
+        missing.then(|| format!("job {jid}: {minion} journaled {}, the owner has {said}", end.verdict))
     });
     found("I3", lost)
 }

@@ -31,7 +31,8 @@ pub const MAX_READ_BODY_BYTES: usize = 64 << 20;
 /// job has been pruned.
 pub const KEEP_REQUESTS_HOURS: u64 = 7 * 24;
 
-/// A future of the store. Whatever it is for is in the queue when the call returns, polled or not.
+/// A future of the store. What it is for is in the queue when the call returns, polled or not; only pruning and closing
+/// begin when they are polled.
 pub type StoreFuture<T, E = StoreError> = BoxFuture<'static, Result<T, E>>;
 
 /// Where a top master keeps what must not be lost.

@@ -108,10 +108,17 @@ mod tests {
         for code in Code::ALL {
             assert!(matches!(CallError::of(&code.status("x")), CallError::Refused { .. }), "{code:?}");
         }
-        for status in [Status::unavailable("gone"), Status::unknown("transport"), Status::internal("h2"), Status::cancelled("x")] {
+        for status in [
+            Status::unavailable("gone"),
+            Status::unknown("transport"),
+            Status::internal("h2"),
+            Status::cancelled("x"),
+        ] {
             assert!(matches!(CallError::of(&status), CallError::Lost(_)), "{status:?}");
         }
-        for status in [Status::unimplemented("x"), Status::unauthenticated("x"), Status::permission_denied("x")] {
+        for status in
+            [Status::unimplemented("x"), Status::unauthenticated("x"), Status::permission_denied("x")]
+        {
             assert!(matches!(CallError::of(&status), CallError::Refused { .. }), "{status:?}");
         }
     }

@@ -137,11 +137,33 @@ mod tests {
     #[test]
     fn names_are_what_salt_takes_for_names() {
         let read = Arguments::read(&[
-            "df -h", "timeout=5", "cwd=/tmp", "a==b", "1=2", "shell=", "x.y-z=[1]", "k=v=w", "é=1", "_u=~",
-            "A=1\necho $A", "=x", "--flag=1",
+            "df -h",
+            "timeout=5",
+            "cwd=/tmp",
+            "a==b",
+            "1=2",
+            "shell=",
+            "x.y-z=[1]",
+            "k=v=w",
+            "é=1",
+            "_u=~",
+            "A=1\necho $A",
+            "=x",
+            "--flag=1",
         ]);
-        assert_eq!(read.args, [json!("df -h"), json!("a==b"), json!("1=2"), json!("A=1\necho $A"), json!("=x"), json!("--flag=1")]);
-        let kwargs = json!({"timeout": 5, "cwd": "/tmp", "shell": "", "x.y-z": [1], "k": "v=w", "é": 1, "_u": null});
+        assert_eq!(
+            read.args,
+            [
+                json!("df -h"),
+                json!("a==b"),
+                json!("1=2"),
+                json!("A=1\necho $A"),
+                json!("=x"),
+                json!("--flag=1")
+            ]
+        );
+        let kwargs =
+            json!({"timeout": 5, "cwd": "/tmp", "shell": "", "x.y-z": [1], "k": "v=w", "é": 1, "_u": null});
         assert_eq!(Value::Object(read.kwargs), kwargs);
     }
 

@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    context::ContextCommand, dev::DevCommand, fabric::FabricCommand, jobs::JobsCommand, minions::MinionsCommand,
-    output::Format, run::RunArgs,
+    context::ContextCommand, dev::DevCommand, fabric::FabricCommand, jobs::JobsCommand,
+    minions::MinionsCommand, output::Format, run::RunArgs,
 };
 
 /// Orders jobs on a relay fabric and shows what became of them.

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use relay_core::ids::Jid;
 use relay_proto::operator::{
-    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply, StatusRequest,
-    SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply,
+    StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
 };
 use relay_runtime::{config::TlsConfig, identity, link, tls};
 use tonic::{Status, Streaming};
@@ -39,8 +39,10 @@ impl Fabric {
     pub fn of(context: &Context) -> anyhow::Result<Fabric> {
         let place = || format!("context {:?}", context.name);
         let fabric = context.fabric.parse().with_context(place)?;
-        let files = TlsConfig { ca: context.ca.clone(), cert: context.cert.clone(), key: context.key.clone() };
-        let loaded = identity::load(&files, &fabric).map_err(|e| anyhow!("{e}; {}", e.hint())).with_context(place)?;
+        let files =
+            TlsConfig { ca: context.ca.clone(), cert: context.cert.clone(), key: context.key.clone() };
+        let loaded =
+            identity::load(&files, &fabric).map_err(|e| anyhow!("{e}; {}", e.hint())).with_context(place)?;
         let tls = tls::client(&loaded).with_context(place)?;
         Ok(Fabric { addresses: context.addresses.clone(), tls, client: None })
     }

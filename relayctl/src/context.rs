@@ -35,7 +35,8 @@ EXAMPLES:
 The contexts are in ~/.config/relay/contexts.yaml ($XDG_CONFIG_HOME is honoured; $RELAY_CONFIG names another file).";
 const LIST: &str = "EXAMPLES:\n  relayctl context list\n  relayctl context list --out json";
 const USE: &str = "EXAMPLES:\n  relayctl context use dev";
-const SHOW: &str = "EXAMPLES:\n  relayctl context show\n  relayctl context show --context production --out yaml";
+const SHOW: &str =
+    "EXAMPLES:\n  relayctl context show\n  relayctl context show --context production --out yaml";
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -84,7 +85,8 @@ fn list<'a>(contexts: &'a Contexts, wanted: Option<&str>, out: &Output) -> anyho
 }
 
 fn shown(context: &Context, file: &ContextFile) -> String {
-    let mut out = format!("context {:?} of {}\n  fabric   {}\n", context.name, file.path().display(), context.fabric);
+    let mut out =
+        format!("context {:?} of {}\n  fabric   {}\n", context.name, file.path().display(), context.fabric);
     for at in &context.addresses {
         out.push_str(&format!("  address  {} (as {})\n", at.address, at.server_name));
     }

@@ -158,7 +158,9 @@ impl ContextFile {
     fn parse(&self) -> anyhow::Result<Contexts> {
         match fs::metadata(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Contexts::default()),
-            Ok(about) if about.len() > MAX_BYTES => bail!("has more than {MAX_BYTES} bytes: is it the right file?"),
+            Ok(about) if about.len() > MAX_BYTES => {
+                bail!("has more than {MAX_BYTES} bytes: is it the right file?")
+            }
             _ => {}
         }
         let text = fs::read_to_string(&self.path).context("cannot be read")?;
@@ -195,8 +197,12 @@ impl ContextFile {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::WouldBlock) => bail!("another relayctl holds {} for {LOCK_WAIT:?}", path.display()),
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_PAUSE)
+                }
+                Err(TryLockError::WouldBlock) => {
+                    bail!("another relayctl holds {} for {LOCK_WAIT:?}", path.display())
+                }
                 Err(TryLockError::Error(e)) => return Err(e.into()),
             }
         }

@@ -36,8 +36,12 @@ fn what_is_written_is_read_again_and_is_its_owners_alone() {
     assert_eq!(read.contexts, [context("a"), context("b")]);
     assert_eq!(read.choose(None).unwrap().name, "b");
     assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
-    let names: Vec<_> = fs::read_dir(file.path().parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(names.iter().all(|n| n == "contexts.yaml" || n == "contexts.yaml.lock"), "no draft is left: {names:?}");
+    let names: Vec<_> =
+        fs::read_dir(file.path().parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(
+        names.iter().all(|n| n == "contexts.yaml" || n == "contexts.yaml.lock"),
+        "no draft is left: {names:?}"
+    );
 }
 
 #[test]

@@ -85,7 +85,11 @@ mod tests {
             (&[], false, 4),
         ];
         for (outcomes, closed, code) in table {
-            assert_eq!(Exit::of_job(outcomes.iter().copied(), *closed).code(), *code, "{outcomes:?} {closed}");
+            assert_eq!(
+                Exit::of_job(outcomes.iter().copied(), *closed).code(),
+                *code,
+                "{outcomes:?} {closed}"
+            );
         }
     }
 

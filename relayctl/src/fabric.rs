@@ -45,9 +45,7 @@ fn data(status: &StatusReply) -> Value {
             "minions_up": s.minions_up, "minions": s.minions, "software": s.software,
         })
     };
-    let region = |r: &relay_proto::operator::Region| {
-        json!({ "name": r.name, "minions_up": r.minions_up, "minions": r.minions })
-    };
+    let region = |r: &relay_proto::operator::Region| json!({ "name": r.name, "minions_up": r.minions_up, "minions": r.minions });
     json!({
         "fabric": status.fabric,
         "top_master": status.top_master,
@@ -70,7 +68,14 @@ pub fn text(status: &StatusReply, paint: &Paint) -> String {
     let of = |up: u64, all: u64| format!("{up} of {all}");
     let syndics = status.syndics.iter().map(|s| {
         let state = if s.up { "up" } else { "down" };
-        [s.id.clone(), s.region.clone(), state.into(), when::ago(s.since, now), of(s.minions_up, s.minions), s.software.clone()]
+        [
+            s.id.clone(),
+            s.region.clone(),
+            state.into(),
+            when::ago(s.since, now),
+            of(s.minions_up, s.minions),
+            s.software.clone(),
+        ]
     });
     out.push_str(&table(["SYNDIC", "REGION", "STATE", "SINCE", "MINIONS UP", "SOFTWARE"], syndics));
     out.push('\n');
@@ -97,7 +102,8 @@ mod tests {
     use super::*;
 
     fn status() -> StatusReply {
-        let syndic = |id: &str, up| Syndic { id: id.into(), up, minions_up: 2, minions: 3, ..Syndic::default() };
+        let syndic =
+            |id: &str, up| Syndic { id: id.into(), up, minions_up: 2, minions: 3, ..Syndic::default() };
         StatusReply {
             fabric: "acme.example".into(),
             top_master: "top-1".into(),
@@ -112,8 +118,14 @@ mod tests {
     #[test]
     fn people_see_who_is_missing() {
         let shown = text(&status(), &Paint::PLAIN);
-        assert!(shown.starts_with("fabric acme.example: top master top-1 (0.1.0), up 1m 1s, 1 jobs open\n"), "{shown}");
-        assert!(shown.ends_with("1 of 2 syndics up, 4 of 6 minions up (relayctl minions list --down)"), "{shown}");
+        assert!(
+            shown.starts_with("fabric acme.example: top master top-1 (0.1.0), up 1m 1s, 1 jobs open\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("1 of 2 syndics up, 4 of 6 minions up (relayctl minions list --down)"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -174,8 +174,17 @@ mod tests {
 
     #[test]
     fn a_command_line_becomes_a_request() {
-        let found =
-            read(&["web*", "cmd.run", "uptime", "-5", "cwd=/tmp", "--timeout", "1.5", "--delivery-timeout", "2"]);
+        let found = read(&[
+            "web*",
+            "cmd.run",
+            "uptime",
+            "-5",
+            "cwd=/tmp",
+            "--timeout",
+            "1.5",
+            "--delivery-timeout",
+            "2",
+        ]);
         let expected = SubmitRequest {
             request_id: 7_u128.to_be_bytes().to_vec(),
             target: "web*".into(),

@@ -1,1 +1,13 @@
-//! (being built)
+//! The top master: serves operators, owns jobs, fans them out to the syndics that attach to it.
+//!
+//! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's owner,
+//! [`commits`] carries its writes to the store, [`operator`] and [`watch`] answer operators, [`directory`] is what they
+//! need to name minions, [`register`] keeps the registry told.
+
+pub mod commits;
+pub mod daemon;
+pub mod directory;
+pub mod operator;
+pub mod register;
+pub mod serve;
+pub mod watch;

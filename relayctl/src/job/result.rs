@@ -8,7 +8,9 @@ use relay_core::{
     ids::Jid,
     outcome::{Outcome, Reason},
 };
-use relay_proto::operator::{Closed, Count, JobHead, RegionProgress, Returns, WatchEvent, watch_event::Event};
+use relay_proto::operator::{
+    Closed, Count, JobHead, RegionProgress, Returns, WatchEvent, watch_event::Event,
+};
 use serde_json::Value;
 
 /// One answer, which many minions may have given.
@@ -29,7 +31,9 @@ pub struct Said {
 impl Said {
     fn read(returns: &Returns) -> anyhow::Result<Said> {
         let strange = |what: &str, word: &str| {
-            anyhow!("the top master says the {what} {word:?}, which this relayctl does not know: upgrade relayctl")
+            anyhow!(
+                "the top master says the {what} {word:?}, which this relayctl does not know: upgrade relayctl"
+            )
         };
         let outcome =
             Outcome::from_word(&returns.outcome).ok_or_else(|| strange("outcome", &returns.outcome))?;

@@ -26,7 +26,9 @@ pub async fn submit(
         match api.submit(request).await {
             Ok(submitted) => return Ok(submitted),
             Err(error @ CallError::Refused { .. }) => return Err(error.into()),
-            Err(error @ CallError::Unreachable(_)) if !sent && tries >= absent.tries => return Err(error.into()),
+            Err(error @ CallError::Unreachable(_)) if !sent && tries >= absent.tries => {
+                return Err(error.into());
+            }
             Err(error @ CallError::Lost(_)) => {
                 sent = true;
                 give_up(request, tries, lost, &error)?;

@@ -26,9 +26,11 @@ start or while it ran.";
 pub async fn run(args: &CancelArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let jid = args.jid;
     let reply = fabric.cancel(jid).await.with_context(|| format!("jid {jid}"))?;
-    out.show(&json!({ "jid": jid.to_string(), "outstanding": reply.outstanding }), |_| match reply.outstanding {
-        0 => format!("jid {jid}: every target had its outcome already"),
-        n => format!("jid {jid}: cancelling {n} targets without an outcome\nrelayctl jobs watch {jid}"),
+    out.show(&json!({ "jid": jid.to_string(), "outstanding": reply.outstanding }), |_| {
+        match reply.outstanding {
+            0 => format!("jid {jid}: every target had its outcome already"),
+            n => format!("jid {jid}: cancelling {n} targets without an outcome\nrelayctl jobs watch {jid}"),
+        }
     })?;
     Ok(Exit::Ok)
 }

@@ -70,7 +70,10 @@ pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::
     let jobs: Vec<Job> = heads.iter().map(Job::new).collect();
     let now = when::now_micros();
     out.show(&jobs, |_| {
-        match table(["JID", "FUNCTION", "TARGET", "CALLER", "STARTED", "TARGETS", "OUTCOMES"], heads.iter().map(|h| row(h, now))) {
+        match table(
+            ["JID", "FUNCTION", "TARGET", "CALLER", "STARTED", "TARGETS", "OUTCOMES"],
+            heads.iter().map(|h| row(h, now)),
+        ) {
             none if none.is_empty() => "no jobs".into(),
             some => some,
         }

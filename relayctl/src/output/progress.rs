@@ -27,7 +27,8 @@ impl Live {
     pub fn update(&mut self, regions: &[RegionProgress]) {
         let Some(lines) = &self.lines else { return };
         for region in regions {
-            let line = self.regions.entry(region.region.clone()).or_insert_with(|| line(lines, &region.region));
+            let line =
+                self.regions.entry(region.region.clone()).or_insert_with(|| line(lines, &region.region));
             line.set_length(region.targets);
             line.set_position(region.targets.saturating_sub(region.outstanding));
             line.set_message(words(region));
@@ -62,9 +63,13 @@ fn line(lines: &MultiProgress, region: &str) -> ProgressBar {
 /// Where a region stands.
 pub fn words(region: &RegionProgress) -> String {
     let waiting = region.outstanding.saturating_sub(region.running);
-    let counts = [(region.ok, "ok"), (region.failed, "failed"), (region.running, "running"), (waiting, "outstanding")];
-    let shown: Vec<String> =
-        counts.iter().filter(|(n, word)| *n > 0 || *word == "ok").map(|(n, word)| format!("{n} {word}")).collect();
+    let counts =
+        [(region.ok, "ok"), (region.failed, "failed"), (region.running, "running"), (waiting, "outstanding")];
+    let shown: Vec<String> = counts
+        .iter()
+        .filter(|(n, word)| *n > 0 || *word == "ok")
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
     shown.join(", ")
 }
 
@@ -74,8 +79,14 @@ mod tests {
 
     #[test]
     fn running_ones_are_not_counted_twice() {
-        let region =
-            RegionProgress { region: "aws".into(), targets: 60, ok: 50, failed: 1, running: 3, outstanding: 9 };
+        let region = RegionProgress {
+            region: "aws".into(),
+            targets: 60,
+            ok: 50,
+            failed: 1,
+            running: 3,
+            outstanding: 9,
+        };
         assert_eq!(words(&region), "50 ok, 1 failed, 3 running, 6 outstanding");
         assert_eq!(words(&RegionProgress::default()), "0 ok");
     }

@@ -85,12 +85,18 @@ pub fn text(result: &JobResult, fold: bool, paint: &Paint) -> String {
 fn one(group: &Group<'_>, paint: &Paint) -> String {
     let said = group.said;
     let ids = clean(&compact(group.minions.iter().copied()));
-    let how_many = if group.minions.len() > 1 { format!(" ({} minions)", group.minions.len()) } else { String::new() };
+    let how_many =
+        if group.minions.len() > 1 { format!(" ({} minions)", group.minions.len()) } else { String::new() };
     let mut out = match said.outcome {
         Outcome::Ok => format!("{}{how_many}:\n", paint.green(ids)),
         outcome => {
-            let retcode = if said.retcode != 0 { format!(", retcode {}", said.retcode) } else { String::new() };
-            format!("{}{how_many}: {}{retcode}\n", coloured(outcome, &ids, paint), coloured(outcome, &said.words(), paint))
+            let retcode =
+                if said.retcode != 0 { format!(", retcode {}", said.retcode) } else { String::new() };
+            format!(
+                "{}{how_many}: {}{retcode}\n",
+                coloured(outcome, &ids, paint),
+                coloured(outcome, &said.words(), paint)
+            )
         }
     };
     if said.reason != Reason::None {

@@ -86,6 +86,12 @@ impl<R: Clone> Disk<R> {
         self.pending.iter_mut().for_each(|p| (p.records, p.may_fail) = (Vec::new(), false));
     }
 
+    /// Everything on it is gone.
+    pub fn wipe(&mut self) {
+        self.durable.clear();
+        self.pending.clear();
+    }
+
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()

@@ -10,8 +10,8 @@ use std::{
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId, RequestId},
-    inventory::{Inventory, Record},
     invariants::{Observation, Verdict},
+    inventory::{Inventory, Record},
     ledger::{AnswerKey, Group, GroupNo},
     outcome::{Answer, Outcome},
     owner::{GroupRow, JobHead, StoredJob, Write, WriteError},
@@ -35,7 +35,7 @@ pub struct Store {
     /// The newest owner's.
     pub epoch: Epoch,
     /// Sabotage: old epochs are let in.
-    pub unfenced: bool,
+    unfenced: bool,
     minions: BTreeMap<u32, Record>,
     jobs: BTreeMap<Jid, Kept>,
     requests: BTreeMap<RequestId, (Jid, [u8; 32])>,
@@ -53,6 +53,11 @@ fn epoch_of(write: &Write) -> Option<(Jid, Epoch)> {
 }
 
 impl Store {
+    /// An empty store; an unfenced one is sabotaged.
+    pub fn new(unfenced: bool) -> Store {
+        Store { unfenced, ..Store::default() }
+    }
+
     /// One transaction: all of it or nothing. Says what it changed.
     pub fn commit(&mut self, now: Millis, writes: &[Write]) -> Result<Vec<Observation>, WriteError> {
         let epochs: Vec<(Jid, Epoch)> = writes.iter().filter_map(epoch_of).collect();

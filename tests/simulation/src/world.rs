@@ -42,6 +42,14 @@ pub struct Process {
     timer: Option<Millis>,
 }
 
+impl Process {
+    /// Ends this life; returns the next one's number.
+    pub fn die(&mut self) -> u32 {
+        *self = Process { life: self.life + 1, ..Process::default() };
+        self.life
+    }
+}
+
 /// The fabric.
 pub struct World {
     /// Simulated time.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::super::StoreError;
 
@@ -27,17 +27,22 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 /// Opens or makes the store. An existing file is written to only once it is known to be ours and not too new.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let refused = |e: io::Error| StoreError::Open { path: path.into(), why: e.to_string() };
-    make_private(path).map_err(refused)?;
+    create(path).map_err(refused)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = |e: rusqlite::Error| StoreError::Open { path: path.into(), why: e.to_string() };
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    // Or a refused file's log would be worked into it when we close it again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
     recognise(path, &connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
+    make_private(path).map_err(refused)?;
     configure(&connection).and_then(|()| migrate(&mut connection)).map_err(sql)?;
     Ok(connection)
 }
 
-fn make_private(path: &Path) -> io::Result<()> {
+/// Makes the file and its directory, if they are not there.
+fn create(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -45,12 +50,22 @@ fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(directory)?;
     match OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path) {
         Ok(_) => File::open(directory)?.sync_all(),
-        // SQLite gives its log beside the file the same permissions.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE))
-        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e),
     }
+}
+
+/// The file and what SQLite keeps beside it. What it makes later has the permissions of the file.
+fn make_private(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(name, Permissions::from_mode(PRIVATE_FILE)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {

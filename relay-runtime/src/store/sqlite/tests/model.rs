@@ -1,0 +1,264 @@
+//! Any sequence of writes, with restarts in between, against a store made of maps.
+
+use proptest::prelude::*;
+use relay_core::{
+    ledger::{AnswerKey, Group},
+    owner::StoredJob,
+};
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Accept {
+        jid: u64,
+        request: u64,
+        digest: u8,
+    },
+    Sent {
+        jid: u64,
+        via: u64,
+        members: Vec<u32>,
+    },
+    /// A new answer, if `no` is not there yet; else new members for it.
+    Returns {
+        jid: u64,
+        no: u32,
+        unknown: bool,
+        members: Vec<u32>,
+    },
+    Cancel {
+        jid: u64,
+    },
+    Close {
+        jid: u64,
+        at: u64,
+    },
+    Minion {
+        no: u32,
+        incarnation: u64,
+    },
+    /// The handle is dropped without a word, and another owner begins.
+    Restart,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let members = || prop::collection::vec(0u32..200_000, 0..5);
+    let jid = || 0u64..4;
+    prop_oneof![
+        3 => (jid(), 0u64..5, 0u8..2).prop_map(|(jid, request, digest)| Op::Accept { jid, request, digest }),
+        2 => (jid(), any::<u64>(), members()).prop_map(|(jid, via, members)| Op::Sent { jid, via: via % 3 + (u64::MAX - 5) * (via % 2), members }),
+        4 => (jid(), 0u32..4, any::<bool>(), members())
+            .prop_map(|(jid, no, unknown, members)| Op::Returns { jid, no, unknown, members }),
+        1 => jid().prop_map(|jid| Op::Cancel { jid }),
+        2 => (jid(), 0u64..9).prop_map(|(jid, at)| Op::Close { jid, at }),
+        1 => (0u32..3, any::<u64>()).prop_map(|(no, incarnation)| Op::Minion { no, incarnation }),
+        1 => Just(Op::Restart),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct ModelJob {
+    head: JobHead,
+    sent: BTreeMap<i64, Members>,
+    groups: Vec<(Arc<Answer>, Members)>,
+    closed: Option<u64>,
+    unresolved: bool,
+    cancelled: bool,
+}
+
+impl ModelJob {
+    fn counts(&self) -> BTreeMap<Outcome, u64> {
+        let mut counts = BTreeMap::new();
+        for (answer, members) in self.groups.iter().filter(|(_, m)| !m.is_empty()) {
+            *counts.entry(answer.outcome).or_default() += members.len();
+        }
+        counts
+    }
+
+    fn stored(&self) -> StoredJob {
+        let group = |(answer, members): &(Arc<Answer>, Members)| Group {
+            key: AnswerKey::of(answer),
+            members: members.clone(),
+        };
+        StoredJob {
+            head: self.head.clone(),
+            sent: self.sent.iter().map(|(via, m)| (Incarnation(*via as u64), m.clone())).collect(),
+            groups: self.groups.iter().map(group).collect(),
+            closed: self.closed.is_some(),
+            cancelled: self.cancelled,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    epoch: Epoch,
+    jobs: BTreeMap<Jid, ModelJob>,
+    requests: BTreeMap<RequestId, (Jid, [u8; 32])>,
+    minions: BTreeMap<u32, Record>,
+}
+
+impl Model {
+    fn begin(&mut self) {
+        self.epoch.0 += 1;
+        for job in self.jobs.values_mut().filter(|j| j.closed.is_none() || j.unresolved) {
+            job.head.epoch = self.epoch;
+        }
+    }
+
+    /// The write that an operation stands for, now.
+    fn write(&self, op: &Op) -> Write {
+        let jid = |n: &u64| Jid::from_micros(THEN + n);
+        let set = |m: &Vec<u32>| m.iter().copied().collect::<Members>();
+        match op {
+            Op::Accept { jid: n, request, digest } => {
+                let request_id = head(*request, self.epoch).request_id;
+                let head = JobHead { request_id, request_digest: [*digest; 32], ..head(*n, self.epoch) };
+                Write::Accept(Box::new(head))
+            }
+            Op::Sent { jid: n, via, members } => {
+                let mark = SendMark { jid: jid(n), via: Incarnation(*via), members: set(members) };
+                Write::Sent(mark, self.epoch)
+            }
+            Op::Returns { jid: n, no, unknown, members } => {
+                let there = self.jobs.get(&jid(n)).map_or(0, |j| j.groups.len() as u32);
+                let outcome = if *unknown { Outcome::Unknown } else { Outcome::Ok };
+                let body = format!("{no}").into();
+                let answer = Arc::new(Answer { body, ..Answer::bare(outcome, Reason::None) });
+                let no = (*no).min(there);
+                let row = GroupRow { no, answer: (no == there).then_some(answer), members: set(members) };
+                Write::Returns { jid: jid(n), epoch: self.epoch, rows: vec![row] }
+            }
+            Op::Cancel { jid: n } => Write::Cancel(jid(n), self.epoch),
+            Op::Close { jid: n, at } => {
+                let counts = self.jobs.get(&jid(n)).map(ModelJob::counts).unwrap_or_default();
+                Write::Close { jid: jid(n), epoch: self.epoch, at: *at, counts }
+            }
+            Op::Minion { no, incarnation } => {
+                let id = format!("m{no}");
+                Write::Minions(vec![Record { incarnation: Incarnation(*incarnation), ..record(*no, &id) }])
+            }
+            Op::Restart => unreachable!("not a write"),
+        }
+    }
+
+    fn apply(&mut self, write: &Write) -> Result<(), WriteError> {
+        match write {
+            Write::Minions(records) => self.minions.extend(records.iter().map(|r| (r.no, r.clone()))),
+            Write::Accept(head) => return self.accept(head),
+            Write::Sent(mark, _) => {
+                if let Some(job) = self.jobs.get_mut(&mark.jid) {
+                    *job.sent.entry(mark.via.0 as i64).or_default() |= &mark.members;
+                }
+            }
+            Write::Returns { jid, rows, .. } => {
+                let Some(job) = self.jobs.get_mut(jid) else { return Ok(()) };
+                for row in rows {
+                    if let Some(answer) = &row.answer {
+                        job.groups.push((answer.clone(), Members::new()));
+                    }
+                    job.groups[row.no as usize].1 = row.members.clone();
+                }
+            }
+            Write::Cancel(jid, _) => {
+                if let Some(job) = self.jobs.get_mut(jid) {
+                    job.cancelled = true;
+                }
+            }
+            Write::Close { jid, at, counts, .. } => {
+                if let Some(job) = self.jobs.get_mut(jid) {
+                    job.closed = job.closed.or(Some(*at));
+                    job.unresolved = counts.contains_key(&Outcome::Unknown);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, head: &JobHead) -> Result<(), WriteError> {
+        let jid = head.job.jid;
+        if let Some((jid, digest)) = self.requests.get(&head.request_id) {
+            let same = *digest == head.request_digest;
+            return Err(WriteError::RequestKnown { jid: *jid, targets: 3, same });
+        }
+        if self.jobs.contains_key(&jid) {
+            return Err(WriteError::JidTaken(jid));
+        }
+        self.requests.insert(head.request_id, (jid, head.request_digest));
+        let job = ModelJob {
+            head: head.clone(),
+            sent: BTreeMap::new(),
+            groups: Vec::new(),
+            closed: None,
+            unresolved: false,
+            cancelled: false,
+        };
+        self.jobs.insert(jid, job);
+        Ok(())
+    }
+}
+
+/// Begins a new owner on the same file, and compares all that it gets with the model.
+async fn restart(path: &Path, model: &mut Model) -> SqliteStore {
+    let store = SqliteStore::open(path).unwrap();
+    let found = store.begin().await.unwrap();
+    model.begin();
+    assert_eq!(found.epoch, model.epoch);
+    assert_eq!(found.minions, model.minions.values().cloned().collect::<Vec<_>>());
+    let expected = model.jobs.values().filter(|j| j.closed.is_none() || j.unresolved).map(ModelJob::stored);
+    // StoredJob has no equality; its text shows every field.
+    let text = |jobs: &[StoredJob]| format!("{jobs:#?}");
+    assert_eq!(text(&found.jobs), text(&expected.collect::<Vec<_>>()));
+    store
+}
+
+async fn compare_reads(store: &SqliteStore, model: &Model) {
+    let list = store.jobs(100, None).await.unwrap();
+    assert_eq!(
+        list.iter().map(|j| j.jid).collect::<Vec<_>>(),
+        model.jobs.keys().rev().copied().collect::<Vec<_>>()
+    );
+    for summary in list {
+        let job = &model.jobs[&summary.jid];
+        let view = store.job(summary.jid).await.unwrap().unwrap();
+        let groups: Vec<_> = view.groups.into_iter().map(|g| (g.answer, g.members)).collect();
+        assert_eq!(
+            (view.head, view.closed, view.cancelled, groups),
+            (job.head.clone(), job.closed, job.cancelled, job.groups.clone())
+        );
+        assert_eq!(view.counts, job.counts());
+        assert_eq!((summary.closed, summary.cancelled), (job.closed, job.cancelled));
+        if job.closed.is_none() {
+            assert_eq!(summary.counts, view.counts);
+        }
+    }
+}
+
+async fn run(ops: Vec<Op>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let mut model = Model::default();
+    let mut store = restart(&path, &mut model).await;
+    for (ticket, op) in (0..).zip(ops) {
+        if matches!(op, Op::Restart) {
+            drop(store);
+            store = restart(&path, &mut model).await;
+            continue;
+        }
+        let write = model.write(&op);
+        assert_eq!(store.commit(ticket, vec![write.clone()]).await, model.apply(&write), "{write:?}");
+    }
+    compare_reads(&store, &model).await;
+    drop(store);
+    restart(&path, &mut model).await;
+}
+
+proptest! {
+    // Each case opens files and syncs them some 30 times.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn what_is_recovered_is_what_was_written(ops in prop::collection::vec(op(), 1..40)) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(ops));
+    }
+}

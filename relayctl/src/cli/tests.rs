@@ -1,0 +1,78 @@
+use clap::{Command as Definition, CommandFactory};
+
+use super::*;
+
+fn each_command(at: &mut Definition, path: &str, see: &mut impl FnMut(&str, &mut Definition)) {
+    see(path, at);
+    for inner in at.get_subcommands_mut().filter(|c| c.get_name() != "help") {
+        let path = format!("{path} {}", inner.get_name());
+        each_command(inner, &path, see);
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples_and_every_example_is_one() {
+    let mut all = Cli::command();
+    all.build();
+    each_command(&mut all, "relayctl", &mut |path, command| {
+        let help = command.render_long_help().to_string();
+        let (_, examples) = help.split_once("EXAMPLES:").unwrap_or_else(|| panic!("{path}: no examples"));
+        let lines: Vec<&str> =
+            examples.lines().map(str::trim).filter(|l| l.starts_with("relayctl ")).collect();
+        assert!(lines.iter().any(|l| l.starts_with(path)), "{path}: {lines:?}");
+        for line in lines {
+            // What explains an example stands to the right of it, behind several spaces.
+            let line = line.split("   ").next().unwrap_or(line);
+            Cli::try_parse_from(words(line)).unwrap_or_else(|e| panic!("{path}: {line}\n{e}"));
+        }
+    });
+}
+
+/// A line as a shell splits it: spaces, and single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    words
+}
+
+#[test]
+fn wrong_usage_is_not_accepted_and_help_is_fine() {
+    let code = |line: &str| crate::main(words(line).into_iter().map(Into::into));
+    for line in [
+        "relayctl",
+        "relayctl run",
+        "relayctl jobs show 12",
+        "relayctl nonsense",
+        "relayctl run x y --timeout 0",
+    ] {
+        assert_eq!(code(line), 3, "{line}");
+    }
+    assert_eq!(code("relayctl --help"), 0);
+    assert_eq!(code("relayctl dev up --help"), 0);
+    assert_eq!(code("relayctl --version"), 0);
+}
+
+#[test]
+fn options_of_a_job_may_stand_behind_its_arguments() {
+    let cli =
+        Cli::try_parse_from(words("relayctl run web* cmd.run uptime --timeout 5 --out json --context x"))
+            .unwrap();
+    let Command::Run(run) = cli.command else { panic!("not run") };
+    assert_eq!(
+        (run.args, cli.out, cli.context.as_deref()),
+        (vec!["uptime".to_owned()], Format::Json, Some("x"))
+    );
+}

@@ -1,0 +1,343 @@
+//! `relayctl dev up`: plan, files, processes, and the wait until all are attached.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use relay_core::identity::Role;
+use relay_runtime::config::{self, MAX_MINIONS_PER_PROCESS};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    DEFAULT_NAME,
+    binaries::Binaries,
+    default_dir, dir_of,
+    layout::{self, Daemon},
+    plan::{MAX_MINIONS, Plan},
+    ports::Ports,
+    process::{self, ProcessId},
+    ready::{self, Attached, Started},
+    record::{Process, Record},
+    stop,
+};
+use crate::{
+    connect::Fabric,
+    contexts::{Context, ContextFile},
+    exit::Exit,
+    output::Output,
+};
+
+/// How long a fabric without minions may take to be up, on a busy machine.
+const BASE_WAIT: Duration = Duration::from_secs(60);
+/// And what each minion adds: a handshake, and its certificate's check.
+const WAIT_PER_MINION: Duration = Duration::from_millis(30);
+/// Between two questions how many are attached.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// What to start, and where.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct UpArgs {
+    /// The fabric's shape
+    #[arg(long, value_name = "FILE", default_value = "topology.yaml")]
+    topology: PathBuf,
+    /// How many minions, spread over the regions in the topology's proportions
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=MAX_MINIONS))]
+    minions: u64,
+    /// At most so many minions in one process. Default: one process for each syndic's minions
+    #[arg(long, value_name = "N", default_value_t = MAX_MINIONS_PER_PROCESS as u64,
+          value_parser = clap::value_parser!(u64).range(1..=MAX_MINIONS_PER_PROCESS as u64))]
+    minions_per_process: u64,
+    /// Where configurations, state and logs go. Default: ~/.local/state/relay/dev/NAME
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The name of the context that is made for it
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
+    name: String,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  relayctl dev up
+  relayctl dev up --minions 1000
+  relayctl dev up --minions 20 --minions-per-process 1
+  relayctl dev up --topology deploy/small.yaml --dir /tmp/second --name second
+
+A second fabric runs beside the first one if it has another --name.";
+
+/// Runs it.
+pub async fn run(args: UpArgs, out: &Output) -> anyhow::Result<Exit> {
+    let began = Instant::now();
+    let topology = config::load_topology(&args.topology)?;
+    let binaries = Binaries::find()?;
+    let contexts = ContextFile::of_user()?;
+    let dir = match &args.dir {
+        Some(dir) => std::path::absolute(dir)?,
+        None => default_dir(&args.name)?,
+    };
+    let previous = check_name(&contexts, &args.name, &dir)?;
+    let _lock = prepare(&dir)?;
+    let mut ports = Ports::default();
+    let plan = Plan::new(&topology, args.minions, args.minions_per_process, || ports.next())?;
+    let context = layout::write(&dir, &plan, &args.name)?;
+    let mut record = Record::new(context.clone(), previous, plan.syndics.len(), plan.minion_count());
+    let mut starter = Starter { dir: &dir, binaries: &binaries, record: &mut record, started: Vec::new() };
+    let up = tokio::select! {
+        up = starter.start(&plan) => up,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let up = up.and_then(|()| select(&contexts, &context));
+    if let Err(error) = up {
+        drop(starter);
+        stop::stop(&dir, &record).context("and what was started could not be stopped")?;
+        return Err(
+            error.context(format!("the fabric did not come up, and is stopped again; see {}", dir.display()))
+        );
+    }
+    told(&plan, &dir, &args.name, began.elapsed(), out)?;
+    Ok(Exit::Ok)
+}
+
+/// Makes the context the current one.
+fn select(contexts: &ContextFile, context: &Context) -> anyhow::Result<()> {
+    contexts.change(|all| {
+        all.put(context.clone());
+        all.current = Some(context.name.clone());
+        Ok(())
+    })
+}
+
+/// Refuses a name that belongs to something else. Returns the context that was in use.
+fn check_name(contexts: &ContextFile, name: &str, dir: &Path) -> anyhow::Result<Option<String>> {
+    let all = contexts.read()?;
+    let previous = all.current.clone().filter(|current| current != name);
+    let Some(context) = all.get(name) else { return Ok(previous) };
+    let Some(other) = dir_of(&context.ca) else {
+        // Its directory is gone, or it never was a trial fabric's.
+        if context.ca.exists() {
+            bail!("the context {name:?} is not a trial fabric's: choose another --name");
+        }
+        return Ok(previous);
+    };
+    let lives = Record::read(&other)?.is_some_and(|record| record.living().next().is_some());
+    if lives && other != dir {
+        bail!(
+            "the context {name:?} is that of the fabric in {}, which is running: choose another --name, or stop it with \
+             \"relayctl dev down --name {name}\"",
+            other.display()
+        );
+    }
+    Ok(previous)
+}
+
+/// An empty directory for the fabric, held against another `dev up`. What an earlier one left there is removed; what is
+/// not a trial fabric's is not touched.
+fn prepare(dir: &Path) -> anyhow::Result<File> {
+    let place = || dir.display().to_string();
+    fs::create_dir_all(dir).with_context(place)?;
+    let lock = File::open(dir).with_context(place)?;
+    if lock.try_lock().is_err() {
+        bail!("{}: another \"relayctl dev up\" is at work here", dir.display());
+    }
+    let is_empty = fs::read_dir(dir).with_context(place)?.next().is_none();
+    match Record::read(dir)? {
+        Some(record) if record.living().next().is_some() => {
+            bail!(
+                "{}: a trial fabric is running here; stop it with \"relayctl dev down --dir {0}\"",
+                dir.display()
+            )
+        }
+        Some(_) => clear(dir).with_context(place)?,
+        None if !is_empty => {
+            bail!("{}: this directory holds something else; give --dir another one", dir.display())
+        }
+        None => {}
+    }
+    Ok(lock)
+}
+
+/// Removes what is in a directory. The record goes last: without it nobody knows that the rest is ours.
+fn clear(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+struct Starter<'a> {
+    dir: &'a Path,
+    binaries: &'a Binaries,
+    record: &'a mut Record,
+    started: Vec<Started>,
+}
+
+impl Starter<'_> {
+    async fn start(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        // From here on the directory is known as ours, and "dev down" finds whatever was started.
+        self.record.write(self.dir)?;
+        let wait = BASE_WAIT + WAIT_PER_MINION * plan.minion_count() as u32;
+        let deadline = Instant::now() + wait;
+        let all = layout::daemons(plan);
+        for role in [Role::TopMaster, Role::Syndic, Role::Minion] {
+            for daemon in all.iter().filter(|d| d.role == role) {
+                self.one(daemon)?;
+            }
+            // Minions are waited for by counting them.
+            if role != Role::Minion {
+                ready::all_ready(self.dir, &mut self.started, deadline).await?;
+            }
+        }
+        self.attached(plan, wait, deadline).await
+    }
+
+    fn one(&mut self, daemon: &Daemon) -> anyhow::Result<()> {
+        let config = daemon.config(self.dir);
+        let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
+        arguments.extend(daemon.count.into_iter().flat_map(|n| ["--count".to_owned(), n.to_string()]));
+        let child = process::start(&self.binaries.of(daemon.role), &arguments, &daemon.log(self.dir))?;
+        let pid = child.id();
+        self.started.push(Started { daemon: daemon.clone(), child });
+        let id = match ProcessId::of(pid) {
+            Ok(id) => id,
+            // It is dead already, and its log says why.
+            Err(error) => return ready::check_alive(self.dir, &mut self.started).and(Err(error)),
+        };
+        let log = daemon.log(self.dir);
+        let (name, role, admin) = (daemon.name.clone(), daemon.role.to_string(), daemon.admin.to_string());
+        self.record.processes.push(Process { name, role, id, admin, config, log });
+        self.record.write(self.dir)
+    }
+
+    async fn attached(&mut self, plan: &Plan, wait: Duration, deadline: Instant) -> anyhow::Result<()> {
+        let wanted = Attached { syndics: plan.syndics.len(), minions: plan.minion_count() };
+        let mut fabric = Fabric::of(&self.record.context)?;
+        let bar = bar(wanted.minions);
+        loop {
+            ready::check_alive(self.dir, &mut self.started)?;
+            let now = match fabric.status().await {
+                Ok(status) => Attached::of(&status),
+                Err(error) if Instant::now() >= deadline => return Err(error.into()),
+                Err(_) => Attached::default(),
+            };
+            bar.set_position(now.minions);
+            if now.reaches(&wanted) {
+                bar.finish_and_clear();
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(now.too_few(&wanted, wait));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Shows itself on a terminal only.
+fn bar(minions: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos} of {len} minions attached [{bar:30}] {elapsed}");
+    ProgressBar::new(minions).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn told(plan: &Plan, dir: &Path, name: &str, took: Duration, out: &Output) -> anyhow::Result<()> {
+    let data = json!({
+        "context": name,
+        "dir": dir,
+        "fabric": plan.fabric.as_str(),
+        "top_master": plan.top.id.as_str(),
+        "left_out": plan.left_out.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        "syndics": plan.syndics.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(),
+        "minions": plan.minion_count(),
+        "took_ms": took.as_millis() as u64,
+    });
+    out.show(&data, |_| summary(plan, dir, name, took))
+}
+
+fn summary(plan: &Plan, dir: &Path, name: &str, took: Duration) -> String {
+    let regions: std::collections::BTreeSet<_> = plan.syndics.iter().map(|s| &s.region).collect();
+    let mut out = format!(
+        "fabric {} is up: 1 top master, {} syndics in {} regions, {} minions attached, in {:.1} s\n",
+        plan.fabric,
+        plan.syndics.len(),
+        regions.len(),
+        plan.minion_count(),
+        took.as_secs_f64()
+    );
+    if !plan.left_out.is_empty() {
+        let names: Vec<&str> = plan.left_out.iter().map(|id| id.as_str()).collect();
+        out.push_str(&format!(
+            "{} stands in for {} too: with the embedded store and registry there is one top master\n",
+            plan.top.id,
+            names.join(", ")
+        ));
+    }
+    out + &format!(
+        "configurations, state and logs: {}\ncontext {name:?} is the current one, so this reaches it:\n\n  \
+         relayctl run '*' test.ping\n  relayctl run -G 'os:*' cmd.run uptime\n  relayctl fabric status\n  \
+         relayctl minions list\n  relayctl dev status\n  relayctl dev down",
+        dir.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_directory_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("precious")).unwrap();
+        let told = prepare(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("something else"), "{told}");
+        assert!(dir.path().join("precious").exists());
+    }
+
+    #[test]
+    fn what_an_earlier_one_left_is_cleared_and_two_at_once_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = Context {
+            name: "dev".into(),
+            fabric: "acme.example".into(),
+            addresses: Vec::new(),
+            ca: "ca".into(),
+            cert: "cert".into(),
+            key: "key".into(),
+        };
+        Record::new(context, None, 0, 0).write(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("pki")).unwrap();
+        let held = prepare(dir.path()).unwrap();
+        assert!(!dir.path().join("pki").exists());
+        assert!(prepare(dir.path()).unwrap_err().to_string().contains("at work"));
+        drop(held);
+        prepare(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn names_of_other_fabrics_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.crt");
+        fs::write(&ca, "").unwrap();
+        let file = ContextFile::at(dir.path().join("contexts.yaml"));
+        let real = |name: &str, ca: &Path| Context {
+            name: name.into(),
+            fabric: "acme.example".into(),
+            addresses: Vec::new(),
+            ca: ca.into(),
+            cert: "cert".into(),
+            key: "key".into(),
+        };
+        select(&file, &real("production", &ca)).unwrap();
+        assert!(check_name(&file, "production", dir.path()).is_err());
+        assert_eq!(check_name(&file, "dev", dir.path()).unwrap().as_deref(), Some("production"));
+        select(&file, &real("stale", &dir.path().join("gone/pki/ca.crt"))).unwrap();
+        assert_eq!(check_name(&file, "stale", dir.path()).unwrap(), None);
+    }
+}

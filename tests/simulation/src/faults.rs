@@ -1,0 +1,392 @@
+//! What goes wrong: each seed has its own mix of faults, its own pace, and an hour at which everything is healed.
+//!
+//! A mix, because a run in which everything breaks all the time never gets far enough to break interestingly.
+
+use relay_core::{
+    ids::{Incarnation, Jid, MinionId, RegionName},
+    invariants::Observation,
+    message::{LinkId, ReturnBatch, ReturnGroup, RosterEntry, RosterUpdate, Up},
+    outcome::{Answer, Outcome, Reason},
+    time::Millis,
+};
+
+use crate::{
+    event::{End, Event, Happening, Place},
+    network::Cut,
+    random::Random,
+    rest::Rest,
+    sabotage::Sabotage,
+    world::World,
+};
+
+/// Link numbers of impostors: beyond any that the network gives.
+const IMPOSTORS: u64 = 1 << 40;
+/// A year, in microseconds: how far a clock may jump.
+const YEAR: i64 = 365 * 24 * 3_600 * 1_000_000;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A link breaks, both ends learn of it.
+    Break,
+    /// A link breaks, and one end or none learns of it.
+    HalfOpen,
+    /// Nothing gets through between two places, for a while.
+    Cut,
+    /// Nothing gets through in one direction, for a while.
+    OneWay,
+    /// The top master is killed.
+    CrashTop,
+    /// A syndic is killed.
+    CrashSyndic,
+    /// A minion is killed.
+    CrashMinion,
+    /// A machine with a minion is restarted.
+    Reboot,
+    /// A process stops for a while.
+    Pause,
+    /// A disk or the store can't be written, for a while.
+    DiskFull,
+    /// A minion's journal is lost.
+    JournalLoss,
+    /// A syndic's spool is lost.
+    SpoolLoss,
+    /// A journal or spool is compacted.
+    Compact,
+    /// A syndic of one region speaks for a minion of another.
+    Impostor,
+    /// The top master's wall clock jumps.
+    Clock,
+}
+
+impl Kind {
+    const ALL: [Kind; 15] = [
+        Kind::Break,
+        Kind::HalfOpen,
+        Kind::Cut,
+        Kind::OneWay,
+        Kind::CrashTop,
+        Kind::CrashSyndic,
+        Kind::CrashMinion,
+        Kind::Reboot,
+        Kind::Pause,
+        Kind::DiskFull,
+        Kind::JournalLoss,
+        Kind::SpoolLoss,
+        Kind::Compact,
+        Kind::Impostor,
+        Kind::Clock,
+    ];
+}
+
+/// The faults of one run.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    /// They go on.
+    pub active: bool,
+    /// When everything is healed.
+    pub until: Millis,
+    /// How far the run has come to rest.
+    pub rest: Rest,
+    /// On whose behalf an impostor speaks now.
+    pub impostor_region: Option<RegionName>,
+    impostors: u64,
+    kinds: Vec<Kind>,
+    pace: u64,
+    /// A process dies between two effects once in so many; 0: never.
+    mid_crash: u64,
+}
+
+impl Faults {
+    /// The mix of a seed.
+    pub fn draw(random: &mut Random, until: Millis) -> Faults {
+        let mut kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.once_in(2)).collect();
+        kinds.extend([Kind::Break, Kind::Compact]);
+        let mid_crash = if random.once_in(2) { random.between(100, 1_500) } else { 0 };
+        let pace = random.between(300, 2_500);
+        Faults {
+            active: true,
+            until,
+            rest: Rest::default(),
+            impostor_region: None,
+            impostors: 0,
+            kinds,
+            pace,
+            mid_crash,
+        }
+    }
+}
+
+impl World {
+    /// Whether a process dies here, between two effects of one turn. If so, it has died.
+    pub fn crashes_now(&mut self, place: Place) -> bool {
+        let rate = self.faults.mid_crash;
+        let dies = self.faults.active && rate > 0 && self.random.once_in(rate);
+        if dies {
+            self.crash(place, false);
+        }
+        dies
+    }
+
+    /// The next fault, or the end of all.
+    pub fn fault(&mut self) {
+        if self.now >= self.faults.until {
+            self.heal();
+            return;
+        }
+        let kinds = self.faults.kinds.clone();
+        let kind = self.random.pick(&kinds);
+        self.strike(kind);
+        let wait = self.random.between(1, 2 * self.faults.pace);
+        self.agenda.at(self.now + wait, Event::Fault);
+    }
+
+    fn strike(&mut self, kind: Kind) {
+        self.say(|| format!("FAULT {kind:?}"));
+        let minion = self.random.below(self.minions.len());
+        let syndic = self.random.below(self.syndics.len());
+        match kind {
+            Kind::Break => self.break_one(&[End::Child, End::Parent]),
+            Kind::HalfOpen => {
+                let told: &[End] = self.random.pick(&[&[], &[End::Child] as &[End], &[End::Parent]]);
+                self.break_one(told);
+            }
+            Kind::Cut => self.cut_one(vec![End::Child, End::Parent]),
+            Kind::OneWay => {
+                let to = self.random.pick(&[End::Child, End::Parent]);
+                self.cut_one(vec![to]);
+            }
+            Kind::CrashTop => self.crash(Place::Top, false),
+            Kind::CrashSyndic => self.crash(Place::Syndic(syndic), false),
+            Kind::CrashMinion => self.crash(Place::Minion(minion), false),
+            Kind::Reboot => self.crash(Place::Minion(minion), true),
+            Kind::Pause => self.pause_one(),
+            Kind::DiskFull => self.fill_one(),
+            Kind::JournalLoss => self.lose_journal(minion),
+            Kind::SpoolLoss => self.lose_spool(syndic),
+            Kind::Compact => self.compact(minion, syndic),
+            Kind::Impostor => self.impostor(minion),
+            Kind::Clock => {
+                let jump = self.random.pick(&[0, YEAR, -YEAR, 3_000_000, -3_000_000]);
+                self.skew = jump;
+            }
+        }
+    }
+
+    fn any_place(&mut self) -> Place {
+        match self.random.below(4) {
+            0 => Place::Top,
+            1 => Place::Syndic(self.random.below(self.syndics.len())),
+            _ => Place::Minion(self.random.below(self.minions.len())),
+        }
+    }
+
+    fn break_one(&mut self, told: &[End]) {
+        let links: Vec<u64> = self.net.open_links().filter(|(_, l)| !l.is_dead()).map(|(no, _)| no).collect();
+        // Half the time one of the few links to the top: they matter most.
+        let top: Vec<u64> = links
+            .iter()
+            .copied()
+            .filter(|no| self.net.get(*no).is_some_and(|l| l.parent.0 == Place::Top))
+            .collect();
+        let from = if self.random.once_in(2) && !top.is_empty() { top } else { links };
+        if !from.is_empty() {
+            let link = self.random.pick(&from);
+            self.say(|| format!("link {link} breaks, told: {told:?}"));
+            self.sever(link, told);
+        }
+    }
+
+    fn cut_one(&mut self, to: Vec<End>) {
+        let (child, parent) = match self.random.below(2) {
+            0 => (Place::Syndic(self.random.below(self.syndics.len())), Place::Top),
+            _ => {
+                let minion = self.random.below(self.minions.len());
+                let parents = self.minions[minion].parents.clone();
+                (Place::Minion(minion), Place::Syndic(self.random.pick(&parents)))
+            }
+        };
+        let lasts = self.random.between(500, 15_000);
+        self.say(|| format!("cut {child} - {parent}, to {to:?}, for {lasts}"));
+        let cut = self.net.cut(Cut { child, parent, to });
+        self.agenda.at(self.now + lasts, Event::Mend(cut));
+    }
+
+    /// A process dies at once; with `reboot` its whole machine. It is started again after a while.
+    pub fn crash(&mut self, place: Place, reboot: bool) {
+        if !self.process(place).up {
+            return;
+        }
+        self.say(|| format!("{place} dies{}", if reboot { ", its machine restarts" } else { "" }));
+        let life = self.process(place).die();
+        self.drop_links(place);
+        match place {
+            Place::Top => self.top_dies(),
+            Place::Syndic(no) => {
+                self.syndics[no].spool.crash(&mut self.random);
+            }
+            Place::Minion(no) => {
+                let (made_it, _) = self.minions[no].journal.crash(&mut self.random);
+                made_it.iter().for_each(|pending| self.witness_ends(no, &pending.records));
+                self.minions[no].kill_runs(reboot);
+            }
+        }
+        let wait = self.random.between(50, 8_000);
+        self.agenda.at(self.now + wait, Event::Restart(place, life));
+    }
+
+    /// Both kinds of death: the kernel closes the links, or the power is gone and nobody is told.
+    fn drop_links(&mut self, place: Place) {
+        let told = !self.random.once_in(4);
+        let ends = [End::Child, End::Parent];
+        let at = |l: &crate::network::Link| ends.into_iter().find(|end| l.at(*end).0 == place);
+        let links: Vec<(u64, End)> = self.net.open_links().filter_map(|(no, l)| Some((no, at(l)?))).collect();
+        for (link, end) in links {
+            let other: &[End] = if told { &[end.other()] } else { &[] };
+            self.sever(link, other);
+            self.net.close(link, end);
+        }
+    }
+
+    /// A dead process is started again.
+    pub fn restart(&mut self, place: Place, life: u32) {
+        let process = self.process(place);
+        if process.up || process.life != life {
+            return;
+        }
+        process.up = true;
+        self.say(|| format!("{place} starts"));
+        match place {
+            Place::Top => self.start_top(),
+            Place::Syndic(no) => self.start_syndic(no),
+            Place::Minion(no) => self.start_minion(no),
+        }
+    }
+
+    fn pause_one(&mut self) {
+        let place = self.any_place();
+        let lasts = self.random.between(300, 15_000);
+        let process = self.process(place);
+        if !process.up || process.paused {
+            return;
+        }
+        process.paused = true;
+        let life = process.life;
+        self.say(|| format!("{place} stops for {lasts}"));
+        self.agenda.at(self.now + lasts, Event::Resume(place, life));
+        if place == Place::Top {
+            self.postpone(lasts);
+        }
+    }
+
+    fn fill_one(&mut self) {
+        let place = self.any_place();
+        let lasts = self.random.between(300, 6_000);
+        self.say(|| format!("the disk of {place} can't be written for {lasts}"));
+        self.set_failing(place, true);
+        self.agenda.at(self.now + lasts, Event::DiskMended(place));
+        if place == Place::Top {
+            self.postpone(lasts + 1_000);
+        }
+    }
+
+    fn set_failing(&mut self, place: Place, failing: bool) {
+        match place {
+            Place::Top => self.top.commits.failing = failing,
+            Place::Syndic(no) => self.syndics[no].spool.failing = failing,
+            Place::Minion(no) => self.minions[no].journal.failing = failing,
+        }
+    }
+
+    /// A disk works again.
+    pub fn mend_disk(&mut self, place: Place) {
+        self.set_failing(place, false);
+    }
+
+    fn lose_journal(&mut self, no: usize) {
+        self.crash(Place::Minion(no), true);
+        let incarnation = self.random.bits() | 1;
+        self.say(|| format!("m{no} loses its journal, now {incarnation:016x}"));
+        self.minions[no].lose_journal(self.now, incarnation);
+        self.count_copies();
+    }
+
+    fn lose_spool(&mut self, no: usize) {
+        self.crash(Place::Syndic(no), false);
+        let incarnation = self.random.bits() | 1;
+        self.say(|| format!("s{no} loses its spool, now {incarnation:016x}"));
+        self.syndics[no].lose_spool(incarnation);
+        self.count_copies();
+    }
+
+    /// Something durable was lost: whatever END has no durable copy left can't be expected at the owner (I3).
+    fn count_copies(&mut self) {
+        let spooled: Vec<(Jid, MinionId)> = self.syndics.iter().flat_map(|s| s.holds()).collect();
+        let slots: Vec<(Jid, MinionId)> = self.trace.expected_ends().map(|(slot, _)| slot.clone()).collect();
+        for slot in slots {
+            let journaled = self.minions.iter().any(|m| m.id == slot.1 && m.holds(slot.0));
+            if !journaled && !spooled.contains(&slot) && !self.top.store.has_final(slot.0, &slot.1) {
+                self.note(Observation::Destroyed(slot));
+            }
+        }
+    }
+
+    fn compact(&mut self, minion: usize, syndic: usize) {
+        let alive = |p: &crate::world::Process| p.up && !p.paused;
+        if alive(&self.syndics[syndic].process) && !self.syndics[syndic].spool.failing {
+            let records = self.syndics[syndic].relay.live_records();
+            self.syndics[syndic].spool.compact(records);
+        }
+        if alive(&self.minions[minion].process) && !self.minions[minion].journal.failing {
+            let records = self.minions[minion].seat.live_records();
+            self.witness_ends(minion, &records);
+            self.minions[minion].journal.compact(records);
+        }
+    }
+
+    /// A syndic of another region attaches with this minion in its roster, and answers for it.
+    fn impostor(&mut self, minion: usize) {
+        let home = self.minions[minion].region.clone();
+        let Some(region) = self.syndics.iter().map(|s| s.region.clone()).find(|r| *r != home) else { return };
+        if !self.process(Place::Top).up || self.process(Place::Top).paused {
+            return;
+        }
+        self.faults.impostors += 1;
+        let link = LinkId(IMPOSTORS + self.faults.impostors);
+        let Ok(id) = format!("impostor-{}", self.faults.impostors).parse() else { return };
+        let claimed = if self.sabotage == Sabotage::TrustRegion { home } else { region.clone() };
+        self.top.owner.syndic_up(self.now, link, id, claimed, Incarnation(link.0));
+        let (no, up, since, grains) = (0, true, 0, "{}".into());
+        let (id, incarnation) =
+            (self.minions[minion].id.clone(), Incarnation(self.minions[minion].incarnation));
+        let entries = vec![RosterEntry { no, id, incarnation, up, since, grains }];
+        self.faults.impostor_region = Some(region);
+        self.heard_from(link, Up::Roster(RosterUpdate::Full { version: 1, entries }));
+        let answer =
+            std::sync::Arc::new(Answer { retcode: 66, ..Answer::bare(Outcome::Failed, Reason::None) });
+        let group = |jid| ReturnGroup { jid, answer: answer.clone(), members: [0].into_iter().collect() };
+        let groups = self.top.store.open().map(|head| group(head.job.jid)).collect();
+        self.heard_from(link, Up::Returns(ReturnBatch { seq: 1, groups }));
+        self.faults.impostor_region = None;
+        let wall = self.wall();
+        self.top.owner.syndic_down(wall, link);
+        self.later(Place::Top, 0, Happening::Timer);
+    }
+
+    /// Everything is healed; from here on the fabric must come to rest.
+    fn heal(&mut self) {
+        self.say(|| "HEALED".into());
+        self.faults.active = false;
+        self.skew = 0;
+        self.net.cuts().into_iter().for_each(|cut| self.mend(cut));
+        let minions = (0..self.minions.len()).map(Place::Minion);
+        let syndics = (0..self.syndics.len()).map(Place::Syndic);
+        for place in [Place::Top].into_iter().chain(syndics).chain(minions) {
+            self.set_failing(place, false);
+            let life = self.process(place).life;
+            self.resume(place, life);
+            self.restart(place, life);
+        }
+        self.agenda.at(self.now + 1_000, Event::Poll);
+    }
+}

@@ -1,0 +1,328 @@
+//! A minion process: the seat, its journal, its link, and the executions on its machine.
+//!
+//! Executions with a runner outlive the process; the others die with it. The witness counts each start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use relay_core::{
+    ids::{Incarnation, Jid, MinionId, RegionName},
+    invariants::{Observation, Verdict},
+    message::Up,
+    outcome::{Answer, Outcome, Reason},
+    roster::roster_of_one,
+    seat::{JournalRecord, Seat, SeatEffect},
+    time::Millis,
+};
+
+use crate::{
+    disk::{Disk, Done, Pending},
+    event::{End, Event, Happening, Place},
+    network::Message,
+    sabotage::Sabotage,
+    world::{HEARTBEAT, Process, World},
+};
+
+/// One execution, as its machine knows it.
+#[derive(Debug)]
+pub struct Run {
+    jid: Jid,
+    runner: bool,
+    state: RunState,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum RunState {
+    Running,
+    Ended(Answer),
+    Died(Reason),
+}
+
+/// A minion and its machine.
+pub struct MinionProcess {
+    /// Up, paused, lives.
+    pub process: Process,
+    /// Its id.
+    pub id: MinionId,
+    /// Its region.
+    pub region: RegionName,
+    /// The syndics it may dial.
+    pub parents: Vec<usize>,
+    /// Its rules.
+    pub seat: Seat,
+    /// Its journal.
+    pub journal: Disk<JournalRecord>,
+    /// The journal's name.
+    pub incarnation: u64,
+    /// When the journal was last lost.
+    pub lost_journal: Option<Millis>,
+    /// Its link, dialled or open.
+    pub link: Option<u64>,
+    /// What its machine runs, by run number.
+    pub runs: BTreeMap<u64, Run>,
+    witnessed: BTreeSet<Jid>,
+}
+
+impl MinionProcess {
+    /// A machine with an empty journal, not running yet.
+    pub fn new(id: MinionId, region: RegionName, parents: Vec<usize>, incarnation: u64) -> MinionProcess {
+        MinionProcess {
+            process: Process::default(),
+            id,
+            region,
+            parents,
+            seat: Seat::recover(HEARTBEAT, 0, Vec::new()).0,
+            journal: Disk::default(),
+            incarnation,
+            lost_journal: None,
+            link: None,
+            runs: BTreeMap::new(),
+            witnessed: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it runs anything.
+    pub fn is_running(&self) -> bool {
+        self.runs.values().any(|run| run.state == RunState::Running)
+    }
+
+    /// Everything in the journal is gone.
+    pub fn lose_journal(&mut self, now: Millis, incarnation: u64) {
+        self.journal.wipe();
+        (self.incarnation, self.lost_journal) = (incarnation, Some(now));
+        self.witnessed.clear();
+    }
+
+    /// Whether the journal holds an END of this job.
+    pub fn holds(&self, jid: Jid) -> bool {
+        self.witnessed.contains(&jid)
+    }
+
+    /// The process dies, and with it what has no runner; on a reboot everything.
+    pub fn kill_runs(&mut self, reboot: bool) {
+        let running = self.runs.values_mut().filter(|run| run.state == RunState::Running);
+        let why = if reboot { Reason::Rebooted } else { Reason::ProcessDied };
+        running.filter(|run| reboot || !run.runner).for_each(|run| run.state = RunState::Died(why));
+    }
+}
+
+impl World {
+    /// Something happens to a minion.
+    pub fn at_minion(&mut self, no: usize, happening: Happening) {
+        let now = self.now;
+        match happening {
+            Happening::Dial => self.dial_syndic(no),
+            Happening::Opened(link, End::Child) => self.minion_opened(no, link),
+            Happening::Arrived(link, end) => {
+                let random = self.random.bits();
+                if let Some(Message::Down(down)) = self.net.receive(link, end, now) {
+                    self.minions[no].seat.received(now, down, random);
+                }
+            }
+            Happening::Broken(link, end) => {
+                self.net.close(link, end);
+                self.minion_unlinked(no, link);
+            }
+            Happening::Timer => self.minions[no].seat.tick(now),
+            Happening::Written => self.journal_written(no),
+            Happening::Finished(run) => self.finished(no, run),
+            Happening::Opened(..) | Happening::Request(_) | Happening::Cancel(_) => {}
+        }
+        self.turn_minion(no);
+    }
+
+    fn dial_syndic(&mut self, no: usize) {
+        if self.minions[no].link.is_some() {
+            return;
+        }
+        let parents = self.minions[no].parents.clone();
+        let parent = Place::Syndic(self.random.pick(&parents));
+        let incarnation = self.minions[no].incarnation;
+        match self.connect(Place::Minion(no), parent, incarnation) {
+            Some(link) => self.minions[no].link = Some(link),
+            None => self.redial(Place::Minion(no)),
+        }
+    }
+
+    /// Dials again after a while.
+    pub fn redial(&mut self, place: Place) {
+        let wait = self.random.between(50, 1_000);
+        self.later(place, wait, Happening::Dial);
+    }
+
+    fn minion_opened(&mut self, no: usize, link: u64) {
+        if self.minions[no].link != Some(link) {
+            return;
+        }
+        if !self.net.open(link, End::Child) {
+            self.minion_unlinked(no, link);
+            return;
+        }
+        let minion = &self.minions[no];
+        let roster = roster_of_one(&minion.id, Incarnation(minion.incarnation), "{}".into());
+        self.send(link, End::Parent, Message::Up(Up::Roster(roster)));
+        self.minions[no].seat.attached(self.now);
+    }
+
+    fn minion_unlinked(&mut self, no: usize, link: u64) {
+        if self.minions[no].link == Some(link) {
+            self.minions[no].link = None;
+            self.minions[no].seat.detached();
+            self.redial(Place::Minion(no));
+        }
+    }
+
+    fn journal_written(&mut self, no: usize) {
+        let now = self.now;
+        match self.minions[no].journal.written() {
+            Done::Durable(ticket, records) => {
+                self.witness_ends(no, &records);
+                self.minions[no].seat.persisted(now, ticket);
+            }
+            Done::Failed(ticket) => self.minions[no].seat.persist_failed(now, ticket),
+            Done::Retry => self.later(Place::Minion(no), 300, Happening::Written),
+            Done::Nothing => {}
+        }
+    }
+
+    /// These records are durable: the ENDs among them must reach the owner.
+    pub fn witness_ends(&mut self, no: usize, records: &[JournalRecord]) {
+        for record in records {
+            if let JournalRecord::End { jid, answer } = record
+                && self.minions[no].witnessed.insert(*jid)
+            {
+                let slot = (*jid, self.minions[no].id.clone());
+                self.note(Observation::Ended(slot, Verdict::of(answer)));
+            }
+        }
+    }
+
+    fn turn_minion(&mut self, no: usize) {
+        loop {
+            let effects = self.minions[no].seat.effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                if self.crashes_now(Place::Minion(no)) {
+                    return;
+                }
+                self.minion_does(no, effect);
+            }
+        }
+        let at = self.minions[no].seat.next_deadline(self.now);
+        self.wake(Place::Minion(no), at);
+    }
+
+    fn minion_does(&mut self, no: usize, effect: SeatEffect) {
+        match effect {
+            SeatEffect::Persist { ticket, records, may_fail } => self.journal(no, ticket, records, may_fail),
+            SeatEffect::Start { job, run } => self.start(no, job.jid, run),
+            SeatEffect::Kill { jid } => {
+                let wait = self.random.between(1, 200);
+                let runs = self.minions[no].runs.iter();
+                let run = runs.filter(|(_, r)| r.jid == jid && r.state == RunState::Running).map(|(n, _)| *n);
+                for run in run.collect::<Vec<_>>() {
+                    self.agenda.at(self.now + wait, Event::RunOver(no, run, true));
+                }
+            }
+            SeatEffect::Release { run, .. } => {
+                self.minions[no].runs.remove(&run);
+            }
+            SeatEffect::Send(up) => {
+                if let Some(link) = self.minions[no].link {
+                    self.send(link, End::Parent, Message::Up(up));
+                }
+            }
+            SeatEffect::Hangup => {
+                self.say(|| format!("m{no} hangs up: silent"));
+                if let Some(link) = self.minions[no].link {
+                    self.hang_up(link, End::Child);
+                    self.minion_unlinked(no, link);
+                }
+            }
+            SeatEffect::Alarm { jid, why } => self.say(|| format!("m{no} alarm: job {jid}, {why:?}")),
+        }
+    }
+
+    fn journal(&mut self, no: usize, ticket: u64, records: Vec<JournalRecord>, may_fail: bool) {
+        let now = self.now;
+        let intents = records.iter().all(|r| matches!(r, JournalRecord::Intent { .. }));
+        if self.sabotage == Sabotage::StartUnjournaled && intents {
+            self.minions[no].seat.persisted(now, ticket);
+            return;
+        }
+        let at = now + self.disk_delay();
+        let at = self.minions[no].journal.write(Pending { ticket, records, may_fail }, at);
+        self.later(Place::Minion(no), at - now, Happening::Written);
+    }
+
+    fn start(&mut self, no: usize, jid: Jid, run: u64) {
+        self.note(Observation::Started((jid, self.minions[no].id.clone())));
+        let runner = self.random.once_in(2);
+        self.minions[no].runs.insert(run, Run { jid, runner, state: RunState::Running });
+        let takes = match self.random.below(10) {
+            0..6 => self.random.between(1, 300),
+            6..9 => self.random.between(300, 4_000),
+            _ => self.random.between(4_000, 30_000),
+        };
+        let limit = self.top.store.head(jid).map_or(takes, |head| head.spec.run_limit);
+        self.agenda.at(self.now + takes.min(limit + 100), Event::RunOver(no, run, false));
+    }
+
+    /// An execution is over on its machine, whether its minion lives or not.
+    pub fn run_over(&mut self, no: usize, run: u64, killed: bool) {
+        let limit = |jid| self.top.store.head(jid).map(|head| head.spec.run_limit);
+        let Some(entry) = self.minions[no].runs.get(&run) else { return };
+        if entry.state != RunState::Running {
+            return;
+        }
+        let jid = entry.jid;
+        // Kinds of answers, few enough that some fold.
+        let answer = match (killed, self.random.below(8)) {
+            (true, _) => Answer::bare(Outcome::Cancelled, Reason::WhileRunning),
+            (_, 0) => Answer { retcode: 1, ..Answer::bare(Outcome::Failed, Reason::None) },
+            (_, 1) if limit(jid).is_some() => Answer::bare(Outcome::TimedOut, Reason::None),
+            (_, 2) => self.own_answer(no),
+            _ => Answer { body: Bytes::from_static(b"true"), ..Answer::bare(Outcome::Ok, Reason::None) },
+        };
+        if let Some(entry) = self.minions[no].runs.get_mut(&run) {
+            entry.state = RunState::Ended(answer);
+        }
+        self.later(Place::Minion(no), 0, Happening::Finished(run));
+    }
+
+    fn own_answer(&self, no: usize) -> Answer {
+        let body = Bytes::from(format!("\"{}\"", self.minions[no].id));
+        Answer { body, ..Answer::bare(Outcome::Ok, Reason::None) }
+    }
+
+    fn finished(&mut self, no: usize, run: u64) {
+        let found = self.minions[no].runs.get(&run).map(|r| (r.jid, r.state.clone()));
+        let Some((jid, RunState::Ended(mut answer))) = found else { return };
+        if self.sabotage == Sabotage::DenyStart {
+            answer = Answer::bare(Outcome::Refused, Reason::Busy);
+        }
+        self.minions[no].seat.finished(self.now, jid, answer);
+    }
+
+    /// A minion is started: the journal is read, the executions it does not know the end of are looked at.
+    pub fn start_minion(&mut self, no: usize) {
+        let now = self.now;
+        let (seat, probes) = Seat::recover(HEARTBEAT, now, self.minions[no].journal.durable.clone());
+        self.minions[no].seat = seat;
+        self.minions[no].link = None;
+        for (jid, run) in probes {
+            let answer = match self.minions[no].runs.get(&run).map(|r| r.state.clone()) {
+                Some(RunState::Running) => continue,
+                Some(RunState::Ended(answer)) => answer,
+                Some(RunState::Died(why)) => Answer::bare(Outcome::Interrupted, why),
+                None => Answer::bare(Outcome::Interrupted, Reason::ProcessDied),
+            };
+            self.say(|| format!("m{no} probe: job {jid} {answer:?}"));
+            self.minions[no].seat.finished(now, jid, answer);
+        }
+        self.later(Place::Minion(no), 1, Happening::Dial);
+        self.turn_minion(no);
+    }
+}

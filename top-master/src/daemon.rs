@@ -1,0 +1,318 @@
+//! The top master's loop: every source becomes one event for [`Owner`], every effect of the owner is carried out.
+//!
+//! Owns nothing but the order of things, and who waits for which answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use relay_core::{
+    identity::Identity,
+    ids::TierId,
+    message::{LinkId, Up},
+    owner::{Accepted, Owner, OwnerEffect, SubmitError, WriteError},
+};
+use relay_proto::operator as wire;
+use relay_runtime::{
+    clock::wall,
+    link::{LinkEvent, PeerHello, SOFTWARE, table::LinkTable},
+    process::Process,
+    telemetry,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    commits::{Commits, Done},
+    directory::Directory,
+    operator::Ask,
+    register::Syndics,
+    watch::{Update, Watchers},
+};
+
+/// Events taken in one turn before effects are carried out: one commit serves many returns.
+const TURN: usize = 512;
+/// Watchers are told who runs at least this often, in milliseconds.
+const PROGRESS_EVERY: u64 = 1_000;
+
+/// What the loop listens to.
+pub struct Sources {
+    /// Links from syndics.
+    pub links: mpsc::Receiver<LinkEvent<Up>>,
+    /// Operators.
+    pub asks: mpsc::Receiver<Ask>,
+}
+
+struct Known {
+    region: String,
+    up: bool,
+    since: u64,
+    software: String,
+}
+
+/// One top master.
+pub struct Daemon {
+    fabric: String,
+    id: TierId,
+    owner: Owner,
+    links: LinkTable,
+    commits: Commits,
+    directory: Directory,
+    watchers: Watchers,
+    replies: HashMap<u64, oneshot::Sender<Result<Accepted, SubmitError>>>,
+    next_token: u64,
+    known: BTreeMap<TierId, Known>,
+    registered: watch::Sender<Syndics>,
+    next_progress: u64,
+    version_seen: u64,
+}
+
+impl Daemon {
+    /// A top master around its owner.
+    pub fn new(
+        fabric: String,
+        id: TierId,
+        owner: Owner,
+        commits: Commits,
+        directory: Directory,
+        registered: watch::Sender<Syndics>,
+    ) -> Daemon {
+        directory.note(owner.inventory(), owner.inventory().all());
+        let known = |(syndic, members): (&TierId, &relay_core::Members)| {
+            let region = members.min().and_then(|no| owner.inventory().get(no)).map(|m| m.region.to_string());
+            let known =
+                Known { region: region.unwrap_or_default(), up: false, since: 0, software: String::new() };
+            (syndic.clone(), known)
+        };
+        let known = owner.inventory().by_syndic().map(known).collect();
+        Daemon {
+            fabric,
+            id,
+            owner,
+            links: LinkTable::default(),
+            commits,
+            directory,
+            watchers: Watchers::default(),
+            replies: HashMap::new(),
+            next_token: 0,
+            known,
+            registered,
+            next_progress: 0,
+            version_seen: 0,
+        }
+    }
+
+    /// Runs until stopped.
+    pub async fn run(mut self, mut sources: Sources, process: &Process) {
+        let clock = process.clock;
+        let mut events = Vec::with_capacity(TURN);
+        let timer = tokio::time::sleep(clock.until(self.owner.next_deadline(clock.now())));
+        tokio::pin!(timer);
+        process.ready.ready();
+        loop {
+            let mut fenced = false;
+            tokio::select! {
+                biased;
+                () = process.shutdown.token.cancelled() => return,
+                done = self.commits.next() => fenced = self.committed(clock.now(), done),
+                Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
+                n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return },
+                () = &mut timer => self.owner.tick(clock.now()),
+            }
+            if fenced {
+                error!("another top master has taken the store over: this one stops");
+                process.shutdown.token.cancel();
+                return;
+            }
+            let now = clock.now();
+            events.drain(..).for_each(|event| self.link(now, event));
+            self.owner.set_stalled(self.commits.stalled.clone());
+            self.owner.end_turn(wall());
+            self.perform();
+            process.health.beat(now);
+            self.progress(now);
+            timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.owner.next_deadline(now)));
+        }
+    }
+
+    fn link(&mut self, now: u64, event: LinkEvent<Up>) {
+        match event {
+            LinkEvent::Up { link, peer, hello, tx } => {
+                info!(syndic = %peer, %hello, "attached");
+                self.syndic_up(now, link, &peer, &hello);
+                self.links.insert(link, peer, hello, tx);
+            }
+            LinkEvent::Message { link, message, .. } => self.from_syndic(now, link, message),
+            LinkEvent::Down { link, why } => {
+                let Some(entry) = self.links.remove(link) else { return };
+                warn!(syndic = %entry.peer, why, "detached");
+                self.owner.syndic_down(wall(), link);
+                let id = entry.peer.tier_id();
+                let gone = id.filter(|id| !self.owner.syndics().any(|(_, other, _)| other == id));
+                if let Some(known) = gone.and_then(|id| self.known.get_mut(&id)) {
+                    (known.up, known.since) = (false, wall());
+                }
+                self.register();
+            }
+        }
+    }
+
+    fn syndic_up(&mut self, now: u64, link: LinkId, peer: &Identity, hello: &PeerHello) {
+        let Some(id) = peer.tier_id() else { return };
+        self.owner.syndic_up(now, link, id.clone(), peer.region().clone(), hello.incarnation);
+        let known = Known {
+            region: peer.region().to_string(),
+            up: true,
+            since: wall(),
+            software: hello.software.clone(),
+        };
+        self.known.insert(id, known);
+        self.register();
+    }
+
+    /// Tells the registry who is attached.
+    fn register(&self) {
+        let value =
+            |region: &relay_core::ids::RegionName| Bytes::from(format!("{{\"region\":\"{region}\"}}"));
+        let syndics = self.owner.syndics().map(|(_, id, region)| (id.clone(), value(region))).collect();
+        self.registered.send_replace(syndics);
+    }
+
+    fn from_syndic(&mut self, now: u64, link: LinkId, up: Up) {
+        if let Up::Returns(batch) = &up {
+            metrics::counter!(telemetry::RETURN_BATCHES_TOTAL).increment(1);
+            for group in &batch.groups {
+                debug!(jid = %group.jid, outcome = group.answer.outcome.word(), minions = group.members.len(), "returned");
+            }
+        }
+        self.owner.from_syndic(now, wall(), link, up);
+        // New minions get their names into the directory before anything can speak of them.
+        let inventory = self.owner.inventory();
+        if inventory.version() != self.version_seen {
+            self.version_seen = inventory.version();
+            self.directory.note(inventory, inventory.all());
+        }
+    }
+
+    fn ask(&mut self, now: u64, ask: Ask) {
+        match ask {
+            Ask::Submit(submission, reply) => {
+                self.next_token += 1;
+                self.replies.insert(self.next_token, reply);
+                self.owner.submit(now, wall(), self.next_token, *submission);
+            }
+            Ask::Cancel(jid, reply) => drop(reply.send(self.owner.cancel(now, jid))),
+            Ask::Watch(jid, reply) => drop(reply.send(self.watchers.subscribe(jid))),
+            Ask::Look(look, reply) => drop(reply.send(look(self.owner.inventory()))),
+            Ask::Status(reply) => drop(reply.send(self.status(now))),
+        }
+    }
+
+    /// True if another owner has taken over.
+    fn committed(&mut self, now: u64, done: Done) -> bool {
+        let fenced = done.result == Err(WriteError::Fenced);
+        self.owner.persisted(now, done.ticket, done.result);
+        fenced
+    }
+
+    fn perform(&mut self) {
+        for effect in self.owner.effects() {
+            match effect {
+                OwnerEffect::Persist { ticket, writes, may_fail } => {
+                    self.commits.begin(ticket, writes, may_fail)
+                }
+                OwnerEffect::Send(sending) => self.links.send(&sending),
+                OwnerEffect::Hangup { link, why } => self.links.hang_up(link, why),
+                OwnerEffect::Reply { token, result } => self.reply(token, result),
+                OwnerEffect::Changed { ticket, changes } => changes.into_iter().for_each(|change| {
+                    for (_, answer, members) in &change.answers {
+                        let outcome = answer.outcome.word();
+                        metrics::counter!(telemetry::RETURNS_TOTAL, "outcome" => outcome)
+                            .increment(members.len());
+                    }
+                    self.changed(ticket, change);
+                }),
+                OwnerEffect::Duplicates(n) => {
+                    metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n)
+                }
+                OwnerEffect::GrainsRefused { id, why } => warn!(minion = %id, %why, "grains refused"),
+                OwnerEffect::ForeignMinion { syndic, id } => {
+                    error!(%syndic, minion = %id, "a syndic named a minion of another region: refused");
+                    metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "foreign_minion")
+                        .increment(1);
+                }
+                OwnerEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
+            }
+        }
+    }
+
+    fn reply(&mut self, token: u64, result: Result<Accepted, SubmitError>) {
+        if let Err(error) = &result {
+            info!(%error, "not accepted");
+        }
+        if let Some(reply) = self.replies.remove(&token) {
+            let _ = reply.send(result);
+        }
+    }
+
+    fn changed(&mut self, ticket: u64, change: relay_core::owner::Change) {
+        let jid = change.jid;
+        if self.watchers.has(jid) {
+            let running = self.owner.ledger(jid).map(|l| l.started().clone()).unwrap_or_default();
+            let change = Arc::new(change);
+            self.watchers.tell(jid, || {
+                let (change, running) = (change.clone(), running.clone());
+                Update::Changed { ticket, change, running }
+            });
+        }
+    }
+
+    fn progress(&mut self, now: u64) {
+        if now < self.next_progress {
+            return;
+        }
+        self.next_progress = now + PROGRESS_EVERY;
+        for jid in self.watchers.jids() {
+            if let Some(ledger) = self.owner.ledger(jid) {
+                let running = ledger.started();
+                self.watchers.tell(jid, || Update::Running(running.clone()));
+            }
+        }
+        metrics::gauge!(telemetry::LINKS_UP).set(self.links.len() as f64);
+        metrics::gauge!(telemetry::MINIONS_UP).set(self.owner.inventory().up().len() as f64);
+        metrics::gauge!(telemetry::JOBS_OPEN).set(self.owner.open_jobs().count() as f64);
+    }
+
+    fn status(&self, now: u64) -> wire::StatusReply {
+        let inventory = self.owner.inventory();
+        let by_syndic: BTreeMap<_, _> = inventory.by_syndic().collect();
+        let syndic = |(id, known): (&TierId, &Known)| {
+            let members = by_syndic.get(id);
+            wire::Syndic {
+                id: id.to_string(),
+                region: known.region.clone(),
+                up: known.up,
+                since: known.since,
+                minions_up: members.map_or(0, |m| m.intersection_len(inventory.up())),
+                minions: members.map_or(0, |m| m.len()),
+                software: known.software.clone(),
+            }
+        };
+        let region = |(name, members): (&relay_core::ids::RegionName, &relay_core::Members)| wire::Region {
+            name: name.to_string(),
+            minions_up: members.intersection_len(inventory.up()),
+            minions: members.len(),
+        };
+        wire::StatusReply {
+            fabric: self.fabric.clone(),
+            top_master: self.id.to_string(),
+            software: SOFTWARE.into(),
+            uptime_ms: now,
+            jobs_open: self.owner.open_jobs().count() as u64,
+            syndics: self.known.iter().map(syndic).collect(),
+            regions: inventory.by_region().map(region).collect(),
+        }
+    }
+}
