@@ -136,8 +136,15 @@ pub struct RosterEntry {
     pub up: bool,
     /// When that changed last, by the sender's wall clock.
     pub since: WallMicros,
-    /// Its grains as JSON text.
+    /// Its grains as JSON text; empty if the sender does not know them.
     pub grains: Arc<str>,
+}
+
+impl RosterEntry {
+    /// The sender knows this number from its spool only: it says whose the number is, and nothing of how that minion is.
+    pub fn is_remembered(&self) -> bool {
+        !self.up && self.grains.is_empty()
+    }
 }
 
 /// One change of a roster.
@@ -149,6 +156,6 @@ pub enum RosterChange {
     Up(Members),
     /// These went down.
     Down(Members),
-    /// These numbers are retired: their incarnation is gone.
+    /// These numbers are retired: their incarnation is gone. They still stand for it: its returns may be under way.
     Drop(Members),
 }

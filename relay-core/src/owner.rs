@@ -568,7 +568,10 @@ impl Owner {
                 return None;
             }
             let moved = known.is_none_or(|m| m.syndic != syndic.id);
-            let (grains, up) = (Some(&*entry.grains), entry.up);
+            if entry.is_remembered() && known.is_some() {
+                return inventory.no_of(entry.id.as_str());
+            }
+            let (grains, up) = (Some(&*entry.grains).filter(|text| !text.is_empty()), entry.up);
             let up = up || known.is_some_and(|m| m.up && m.syndic != syndic.id);
             if !entry.up && moved && known.is_some() {
                 // It has moved on; this syndic only remembers it.
@@ -628,6 +631,12 @@ impl Owner {
     fn returns(&mut self, link: LinkId, batch: ReturnBatch) {
         if self.stalled.is_some() {
             let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
+            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
+            return;
+        }
+        if !batch.groups.iter().all(|g| self.tier.knows(link, &g.members)) {
+            let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
+            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
             self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
             return;
         }

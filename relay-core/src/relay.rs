@@ -317,9 +317,11 @@ impl Relay {
                 let (id, incarnation) = (entry.id.clone(), entry.incarnation);
                 lazy.push(SpoolRecord::Member { no: given.no, id, incarnation });
             }
-            let mut own = entry.clone();
-            (own.no, own.since) = (given.no, wall);
-            roster.put(own);
+            if !entry.is_remembered() {
+                let mut own = entry.clone();
+                (own.no, own.since) = (given.no, wall);
+                roster.put(own);
+            }
             Some(given.no)
         };
         let Ok(news) = self.tier.roster(link, &update, &mut number) else {
@@ -361,6 +363,11 @@ impl Relay {
 
     fn child_returns(&mut self, now: Millis, link: LinkId, batch: ReturnBatch) {
         if self.stalled || self.spooled_bytes() >= self.rule.spool_max_bytes {
+            self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
+            return;
+        }
+        if !batch.groups.iter().all(|g| self.tier.knows(link, &g.members)) {
+            self.send(Sending { links: vec![link], down: Down::RosterResync });
             self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
             return;
         }
@@ -586,8 +593,12 @@ impl Relay {
         self.effects.extend(links.map(|link| RelayEffect::SendUp { link, up: Up::Roster(delta.clone()) }));
     }
 
-    /// Sends what is durable, within each uplink's window.
+    /// Sends what is durable, within each uplink's window. Roster changes go first: a parent must know every number
+    /// that a return names.
     fn pump(&mut self, now: Millis) {
+        if self.uplinks.iter().any(|u| u.has_to_send(now)) {
+            self.flush_roster();
+        }
         for uplink in &mut self.uplinks {
             let Some(link) = uplink.link() else { continue };
             while let Some(batch) = uplink.next_to_send(now) {

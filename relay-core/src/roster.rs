@@ -32,7 +32,8 @@ pub struct Numbered {
 #[derive(Debug, Default)]
 pub struct Roster {
     entries: BTreeMap<u32, RosterEntry>,
-    numbers: HashMap<(MinionId, Incarnation), u32>,
+    /// Ordered, so that compacting a spool twice gives the same bytes.
+    numbers: BTreeMap<(MinionId, Incarnation), u32>,
     current: HashMap<MinionId, u32>,
     next: u32,
     version: u64,
@@ -146,8 +147,21 @@ impl Roster {
     }
 
     /// The whole roster, at the version of the last delta taken. Take the delta first.
+    ///
+    /// It also names every number of which only the spool knows (retired, or not seen since a restart): without them
+    /// a parent could not tell whose the returns are that the spool kept.
     pub fn full(&self) -> RosterUpdate {
-        RosterUpdate::Full { version: self.version, entries: self.entries.values().cloned().collect() }
+        let absent = self.numbers.iter().filter(|(_, no)| !self.entries.contains_key(no));
+        let remembered = absent.map(|((id, incarnation), &no)| RosterEntry {
+            no,
+            id: id.clone(),
+            incarnation: *incarnation,
+            up: false,
+            since: 0,
+            grains: "".into(),
+        });
+        let entries = remembered.chain(self.entries.values().cloned()).collect();
+        RosterUpdate::Full { version: self.version, entries }
     }
 }
 
@@ -185,6 +199,17 @@ mod tests {
             Roster::restore(roster.numbers().map(|(no, id, i)| (no, id.clone(), i)).collect::<Vec<_>>());
         assert_eq!(back.numbers().count(), 2);
         assert!(back.is_empty());
+    }
+
+    #[test]
+    fn the_whole_names_those_of_whom_only_the_spool_knows() {
+        let mut roster = Roster::restore([(0, "a".parse().unwrap(), Incarnation(1))]);
+        let b = entry(&mut roster, "b", 1);
+        roster.put(b.clone());
+        roster.delta();
+        let RosterUpdate::Full { entries, .. } = roster.full() else { panic!("the whole") };
+        assert_eq!((entries[0].no, entries[0].up, entries[0].is_remembered()), (0, false, true));
+        assert_eq!(entries[1], b);
     }
 
     #[test]

@@ -29,6 +29,8 @@ struct Child {
     version: Option<u64>,
     /// Child number -> local number.
     local: HashMap<u32, u32>,
+    /// Numbers that were told and refused: what is said of them is dropped, and not asked for again.
+    refused: Members,
     heard: Millis,
 }
 
@@ -123,7 +125,7 @@ pub struct Tier {
 impl Tier {
     /// A child attached. `via` names the path: the spool's incarnation for a syndic, [`DIRECT`] for a minion.
     pub fn attach(&mut self, link: LinkId, via: Incarnation, now: Millis) {
-        self.links.insert(link, Child { via, version: None, local: HashMap::new(), heard: now });
+        self.links.insert(link, Child { via, version: None, local: HashMap::new(), refused: Members::new(), heard: now });
     }
 
     /// A link is gone; those who sat there are down.
@@ -215,18 +217,10 @@ impl Tier {
                     }
                 }
             }
-            RosterChange::Down(members) => {
-                let local = self.localise(link, members);
+            // A retired number still says whose the returns are that its minion gave before.
+            RosterChange::Down(members) | RosterChange::Drop(members) => {
+                let local = self.seated(link, members);
                 news.down |= self.unseat(link, &local);
-            }
-            RosterChange::Drop(members) => {
-                let local = self.localise(link, members);
-                news.down |= self.unseat(link, &local);
-                if let Some(child) = self.links.get_mut(&link) {
-                    members.iter().for_each(|no| {
-                        child.local.remove(&no);
-                    });
-                }
             }
         }
     }
@@ -238,18 +232,34 @@ impl Tier {
         number: &mut dyn FnMut(&RosterEntry) -> Option<u32>,
         news: &mut RosterNews,
     ) {
-        let Some(local) = number(entry) else {
+        let given = number(entry);
+        if let Some(child) = self.links.get_mut(&link) {
+            if let Some(local) = given {
+                child.local.insert(entry.no, local);
+            } else {
+                child.refused.insert(entry.no);
+            }
+        }
+        let Some(local) = given else {
             news.refused += 1;
             return;
         };
-        if let Some(child) = self.links.get_mut(&link) {
-            child.local.insert(entry.no, local);
-        }
         if entry.up {
             self.seat(link, entry.no, local, news);
         } else {
-            news.down |= self.unseat(link, &Members::from_iter([local]));
+            let local = self.seated(link, &Members::from_iter([entry.no]));
+            news.down |= self.unseat(link, &local);
         }
+    }
+
+    /// Those of a child's numbers that sit at its link under just that number (a newer incarnation has another).
+    fn seated(&self, link: LinkId, numbers: &Members) -> Members {
+        let Some(child) = self.links.get(&link) else { return Members::new() };
+        let local = numbers.iter().filter_map(|no| child.local.get(&no).map(|local| (no, *local)));
+        local
+            .filter(|(no, local)| self.seats.get(local) == Some(&(link, *no)))
+            .map(|(_, local)| local)
+            .collect()
     }
 
     fn seat(&mut self, link: LinkId, no: u32, local: u32, news: &mut RosterNews) {
@@ -268,6 +278,12 @@ impl Tier {
         }
         self.up -= &gone;
         gone
+    }
+
+    /// Whether the roster of this link has told all these numbers.
+    pub fn knows(&self, link: LinkId, members: &Members) -> bool {
+        let told = |child: &Child, no| child.local.contains_key(&no) || child.refused.contains(no);
+        self.links.get(&link).is_some_and(|child| members.iter().all(|no| told(child, no)))
     }
 
     /// A child's numbers in local ones; strangers are left out.
@@ -460,6 +476,18 @@ mod tests {
         tier.roster(LinkId(2), &moved, &mut |_| Some(100)).unwrap();
         assert!(tier.detach(LinkId(1)).is_empty());
         assert_eq!(tier.link_of(100), Some(LinkId(2)));
+    }
+
+    #[test]
+    fn a_retired_number_unseats_only_itself_and_still_says_whose_it_was() {
+        let mut tier = tier(1);
+        let delta = |from, changes| RosterUpdate::Delta { from, to: from + 1, changes };
+        let newer = RosterEntry { no: 5, ..entry(0, "m0") };
+        let first = delta(1, vec![RosterChange::Drop(set(&[0])), RosterChange::Put(newer)]);
+        tier.roster(LinkId(1), &first, &mut |_| Some(100)).unwrap();
+        tier.roster(LinkId(1), &delta(2, vec![RosterChange::Down(set(&[0]))]), &mut |_| None).unwrap();
+        assert_eq!(tier.up(), &set(&[100]));
+        assert_eq!(tier.localise(LinkId(1), &set(&[0, 5])), set(&[100]));
     }
 
     #[test]

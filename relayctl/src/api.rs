@@ -16,8 +16,11 @@ pub enum CallError {
     #[error("{0}")]
     Unreachable(String),
     /// The connection was lost after something was sent: it may have had its effect.
-    #[error("the connection to the top master was lost: {0}")]
+    #[error("{0}")]
     Lost(String),
+    /// Too much is going on there; nothing was done.
+    #[error("{0}")]
+    Busy(String),
     /// The top master, or what stands before it, said no.
     #[error("{message}{hint}")]
     Refused {
@@ -33,8 +36,12 @@ impl CallError {
     /// that broke.
     pub fn of(status: &Status) -> CallError {
         let message = status.message().to_owned();
-        if let Some(code) = Code::of(status) {
-            return CallError::Refused { message, hint: hint(code) };
+        match Code::of(status) {
+            // Also what a top master says that is about to stop: nobody knows whether the call had its effect.
+            Some(code @ Code::Store) => return CallError::Lost(format!("{message}{}", hint(code))),
+            Some(Code::Busy) => return CallError::Busy(message),
+            Some(code) => return CallError::Refused { message, hint: hint(code) },
+            None => {}
         }
         // A refused certificate is told by TLS after the handshake (TLS 1.3), on the first call; trying again is vain.
         if let Some(alert) = alert(status) {
@@ -48,21 +55,21 @@ impl CallError {
             | tonic::Code::Cancelled
             | tonic::Code::Internal
             | tonic::Code::DeadlineExceeded
-            | tonic::Code::Aborted => CallError::Lost(describe(status)),
+            | tonic::Code::Aborted => {
+                CallError::Lost(format!("the connection to the top master was lost: {}", describe(status)))
+            }
             code => CallError::Refused { message: format!("{code}: {message}"), hint: "" },
         }
     }
 }
 
+/// What to do, where the top master's own words do not say it.
 fn hint(code: Code) -> &'static str {
     match code {
-        Code::Invalid | Code::NoMatch => "",
-        Code::RequestReused => "; leave --request-id out to order a new job",
-        Code::NoSuchJob => "; \"relayctl jobs list\" shows the jobs that are kept",
+        Code::Store => "; if it stays so, look at the top master's log and disk",
         Code::Denied => "; see who you are with \"relayctl context show\"",
-        Code::Busy => "; try again later",
-        Code::Store => "; look at the top master's log and disk, then repeat with the same --request-id",
         Code::Version => "; upgrade the older side",
+        Code::Invalid | Code::NoMatch | Code::RequestReused | Code::NoSuchJob | Code::Busy => "",
     }
 }
 
@@ -106,7 +113,9 @@ mod tests {
     #[test]
     fn own_codes_are_answers_and_broken_connections_are_not() {
         for code in Code::ALL {
-            assert!(matches!(CallError::of(&code.status("x")), CallError::Refused { .. }), "{code:?}");
+            let error = CallError::of(&code.status("x"));
+            assert_eq!(matches!(error, CallError::Lost(_)), code == Code::Store, "{code:?}");
+            assert_eq!(matches!(error, CallError::Busy(_)), code == Code::Busy, "{code:?}");
         }
         for status in [
             Status::unavailable("gone"),
@@ -131,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do() {
-        let text = CallError::of(&Code::NoSuchJob.status("no job 2026")).to_string();
-        assert_eq!(text, "no job 2026; \"relayctl jobs list\" shows the jobs that are kept");
+        let text = CallError::of(&Code::Version.status("it speaks 3 only")).to_string();
+        assert_eq!(text, "it speaks 3 only; upgrade the older side");
     }
 }

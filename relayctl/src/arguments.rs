@@ -2,9 +2,14 @@
 //!
 //! Differences from plain YAML are Salt's: what is no scalar and does not begin with `[` or `{` stays text, digits with
 //! underscores stay text, and a `#` does not cut text off. What is no YAML is text; so no argument is ever refused.
+//! Different from Salt, which mangles them: text of several lines keeps its lines, and what begins with a sign of YAML's
+//! own (`&`, `|`, `>`, `---`) is text as it stands. Whole numbers beyond 64 bits are text: a jid must not be rounded.
 
 use serde_json::{Map, Value, json};
 use serde_saphyr::options::NonFiniteFloatPolicy;
+
+/// What is a boolean to Salt. The parser also takes `y` and `n`, which are more often answers and drive letters.
+const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
 
 /// What the function is called with.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,14 +62,19 @@ fn value(text: &str) -> Value {
         return Value::Null;
     }
     match yaml(text) {
-        None => as_text(),
-        Some(Value::Object(_)) if !text.starts_with('{') => as_text(),
-        Some(Value::Array(_)) if !text.starts_with('[') => as_text(),
-        // A comment took something off it.
-        Some(Value::String(_) | Value::Null) if text.contains('#') => as_text(),
-        Some(Value::Null) if text == "!" => as_text(),
-        Some(Value::String(s)) if s.is_empty() && matches!(text, "|" | "!") => as_text(),
-        Some(found) => found,
+        Some(Value::Object(map)) if text.starts_with('{') => Value::Object(map),
+        Some(Value::Array(list)) if text.starts_with('[') => Value::Array(list),
+        Some(Value::String(inner)) if text.starts_with(['\'', '"']) => Value::String(inner),
+        Some(Value::Null) if matches!(trimmed, "~" | "null" | "Null" | "NULL") => Value::Null,
+        Some(Value::Number(n))
+            if n.is_f64() && trimmed.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            as_text()
+        }
+        Some(found @ Value::Bool(_)) if BOOLEANS.contains(&trimmed.to_ascii_lowercase().as_str()) => found,
+        Some(found @ Value::Number(_)) => found,
+        _ if text.contains(['\n', '#']) => as_text(),
+        _ => Value::String(trimmed.to_owned()),
     }
 }
 
@@ -97,12 +107,14 @@ mod tests {
             ("0755", json!(755)),
             ("000", json!(0)),
             ("0x1f", json!(31)),
-            ("20261121073656123456", json!(20_261_121_073_656_123_456_u128 as f64)),
+            ("20261121073656123456", json!("20261121073656123456")),
             ("1_000", json!("1_000")),
             ("true", json!(true)),
             ("True", json!(true)),
             ("yes", json!(true)),
             ("off", json!(false)),
+            ("y", json!("y")),
+            ("N", json!("N")),
             ("null", json!(null)),
             ("~", json!(null)),
             ("None", json!(null)),
@@ -123,6 +135,19 @@ mod tests {
             ("|", json!("|")),
             ("*", json!("*")),
             ("&x", json!("&x")),
+            ("&x y", json!("&x y")),
+            ("!ls x", json!("!ls x")),
+            ("!!int 5", json!(5)),
+            ("> x", json!("> x")),
+            ("---", json!("---")),
+            ("--- x", json!("--- x")),
+            ("? x", json!("? x")),
+            ("'a' b", json!("'a' b")),
+            (" a ", json!("a")),
+            ("a\n  b\n", json!("a\n  b\n")),
+            ("'#1'", json!("#1")),
+            ("1e3", json!(1000.0)),
+            (".inf", json!(".inf")),
             ("%s", json!("%s")),
             ("@x", json!("@x")),
             ("`id`", json!("`id`")),

@@ -63,7 +63,11 @@ fn two_at_once_lose_nothing() {
     std::thread::scope(|scope| {
         for i in 0..8 {
             let file = file.clone();
-            scope.spawn(move || file.change(|all| Ok(all.put(context(&format!("c{i}"))))).unwrap());
+            let add = move |all: &mut Contexts| {
+                all.put(context(&format!("c{i}")));
+                Ok(())
+            };
+            scope.spawn(move || file.change(add).unwrap());
         }
     });
     assert_eq!(file.read().unwrap().contexts.len(), 8);

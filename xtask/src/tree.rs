@@ -78,8 +78,9 @@ pub fn build(packages: &[&str], release: bool) -> anyhow::Result<PathBuf> {
     if release {
         cargo.arg("--release");
     }
-    println!("$ {}", crate::process::typed(&cargo));
-    crate::process::run(&mut cargo, crate::process::Group::Own, BUILD_TIME, |line| println!("{line}"))?.ok()?;
+    // Not on standard output: that is for what the built program prints.
+    eprintln!("$ {}", crate::process::typed(&cargo));
+    crate::process::run(&mut cargo, crate::process::Group::Own, BUILD_TIME, |line| eprintln!("{line}"))?.ok()?;
     Ok(target_dir()?.join(if release { "release" } else { "debug" }))
 }
 

@@ -247,6 +247,12 @@ fn a_syndic_cannot_name_a_minion_of_another_region() {
     bench.turn(0);
     assert!(bench.out.iter().any(|e| matches!(e, OwnerEffect::ForeignMinion { .. })));
     assert_eq!(bench.owner.inventory().get(0).unwrap().syndic, "aws-1".parse().unwrap());
+    let answer = Arc::new(Answer::bare(Outcome::Ok, Reason::None));
+    let groups = vec![ReturnGroup { jid: Jid::from_micros(1), answer, members: set(&[0]) }];
+    bench.owner.from_syndic(0, 0, LinkId(2), Up::Returns(ReturnBatch { seq: 1, groups }));
+    bench.turn(0);
+    let acked = |e: &OwnerEffect| matches!(e, OwnerEffect::Send(Sending { down: Down::ReturnsAck { up_to: 1 }, .. }));
+    assert!(bench.out.iter().any(acked), "what it says of that minion is dropped, and does not block its link");
 }
 
 #[test]
@@ -291,4 +297,21 @@ fn a_restart_goes_on_with_open_jobs_and_old_ones_do_not_start_late() {
     again.attach(0, LINK, "aws-1", SPOOL, &["a", "b"], 1);
     assert_eq!(again.dispatches(), [(LINK, set(&[0]), true)], "sent: asked; unsent: declared");
     assert_eq!(again.owner.ledgers().next().unwrap().1.counts(), BTreeMap::from([(Outcome::NotStarted, 1)]));
+}
+
+#[test]
+fn returns_that_a_restarted_syndic_kept_are_taken_for_minions_it_has_not_seen_since() {
+    let mut bench = Bench::new(&["a"]);
+    let jid = bench.submit("a").unwrap().jid;
+    bench.owner.syndic_down(0, LINK);
+    let roster = Roster::restore([0, 1].map(|no| (no, "a".parse().unwrap(), Incarnation(no.into()))));
+    bench.owner.syndic_up(10, LinkId(2), "aws-1".parse().unwrap(), "aws".parse().unwrap(), SPOOL);
+    bench.owner.from_syndic(10, 0, LinkId(2), Up::Roster(roster.full()));
+    let answer = Arc::new(Answer::bare(Outcome::Ok, Reason::None));
+    let groups = vec![ReturnGroup { jid, answer, members: set(&[1]) }];
+    bench.owner.from_syndic(10, 0, LinkId(2), Up::Returns(ReturnBatch { seq: 1, groups }));
+    bench.turn(10);
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1)]));
+    let a = bench.owner.inventory().get(0).unwrap();
+    assert!(!a.up && a.incarnation == Incarnation(1), "a memory says nothing of how it is");
 }

@@ -154,6 +154,8 @@ fn unacknowledged_returns_survive_a_restart_and_acknowledged_ones_are_gone() {
         again.relay.parent_up(0, 0, PARENT);
         again.turn(0);
         assert_eq!(again.returned(), [(Outcome::Ok, set(&[0]))]);
+        let named = |e: &RelayEffect| matches!(e, RelayEffect::SendUp { up: Up::Roster(RosterUpdate::Full { entries, .. }), .. } if entries.len() == 2);
+        assert!(again.sent.iter().any(named), "else the parent could not tell whose the returns are");
         again.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 1 });
         again.turn(0);
         assert_eq!(again.relay.spooled_batches(), 0);
@@ -256,4 +258,33 @@ fn cancel_answers_for_the_unsent() {
     assert_eq!(bench.returned(), [(Outcome::Cancelled, set(&[1]))]);
     let told = |e: &RelayEffect| matches!(e, RelayEffect::Send(Sending { down: Down::Cancel { .. }, .. }));
     assert_eq!(bench.sent.iter().filter(|e| told(e)).count(), 1);
+}
+
+#[test]
+fn a_parent_hears_of_a_minion_before_it_hears_what_it_returned() {
+    let mut bench = Bench::attached(0);
+    bench.minion(0);
+    bench.answer(0, 0, 1);
+    bench.turn(0);
+    let ups: Vec<&Up> = bench
+        .sent
+        .iter()
+        .filter_map(|e| match e {
+            RelayEffect::SendUp { up, .. } => Some(up),
+            _ => None,
+        })
+        .collect();
+    assert!(matches!(ups[..], [Up::Roster(_), Up::Returns(_)]), "{ups:?}");
+}
+
+#[test]
+fn returns_of_numbers_that_no_roster_told_are_not_acknowledged() {
+    let mut bench = Bench::attached(1);
+    let answer = Arc::new(Answer::bare(Outcome::Ok, Reason::None));
+    let groups = vec![ReturnGroup { jid: jid(), answer, members: set(&[7]) }];
+    bench.relay.from_child(0, 0, LinkId(0), Up::Returns(ReturnBatch { seq: 1, groups }));
+    bench.turn(0);
+    assert!(bench.acked().is_empty());
+    let resync = Sending { links: vec![LinkId(0)], down: Down::RosterResync };
+    assert!(bench.sent.contains(&RelayEffect::Send(resync)));
 }

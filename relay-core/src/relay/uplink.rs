@@ -112,16 +112,24 @@ impl Uplink {
         }
     }
 
+    fn sendable(&self, now: Millis) -> Option<&Spooled> {
+        let full = self.sent_bytes >= MAX_UNACKED_BYTES || self.sent >= MAX_UNACKED_BATCHES;
+        let may = self.link.is_some() && !full && now >= self.held_until;
+        self.queue.get(self.sent).filter(|s| may && s.durable)
+    }
+
+    /// Whether a batch may go now.
+    pub(super) fn has_to_send(&self, now: Millis) -> bool {
+        self.sendable(now).is_some()
+    }
+
     /// The next batch that may go now.
     pub(super) fn next_to_send(&mut self, now: Millis) -> Option<ReturnBatch> {
-        let full = self.sent_bytes >= MAX_UNACKED_BYTES || self.sent >= MAX_UNACKED_BATCHES;
-        if full || now < self.held_until {
-            return None;
-        }
-        let next = self.queue.get(self.sent).filter(|s| s.durable)?;
+        let next = self.sendable(now)?;
+        let (bytes, batch) = (next.bytes, next.batch.clone());
         self.sent += 1;
-        self.sent_bytes += next.bytes;
-        Some(next.batch.clone())
+        self.sent_bytes += bytes;
+        Some(batch)
     }
 
     /// Forgets what the parent has; says which jobs those batches spoke of, once per group.

@@ -66,8 +66,7 @@ fn a_command_that_outlived_its_minion_is_killed_and_others_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let run = format!("{:032x}", rand::random::<u128>());
     fs::create_dir_all(dir.path().join("minions-s/state/web-1/runs").join(&run)).unwrap();
-    let sleeper =
-        |run: &str| Guard(Command::new("sleep").arg("600").env("RELAY_RUN", run).spawn().unwrap());
+    let sleeper = |run: &str| Guard(Command::new("sleep").arg("600").env("RELAY_RUN", run).spawn().unwrap());
     let (mut own, mut other) = (sleeper(&run), sleeper("0123456789abcdef0123456789abcdef"));
     assert_eq!(stop(dir.path(), &Record::new(context(), None, 0, 0)).unwrap().commands, 1);
     assert!(!own.0.wait().unwrap().success());

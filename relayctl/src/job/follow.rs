@@ -68,6 +68,7 @@ impl From<CallError> for Stop {
     fn from(error: CallError) -> Stop {
         match error {
             CallError::Refused { .. } => Stop::Fatal(error.into()),
+            // Busy is also what a watcher hears that was too slow, and watching costs the other side little.
             other => Stop::Lost(other.to_string()),
         }
     }

@@ -25,7 +25,7 @@ pub async fn submit(
         tries += 1;
         match api.submit(request).await {
             Ok(submitted) => return Ok(submitted),
-            Err(error @ CallError::Refused { .. }) => return Err(error.into()),
+            Err(error @ (CallError::Refused { .. } | CallError::Busy(_))) => return Err(error.into()),
             Err(error @ CallError::Unreachable(_)) if !sent && tries >= absent.tries => {
                 return Err(error.into());
             }
@@ -40,6 +40,9 @@ pub async fn submit(
 }
 
 fn give_up(request: &SubmitRequest, tries: u32, lost: Patience, error: &CallError) -> anyhow::Result<()> {
+    if tries == 1 {
+        eprintln!("{error}; trying again, as the same request");
+    }
     if tries >= lost.tries {
         bail!("after {tries} tries: {error}\n{}", uncertain(request));
     }

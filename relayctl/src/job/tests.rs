@@ -135,7 +135,8 @@ async fn a_watch_goes_on_after_a_lost_connection_without_repeats() {
     let first = vec![head(3, 0, 0), ok(&["a", "b"])];
     let second =
         vec![head(3, 0, 2), ok(&["a", "b"]), progress(), returns("failed", "", 2, "\"x\"", &["c"]), closed()];
-    let watches = [told(first, Some(lost())), Err(lost()), Err(absent()), told(second, None)];
+    let slow = CallError::Busy("this watcher did not keep up".into());
+    let watches = [told(first, Some(slow)), Err(lost()), Err(absent()), told(second, None)];
     let mut api = Script { watches: watches.into(), ..Script::default() };
     let mut result = JobResult::new(Jid::from_micros(JID), 3);
     let mut seen = 0;

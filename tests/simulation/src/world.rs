@@ -124,7 +124,12 @@ impl World {
 
     /// Notes an observation.
     pub fn note(&mut self, observation: Observation) {
-        self.say(|| format!("  saw {observation:?}"));
+        match &observation {
+            Observation::Slot((jid, id), verdict) => self.say(|| format!("  SLOT {jid} {id}: {verdict}")),
+            Observation::Ended((jid, id), verdict) => self.say(|| format!("  END {jid} {id}: {verdict}")),
+            Observation::Wrote { .. } | Observation::SaidBy { .. } => {}
+            other => self.say(|| format!("  {other:?}")),
+        }
         self.observed = true;
         self.trace.note(observation);
     }

@@ -88,12 +88,15 @@ impl Bench {
     }
 
     /// Holds the thread, so that what is asked for meanwhile waits together. Goes on when the sender is dropped.
-    fn hold(&self) -> std::sync::mpsc::Sender<()> {
+    async fn hold(&self) -> std::sync::mpsc::Sender<()> {
         let (release, held) = std::sync::mpsc::channel::<()>();
+        let (reply, holding) = oneshot::channel();
         let wait: Box<dyn FnOnce(&rusqlite::Connection) + Send> = Box::new(move |_| {
+            assert!(reply.send(()).is_ok(), "the test waits");
             let _ = held.recv();
         });
         assert!(self.store.queue.try_send(Request::Do(wait)).is_ok());
+        holding.await.unwrap();
         release
     }
 }

@@ -12,7 +12,7 @@ async fn a_read_sees_the_commits_before_it_and_none_after() {
     let commit = |ticket, members: &[u32]| {
         bench.store.commit(ticket, vec![bench.returns(jid, vec![row(0, Some(&ok), members)])])
     };
-    let held = bench.hold();
+    let held = bench.hold().await;
     let before = bench.store.job(jid);
     let first = commit(10, &[0]);
     let between = bench.store.job(jid);
