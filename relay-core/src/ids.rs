@@ -135,7 +135,9 @@ impl fmt::Debug for Jid {
 
 /// A text that is no jid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a jid: a jid has 20 digits, the UTC time YYYYMMDDhhmmssffffff (for example 20261121073656123456)")]
+#[error(
+    "{0:?} is not a jid: a jid has 20 digits, the UTC time YYYYMMDDhhmmssffffff (for example 20261121073656123456)"
+)]
 pub struct JidError(pub String);
 
 impl FromStr for Jid {
@@ -216,7 +218,8 @@ mod tests {
         for good in ["a", "web01", "db-3.prod", "UPPER_case", &"x".repeat(63)] {
             assert!(good.parse::<MinionId>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "a..b", "a/b", "../x", "a b", "a\0", "ünï", &"x".repeat(64), &"a.".repeat(100)] {
+        for bad in ["", ".", "a..b", "a/b", "../x", "a b", "a\0", "ünï", &"x".repeat(64), &"a.".repeat(100)]
+        {
             assert!(bad.parse::<MinionId>().is_err(), "{bad}");
         }
     }
@@ -225,7 +228,14 @@ mod tests {
     fn jid_is_salts_twenty_digits() {
         let jid = Jid::from_micros(1_795_246_616_123_456);
         assert_eq!(jid.to_string(), "20261121073656123456");
-        for bad in ["", "1", "2026112106365612345", "20261321063656123456", "2026112106365612345x", "99999999999999999999"] {
+        for bad in [
+            "",
+            "1",
+            "2026112106365612345",
+            "20261321063656123456",
+            "2026112106365612345x",
+            "99999999999999999999",
+        ] {
             assert!(bad.parse::<Jid>().is_err(), "{bad}");
         }
     }

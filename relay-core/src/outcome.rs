@@ -1,6 +1,7 @@
 //! How a target can end, and why: the table of SEMANTICS, as types.
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 /// What became of one (jid, minion). `Unknown` is the only one that may still change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,15 +144,21 @@ impl Reason {
     pub fn explain(self) -> &'static str {
         match self {
             Reason::None => "",
-            Reason::Unreachable => "not connected before the delivery deadline; nothing was sent, safe to run again",
+            Reason::Unreachable => {
+                "not connected before the delivery deadline; nothing was sent, safe to run again"
+            }
             Reason::Expired => "arrived after the delivery deadline; will never start, safe to run again",
             Reason::BeforeStart => "cancelled before it started; safe to run again",
             Reason::WhileRunning => "killed by a cancel while it ran; partly done",
-            Reason::NoSpace => "the minion could not write its journal: free disk space there; safe to run again",
+            Reason::NoSpace => {
+                "the minion could not write its journal: free disk space there; safe to run again"
+            }
             Reason::Busy => "the minion already runs as many jobs as it may; safe to run again",
             Reason::DigestMismatch => "another job under the same jid: look at the audit log",
             Reason::Version => "the minion speaks another version; upgrade it",
-            Reason::ConnectionLost => "sent, then the connection was lost; it may have run, a late return resolves it",
+            Reason::ConnectionLost => {
+                "sent, then the connection was lost; it may have run, a late return resolves it"
+            }
             Reason::NoReport => "started, but no end was reported in time; a late return resolves it",
             Reason::ProcessDied => "started, then its process died; partly done",
             Reason::Rebooted => "started, then the machine was restarted; partly done",
@@ -184,6 +191,12 @@ impl Answer {
     /// An answer without a body.
     pub fn bare(outcome: Outcome, reason: Reason) -> Answer {
         Answer { outcome, reason, retcode: 0, body: Bytes::new(), truncated: None, by_tier: false }
+    }
+
+    /// The same with nothing left of its body but the hash.
+    pub fn without_body(&self) -> Answer {
+        let whole = self.truncated.unwrap_or_else(|| Sha256::digest(&self.body).into());
+        Answer { body: Bytes::new(), truncated: Some(whole), ..self.clone() }
     }
 
     /// What a tier says on its own knowledge.

@@ -11,8 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-
 use crate::{
     Members,
     ids::{Epoch, Jid},
@@ -30,6 +28,9 @@ pub const MAX_ENTRIES: usize = 16_384;
 pub const RETAIN: Millis = 70 * 60 * 1_000;
 /// Bytes of returns sent and not acknowledged, per link. Bounds what the parent must hold for one minion.
 pub const MAX_UNACKED_BYTES: usize = 2 << 20;
+/// Bytes of bodies kept in memory after their acknowledgement, the newest jobs' first. The syndic that acknowledged may
+/// be down when the owner asks again by another one; whoever asks for an older one gets its beginning's hash instead.
+pub const MAX_KEPT_BYTES: usize = 2 << 20;
 /// A job that runs longer than this is told to the parent at once, not with the next heartbeat.
 pub const TELL_AFTER: Millis = 1_000;
 
@@ -162,6 +163,9 @@ pub struct Seat {
     rule: HeartbeatRule,
     entries: BTreeMap<Jid, Entry>,
     outbox: BTreeSet<Jid>,
+    /// Acknowledged entries that still have their body, and its size.
+    kept: BTreeMap<Jid, usize>,
+    kept_bytes: usize,
     session: Option<Session>,
     tickets: HashMap<u64, Vec<Jid>>,
     next_ticket: u64,
@@ -176,6 +180,8 @@ impl Seat {
             rule,
             entries: BTreeMap::new(),
             outbox: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
             session: None,
             tickets: HashMap::new(),
             next_ticket: 0,
@@ -207,10 +213,11 @@ impl Seat {
                 if let Some(Entry { state: State::Ended { acked, .. }, .. }) = self.entries.get_mut(&jid) {
                     *acked = true;
                 }
+                self.keep(jid);
             }
             JournalRecord::Forget { jid } => {
                 self.outbox.remove(&jid);
-                self.entries.remove(&jid);
+                self.drop_entry(jid);
             }
         }
     }
@@ -400,18 +407,44 @@ impl Seat {
         while let Some((_, jid, bytes)) = session.unacked.pop_front_if(|(seq, ..)| *seq <= up_to) {
             session.unacked_bytes -= bytes;
             let Some(entry) = self.entries.get_mut(&jid) else { continue };
-            if let State::Ended { answer, acked } = &mut entry.state {
+            if let State::Ended { acked, .. } = &mut entry.state {
                 *acked = true;
-                if !answer.body.is_empty() {
-                    *answer = Arc::new(Answer { body: Bytes::new(), ..(**answer).clone() });
-                }
                 records.push(JournalRecord::Acked { jid });
                 self.effects.push(SeatEffect::Release { jid, run: entry.run });
+            }
+        }
+        for record in &records {
+            if let JournalRecord::Acked { jid } = record {
+                self.keep(*jid);
             }
         }
         if !records.is_empty() {
             self.persist(records, Vec::new(), false);
         }
+    }
+
+    /// Keeps an acknowledged body for as long as there is room; of the oldest jobs' only the hash stays.
+    fn keep(&mut self, jid: Jid) {
+        let Some(Entry { state: State::Ended { answer, .. }, .. }) = self.entries.get(&jid) else { return };
+        let bytes = answer.body.len();
+        if bytes > 0 && self.kept.insert(jid, bytes).is_none() {
+            self.kept_bytes += bytes;
+        }
+        while self.kept_bytes > MAX_KEPT_BYTES
+            && let Some((oldest, bytes)) = self.kept.pop_first()
+        {
+            self.kept_bytes -= bytes;
+            if let Some(Entry { state: State::Ended { answer, acked: true }, .. }) =
+                self.entries.get_mut(&oldest)
+            {
+                *answer = Arc::new(answer.without_body());
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, jid: Jid) {
+        self.entries.remove(&jid);
+        self.kept_bytes -= self.kept.remove(&jid).unwrap_or_default();
     }
 
     /// The parent can't take returns: all unacknowledged ones go again later.
@@ -480,7 +513,7 @@ impl Seat {
         let old: Vec<Jid> =
             self.entries.iter().filter(|(_, e)| over(e)).map(|(jid, _)| *jid).take(1_024).collect();
         if !old.is_empty() {
-            old.iter().for_each(|jid| drop(self.entries.remove(jid)));
+            old.iter().for_each(|jid| self.drop_entry(*jid));
             self.persist(
                 old.into_iter().map(|jid| JournalRecord::Forget { jid }).collect(),
                 Vec::new(),

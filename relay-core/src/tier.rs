@@ -125,7 +125,10 @@ pub struct Tier {
 impl Tier {
     /// A child attached. `via` names the path: the spool's incarnation for a syndic, [`DIRECT`] for a minion.
     pub fn attach(&mut self, link: LinkId, via: Incarnation, now: Millis) {
-        self.links.insert(link, Child { via, version: None, local: HashMap::new(), refused: Members::new(), heard: now });
+        self.links.insert(
+            link,
+            Child { via, version: None, local: HashMap::new(), refused: Members::new(), heard: now },
+        );
     }
 
     /// A link is gone; those who sat there are down.

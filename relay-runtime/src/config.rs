@@ -16,8 +16,8 @@ mod tests;
 mod top_master;
 mod yaml;
 
-pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate};
 pub use crate::telemetry::LogFormat;
+pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate};
 pub use parts::{HeartbeatConfig, LogConfig, LogLevel, Parent, TlsConfig};
 pub use ports::check_ports_free;
 pub use syndic::{FlushConfig, SyndicConfig};

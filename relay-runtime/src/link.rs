@@ -99,5 +99,3 @@ impl LinkLimits {
 /// What this build calls itself on a link.
 pub const SOFTWARE: &str = concat!("relay/", env!("CARGO_PKG_VERSION"));
 
-#[cfg(test)]
-mod tests;

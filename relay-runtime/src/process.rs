@@ -4,6 +4,7 @@ use std::{
     fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration,
 };
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
 
 /// Without a beat of its main loop for this long a process counts as stuck, in milliseconds.
 const STUCK_AFTER: u64 = 10_000;
+/// Below this a syndic of ordinary size runs out of descriptors.
+const FEW_DESCRIPTORS: u64 = 4_096;
 /// How long a process may take to stop; what is durable needs none of it.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,19 @@ pub fn private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// A link is a descriptor: takes as many as the system lets this process have (1,024 are what it starts with).
+fn raise_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(limit) if limit < FEW_DESCRIPTORS => {
+            tracing::warn!(limit, "few descriptors: raise LimitNOFILE for more links than that");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of descriptors stays as it is"),
+    }
+}
+
 impl Process {
     /// Sets up logs and signals, and serves the admin address if there is one.
     ///
@@ -81,6 +97,7 @@ impl Process {
         not_ready: &'static str,
     ) -> Result<Process, BeginError> {
         telemetry::init_logging(log.level.word(), log.format, role, id)?;
+        raise_descriptors();
         let clock = Clock::start();
         let health = Health::new(clock.now(), STUCK_AFTER);
         let ready = Readiness::not_yet(not_ready);
@@ -109,6 +126,20 @@ impl Process {
             }
         });
         Ok(())
+    }
+
+    /// Ends the process after its main loop came back. If nobody asked for a stop, that was a death.
+    ///
+    /// # Errors
+    /// What died.
+    pub async fn after_loop(self) -> Result<(), String> {
+        if self.shutdown.token.is_cancelled() {
+            return self.until_stopped().await;
+        }
+        tracing::error!("the main loop ended by itself: stopping");
+        self.shutdown.token.cancel();
+        let _ = self.until_stopped().await;
+        Err("the main loop ended by itself: a thread it needs has died (see the log)".into())
     }
 
     /// Waits for the end, and ends.

@@ -1,10 +1,11 @@
 //! `relayctl dev`: a trial fabric of real processes on this machine, with a throw-away certificate authority.
 //!
 //! In reading order: [`plan`] (who stands where, pure), `ports`, [`layout`] (the files), `process` (starting and
-//! knowing again), `record` (what was started), `ready` (waiting), `stop`; then the commands `up`, `status`, `down`.
+//! knowing again), `record` (what was started), `adopt` (what took its place), `ready` (waiting), `stop`; then the commands `up`, `status`, `down`.
 //!
 //! Not for a fabric that matters: all keys lie in one directory, and one top master stands in for all.
 
+mod adopt;
 mod binaries;
 mod down;
 pub mod layout;
@@ -81,7 +82,10 @@ impl Which {
     fn find(&self, wanted: Option<&str>) -> anyhow::Result<(PathBuf, Record)> {
         let dir = self.dir(wanted)?;
         match Record::read(&dir)? {
-            Some(record) => Ok((dir, record)),
+            Some(mut record) => {
+                adopt::adopt(&mut record);
+                Ok((dir, record))
+            }
             None => bail!(
                 "no trial fabric was started in {}: name it with --dir or --name, or start one with \"relayctl dev up\"",
                 dir.display()

@@ -64,7 +64,7 @@ impl Daemon {
         }
     }
 
-    /// Runs until stopped.
+    /// Runs until stopped. Coming back before that is a death: see [`Process::until_stopped`].
     pub async fn run(mut self, mut sources: Sources, process: &Process) {
         let clock = process.clock;
         let (mut from_children, mut from_parents) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
@@ -74,7 +74,10 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = process.shutdown.token.cancelled() => return,
-                Some(report) = sources.reports.recv() => self.report(clock.now(), report),
+                report = sources.reports.recv() => match report {
+                    Some(report) => self.report(clock.now(), report),
+                    None => return, // its thread died: without a spool there is no syndic
+                },
                 n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
                 n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
                 () = &mut timer => self.relay.tick(clock.now()),
@@ -96,7 +99,7 @@ impl Daemon {
     fn child(&mut self, now: u64, event: LinkEvent<Up>) {
         match event {
             LinkEvent::Up { link, peer, hello, tx } => self.child_up(now, link, peer, hello, tx),
-            LinkEvent::Message { link, message, .. } => self.from_child(now, link, message),
+            LinkEvent::Message { link, message, .. } => self.heard_from_child(now, link, message),
             LinkEvent::Down { link, why } => {
                 if let Some(entry) = self.children.remove(link) {
                     info!(child = %entry.peer, why, "detached");
@@ -112,7 +115,7 @@ impl Daemon {
         self.children.insert(link, peer, hello, tx);
     }
 
-    fn from_child(&mut self, now: u64, link: LinkId, up: Up) {
+    fn heard_from_child(&mut self, now: u64, link: LinkId, up: Up) {
         let Some(entry) = self.children.get(link) else { return };
         if !speaks_for_itself(&entry.peer, &entry.hello, &up) {
             error!(child = %entry.peer, "named another minion in its roster");

@@ -93,7 +93,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
     let daemon = Daemon::new(relay, writer, config.parents.iter().map(|p| p.id.clone()));
     daemon.run(Sources { children, parents, reports }, &process).await;
-    process.until_stopped().await.map_err(anyhow::Error::msg)
+    process.after_loop().await.map_err(anyhow::Error::msg)
 }
 
 fn open_spool(

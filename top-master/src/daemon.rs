@@ -144,7 +144,7 @@ impl Daemon {
                 self.syndic_up(now, link, &peer, &hello);
                 self.links.insert(link, peer, hello, tx);
             }
-            LinkEvent::Message { link, message, .. } => self.from_syndic(now, link, message),
+            LinkEvent::Message { link, message, .. } => self.heard_from_syndic(now, link, message),
             LinkEvent::Down { link, why } => {
                 let Some(entry) = self.links.remove(link) else { return };
                 warn!(syndic = %entry.peer, why, "detached");
@@ -180,7 +180,7 @@ impl Daemon {
         self.registered.send_replace(syndics);
     }
 
-    fn from_syndic(&mut self, now: u64, link: LinkId, up: Up) {
+    fn heard_from_syndic(&mut self, now: u64, link: LinkId, up: Up) {
         if let Up::Returns(batch) = &up {
             metrics::counter!(telemetry::RETURN_BATCHES_TOTAL).increment(1);
             for group in &batch.groups {

@@ -43,6 +43,9 @@ const MAX_DELIVERY_LIMIT: Millis = 60 * 60 * 1_000;
 /// Largest arguments: they and the rest must fit an envelope.
 const MAX_ARGS_BYTES: usize = MAX_ENVELOPE_BYTES - (4 << 10);
 
+/// A question about the inventory, answered by the loop.
+pub type Look = Box<dyn FnOnce(&Inventory) -> Vec<wire::Minion> + Send>;
+
 /// What the loop is asked.
 pub enum Ask {
     /// To accept a job.
@@ -52,7 +55,7 @@ pub enum Ask {
     /// To tell of each change of one.
     Watch(Jid, oneshot::Sender<Option<mpsc::Receiver<Update>>>),
     /// To look something up in the inventory.
-    Look(Box<dyn FnOnce(&Inventory) -> Vec<wire::Minion> + Send>, oneshot::Sender<Vec<wire::Minion>>),
+    Look(Look, oneshot::Sender<Vec<wire::Minion>>),
     /// How things stand.
     Status(oneshot::Sender<wire::StatusReply>),
 }

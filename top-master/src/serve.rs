@@ -100,7 +100,7 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     let daemon = Daemon::new(fabric, config.id.clone(), owner, commits, directory, registered);
     daemon.run(Sources { links, asks }, &process).await;
     store.close().await;
-    process.until_stopped().await.map_err(anyhow::Error::msg)
+    process.after_loop().await.map_err(anyhow::Error::msg)
 }
 
 async fn recover(config: &TopMasterConfig, store: &dyn Store, now: u64) -> anyhow::Result<Owner> {

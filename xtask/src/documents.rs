@@ -88,7 +88,8 @@ fn code(line: &str) -> impl Iterator<Item = &str> {
 /// Looks like a file of this repository: below one of its directories, and with an ending.
 fn is_path(root: &Path, word: &str) -> bool {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    let inside = word.split_once('/').is_some_and(|(first, _)| first != "target" && root.join(first).is_dir());
+    let inside =
+        word.split_once('/').is_some_and(|(first, _)| first != "target" && root.join(first).is_dir());
     plain && inside && !first_is_dot(word) && Path::new(word).extension().is_some()
 }
 
@@ -120,7 +121,8 @@ fn metrics(names: &str, alerts: &str) -> Vec<String> {
         let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("relay_")) {
             // What Prometheus makes of one histogram.
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+            let base =
+                ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
             if !known.contains(&word) && !known.contains(&base) {
                 problems.push(format!("{ALERTS}:{}: there is no metric {word}, see {METRICS}", number + 1));
             }

@@ -22,7 +22,16 @@ const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// A minion is unaccounted for, or the harness did not get as far as counting.
 pub fn check(bin: &Path) -> anyhow::Result<Tally> {
     let mut harness = Command::new(bin.join("loadtests"));
-    harness.args(["fanout", "--minions", &MINIONS.to_string(), "--syndics", SYNDICS, "--rounds", ROUNDS, "--json"]);
+    harness.args([
+        "fanout",
+        "--minions",
+        &MINIONS.to_string(),
+        "--syndics",
+        SYNDICS,
+        "--rounds",
+        ROUNDS,
+        "--json",
+    ]);
     println!("$ {}", typed(&harness));
     let mut json = String::new();
     let ended = process::run(&mut harness, Group::Own, LIMIT, |line| {
@@ -47,8 +56,12 @@ fn judge(report: &Value) -> anyhow::Result<()> {
 
 fn summary(report: &Value) -> String {
     let figure = |f: &Value| format!("{} {} {}", text(&f["name"]), f["value"], text(&f["unit"]));
-    let figures = report["figures"].as_array().into_iter().flatten().map(figure).collect::<Vec<_>>().join(", ");
-    let counted = format!("{} of {} accounted in each of {} rounds", report["accounted"], report["minions"], report["rounds"]);
+    let figures =
+        report["figures"].as_array().into_iter().flatten().map(figure).collect::<Vec<_>>().join(", ");
+    let counted = format!(
+        "{} of {} accounted in each of {} rounds",
+        report["accounted"], report["minions"], report["rounds"]
+    );
     format!("{counted}\nnot judged, this is a test build: {figures}")
 }
 

@@ -38,8 +38,10 @@ pub fn prepare() -> anyhow::Result<()> {
 fn install(missing: &[&Need]) -> anyhow::Result<()> {
     let list = |words: Vec<&str>| words.join(" ");
     let packages = list(missing.iter().flat_map(|need| need.packages.iter().copied()).collect());
-    let told: String =
-        missing.iter().map(|need| format!("\n  {}: not there; needed for {}", need.program, need.why)).collect();
+    let told: String = missing
+        .iter()
+        .map(|need| format!("\n  {}: not there; needed for {}", need.program, need.why))
+        .collect();
     let by_hand = format!("install them and try again (Debian, Ubuntu: apt-get install {packages})");
     if !is_there("apt-get") {
         bail!("programs are missing:{told}\nThis machine has no apt-get: {by_hand}");
@@ -73,8 +75,11 @@ fn components() -> anyhow::Result<()> {
         let tried = crate::tree::cargo().args([name, "--version"]).output();
         tried.is_ok_and(|output| output.status.success())
     };
-    let missing: Vec<&str> =
-        [("fmt", "rustfmt"), ("clippy", "clippy")].iter().filter(|(c, _)| !works(c)).map(|(_, name)| *name).collect();
+    let missing: Vec<&str> = [("fmt", "rustfmt"), ("clippy", "clippy")]
+        .iter()
+        .filter(|(c, _)| !works(c))
+        .map(|(_, name)| *name)
+        .collect();
     if !missing.is_empty() {
         bail!("the toolchain lacks {0}: rustup component add {0}", missing.join(" "));
     }

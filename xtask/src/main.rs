@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
-mod deny;
 mod demo;
+mod deny;
 mod documents;
 mod fanout;
 mod machine;

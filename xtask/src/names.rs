@@ -20,7 +20,10 @@ pub fn check() -> anyhow::Result<Tally> {
 fn problems(files: &[PathBuf]) -> Vec<String> {
     let named = |file: &PathBuf| {
         let word = words(file).find_map(|word| FORBIDDEN.into_iter().find(|bad| is(&word, bad)))?;
-        Some(format!("{}: \"{word}\" says nothing of what is in it; docs/glossary.md has better words", file.display()))
+        Some(format!(
+            "{}: \"{word}\" says nothing of what is in it; docs/glossary.md has better words",
+            file.display()
+        ))
     };
     files.iter().filter_map(named).collect()
 }

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -27,8 +27,8 @@ const LINES: usize = 1_024;
 const LOOK: Duration = Duration::from_millis(100);
 /// After a child's end its output must end too; what holds it open longer was left running.
 const LEFTOVER: Duration = Duration::from_secs(5);
-/// From SIGTERM to SIGKILL: time to remove what it made.
-const TERM_TIME: Duration = Duration::from_secs(5);
+/// From asking a program to stop to killing it: `relayctl dev up` needs up to 20 s to stop what it started.
+const STOP_TIME: Duration = Duration::from_secs(25);
 
 /// Who gets the terminal's Ctrl-C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,9 @@ fn watch(
         }
         match ended {
             Some((_, at)) if at.elapsed() > LEFTOVER => {
-                bail!("it ended, but something that it started still holds its output: a process was left running")
+                bail!(
+                    "it ended, but something that it started still holds its output: a process was left running"
+                )
             }
             _ if stop::asked() => bail!("stopped by a signal"),
             None if begun.elapsed() > limit => bail!("not done after {} s: ended", limit.as_secs()),
@@ -144,28 +146,27 @@ fn watch(
 
 /// Ends a child, and in its own group all that it started.
 fn end(child: &mut Child, group: Group) {
-    let signal = |signal: Signal| {
-        let Ok(pid) = i32::try_from(child.id()) else { return };
-        let pid = Pid::from_raw(pid);
-        // Gone already is as good as ended.
-        let _ = match group {
-            Group::Own => killpg(pid, signal),
-            Group::Shared => nix::sys::signal::kill(pid, signal),
-        };
-    };
-    signal(Signal::SIGTERM);
+    // One that shares the terminal has had its SIGINT already; another does no harm, where SIGTERM would end its tidying.
+    let ask = if group == Group::Own { Signal::SIGTERM } else { Signal::SIGINT };
+    signal(child, group, ask);
     let asked = Instant::now();
-    while asked.elapsed() < TERM_TIME && !matches!(child.try_wait(), Ok(Some(_))) {
+    while asked.elapsed() < STOP_TIME && matches!(child.try_wait(), Ok(None)) {
         thread::sleep(LOOK);
     }
-    if group == Group::Own || !matches!(child.try_wait(), Ok(Some(_))) {
-        let Ok(pid) = i32::try_from(child.id()) else { return };
-        let _ = match group {
-            Group::Own => killpg(Pid::from_raw(pid), Signal::SIGKILL),
-            Group::Shared => nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL),
-        };
+    // A group may outlive the child that leads it.
+    if group == Group::Own || matches!(child.try_wait(), Ok(None)) {
+        signal(child, group, Signal::SIGKILL);
     }
     let _ = child.wait();
+}
+
+/// Gone already is as good as signalled.
+fn signal(child: &Child, group: Group, signal: Signal) {
+    let Ok(pid) = i32::try_from(child.id()) else { return };
+    let _ = match group {
+        Group::Own => killpg(Pid::from_raw(pid), signal),
+        Group::Shared => kill(Pid::from_raw(pid), signal),
+    };
 }
 
 /// Whether a program of this name is on the path.
@@ -194,7 +195,8 @@ mod tests {
     #[test]
     fn lines_and_exit_code_come_through() {
         let mut lines = Vec::new();
-        let ended = run(&mut shell("echo one; printf two; exit 3"), Group::Own, LONG, |l| lines.push(l.to_owned()));
+        let ended =
+            run(&mut shell("echo one; printf two; exit 3"), Group::Own, LONG, |l| lines.push(l.to_owned()));
         assert_eq!(ended.unwrap().code, 3);
         assert_eq!(lines, ["one", "two"]);
     }

@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn closing_lines_are_read_and_other_lines_are_not() {
-        let ok = "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.02s";
+        let ok =
+            "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.02s";
         assert_eq!(Tally::of_line(ok), Some(Tally { passed: 12, failed: 0, skipped: 3 }));
         let bad = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s";
         assert_eq!(Tally::of_line(bad), Some(Tally { passed: 1, failed: 2, skipped: 0 }));

@@ -80,7 +80,8 @@ pub fn build(packages: &[&str], release: bool) -> anyhow::Result<PathBuf> {
     }
     // Not on standard output: that is for what the built program prints.
     eprintln!("$ {}", crate::process::typed(&cargo));
-    crate::process::run(&mut cargo, crate::process::Group::Own, BUILD_TIME, |line| eprintln!("{line}"))?.ok()?;
+    crate::process::run(&mut cargo, crate::process::Group::Own, BUILD_TIME, |line| eprintln!("{line}"))?
+        .ok()?;
     Ok(target_dir()?.join(if release { "release" } else { "debug" }))
 }
 

@@ -251,8 +251,12 @@ fn a_syndic_cannot_name_a_minion_of_another_region() {
     let groups = vec![ReturnGroup { jid: Jid::from_micros(1), answer, members: set(&[0]) }];
     bench.owner.from_syndic(0, 0, LinkId(2), Up::Returns(ReturnBatch { seq: 1, groups }));
     bench.turn(0);
-    let acked = |e: &OwnerEffect| matches!(e, OwnerEffect::Send(Sending { down: Down::ReturnsAck { up_to: 1 }, .. }));
-    assert!(bench.out.iter().any(acked), "what it says of that minion is dropped, and does not block its link");
+    let acked =
+        |e: &OwnerEffect| matches!(e, OwnerEffect::Send(Sending { down: Down::ReturnsAck { up_to: 1 }, .. }));
+    assert!(
+        bench.out.iter().any(acked),
+        "what it says of that minion is dropped, and does not block its link"
+    );
 }
 
 #[test]

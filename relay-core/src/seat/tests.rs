@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 
 fn jid(n: u64) -> Jid {
@@ -194,4 +196,49 @@ fn a_long_job_is_told_before_the_next_heartbeat() {
     seat.tick(TELL_AFTER);
     let running = Running { jid: jid(1), members: Members::from_iter([0]) };
     assert_eq!(seat.effects(), [SeatEffect::Send(Up::Heartbeat(vec![running]))]);
+}
+
+/// Ends job `n` with a body of `bytes`, and lets the parent have it.
+fn end_and_ack(seat: &mut Seat, journal: &mut Vec<JournalRecord>, n: u64, bytes: usize) {
+    seat.received(0, dispatch(n, 1_000), n);
+    settle(seat, journal);
+    let body = Bytes::from(vec![b'x'; bytes]);
+    seat.finished(0, jid(n), Answer { body, ..Answer::bare(Outcome::Ok, Reason::None) });
+    settle(seat, journal);
+    seat.received(0, Down::ReturnsAck { up_to: u64::MAX }, 0);
+    settle(seat, journal);
+}
+
+/// The body and the hash of the whole that the seat answers with when asked again.
+fn asked_again(seat: &mut Seat, journal: &mut Vec<JournalRecord>, n: u64) -> (usize, bool) {
+    seat.received(0, dispatch(n, 0), 0);
+    let answer = settle(seat, journal).into_iter().find_map(|e| match e {
+        SeatEffect::Send(Up::Returns(batch)) => Some(batch.groups[0].answer.clone()),
+        _ => None,
+    });
+    let answer = answer.expect("an answer");
+    (answer.body.len(), answer.truncated.is_some())
+}
+
+#[test]
+fn an_acknowledged_body_is_still_there_when_the_owner_asks_by_another_way() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    end_and_ack(&mut seat, &mut journal, 1, 4);
+    assert_eq!(asked_again(&mut seat, &mut journal, 1), (4, false));
+    let (mut again, _) = Seat::recover(HeartbeatRule::default(), 0, journal.clone());
+    again.attached(0);
+    settle(&mut again, &mut journal);
+    assert_eq!(asked_again(&mut again, &mut journal, 1), (4, false), "after a restart too");
+}
+
+#[test]
+fn kept_bodies_are_bounded_and_what_went_is_flagged() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    for n in 1..=3 {
+        end_and_ack(&mut seat, &mut journal, n, MAX_KEPT_BYTES / 2);
+    }
+    assert_eq!(asked_again(&mut seat, &mut journal, 1), (0, true));
+    assert_eq!(asked_again(&mut seat, &mut journal, 2), (MAX_KEPT_BYTES / 2, false));
+    let (again, _) = Seat::recover(HeartbeatRule::default(), 0, journal);
+    assert_eq!(again.kept_bytes, MAX_KEPT_BYTES, "a restart keeps no more than that");
 }

@@ -124,7 +124,10 @@ impl Acceptor {
         let peer = Arc::new(peer);
         debug!(%address, %peer, "connected");
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).max_header_list_size(16 << 10).max_local_error_reset_streams(Some(64));
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(16 << 10)
+            .max_local_error_reset_streams(Some(64));
         serve.settings(&mut builder);
         let service = {
             let (cut, peer) = (cut.clone(), peer.clone());
@@ -138,10 +141,14 @@ impl Acceptor {
         drop(seat);
     }
 
-    async fn handshake(&self, socket: TcpStream) -> Result<(TlsStream<TcpStream>, Identity), (&'static str, String)> {
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, Identity), (&'static str, String)> {
         let _ = socket.set_nodelay(true);
         let tls = timeout(HANDSHAKE_TIME, TlsAcceptor::from(self.tls.clone()).accept(socket));
-        let tls = tls.await.map_err(|_| ("handshake_time", format!("no TLS handshake in {HANDSHAKE_TIME:?}")))?;
+        let tls =
+            tls.await.map_err(|_| ("handshake_time", format!("no TLS handshake in {HANDSHAKE_TIME:?}")))?;
         let tls = tls.map_err(|e| ("handshake", e.to_string()))?;
         let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first());
         let certificate = certificate.ok_or(("certificate", "none was shown".to_owned()))?;
@@ -224,12 +231,16 @@ impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
                 warn!(%peer, why = status.message(), "link refused");
                 status
             };
-            let limits = (service.admit)(&service.own, &peer).map_err(|why| refuse(Code::Denied.status(why)))?;
+            let limits =
+                (service.admit)(&service.own, &peer).map_err(|why| refuse(Code::Denied.status(why)))?;
             let mut stream = request.into_inner();
             let hello = first(&mut stream).await.map_err(refuse)?;
             let (tx, outgoing) = lanes(limits.max_queued, cut);
             let _ = tx.send(Lane::Control, welcome().frames());
-            service.tasks.clone().spawn(async move { attached(service, peer, hello, limits, stream, tx).await });
+            service
+                .tasks
+                .clone()
+                .spawn(async move { attached(service, peer, hello, limits, stream, tx).await });
             Ok(tonic::Response::new(Response(outgoing)))
         })
     }
@@ -311,7 +322,8 @@ where
                 warn!(%peer, why, "call refused");
                 return Ok(Code::Denied.status(why).into_http());
             }
-            let mut request = request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
+            let mut request =
+                request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
             request.extensions_mut().insert(peer);
             inner.call(request).await
         })

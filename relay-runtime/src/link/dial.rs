@@ -151,7 +151,8 @@ async fn connect(
     let _ = socket.set_nodelay(true);
     let tls = timeout(CONNECT_TIME, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
     let tls = tls.map_err(|source| DialError::Tls { address: at(), name: name.into(), source })?;
-    let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned().map(|c| c.into_owned());
+    let certificate =
+        tls.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned().map(|c| c.into_owned());
     let (requests, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
@@ -248,7 +249,8 @@ impl Dialler {
         grpc.ready().await.map_err(|source| DialError::Http { address: address.clone(), source })?;
         let path = http::uri::PathAndQuery::from_static("/relay.link.v1.Link/Attach");
         let attach = grpc.streaming(Request::new(outgoing), path, FrameCodec);
-        let attached = timeout(CONNECT_TIME, attach).await.map_err(|_| DialError::Time { address: address.clone() })?;
+        let attached =
+            timeout(CONNECT_TIME, attach).await.map_err(|_| DialError::Time { address: address.clone() })?;
         let mut stream = attached.map_err(|status| refused(status.message().into()))?.into_inner();
         let hello = welcome(&mut stream).await.map_err(refused)?;
         let link = self.ids.next();

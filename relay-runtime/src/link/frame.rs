@@ -93,7 +93,9 @@ impl Encoded {
 
 fn fragment(data: Bytes, last: bool) -> Bytes {
     let fragment = link::Fragment { data, last };
-    link::Down { message: Some(link::down::Message::Fragment(fragment)), incarnation: 0 }.encode_to_vec().into()
+    link::Down { message: Some(link::down::Message::Fragment(fragment)), incarnation: 0 }
+        .encode_to_vec()
+        .into()
 }
 
 fn unfragment(frame: &Bytes) -> Option<Bytes> {

@@ -57,7 +57,9 @@ pub(super) fn wire<M: Incoming>(
     match M::split(decode(frame)?) {
         Err(whole) => Ok(Some((whole, size))),
         Ok(fragment) => {
-            let Some(whole) = assembler.add(fragment, limit).map_err(|e| e.to_string())? else { return Ok(None) };
+            let Some(whole) = assembler.add(fragment, limit).map_err(|e| e.to_string())? else {
+                return Ok(None);
+            };
             let size = whole.len();
             Ok(Some((decode(whole)?, size)))
         }

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    DEFAULT_NAME,
+    DEFAULT_NAME, adopt,
     binaries::Binaries,
     default_dir, dir_of,
     layout::{self, Daemon},
@@ -146,7 +146,9 @@ fn prepare(dir: &Path) -> anyhow::Result<File> {
         bail!("{}: another \"relayctl dev up\" is at work here", dir.display());
     }
     let is_empty = fs::read_dir(dir).with_context(place)?.next().is_none();
-    match Record::read(dir)? {
+    let mut earlier = Record::read(dir)?;
+    earlier.iter_mut().for_each(adopt::adopt);
+    match earlier {
         Some(record) if record.living().next().is_some() => {
             bail!(
                 "{}: a trial fabric is running here; stop it with \"relayctl dev down --dir {0}\"",

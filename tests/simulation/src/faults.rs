@@ -307,7 +307,7 @@ impl World {
         self.crash(Place::Minion(no), true);
         let incarnation = self.random.bits() | 1;
         self.say(|| format!("m{no} loses its journal, now {incarnation:016x}"));
-        self.minions[no].lose_journal(self.now, incarnation);
+        self.minions[no].lose_journal(incarnation);
         self.count_copies();
     }
 

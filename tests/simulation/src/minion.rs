@@ -12,7 +12,6 @@ use relay_core::{
     outcome::{Answer, Outcome, Reason},
     roster::roster_of_one,
     seat::{JournalRecord, Seat, SeatEffect},
-    time::Millis,
 };
 
 use crate::{
@@ -54,8 +53,8 @@ pub struct MinionProcess {
     pub journal: Disk<JournalRecord>,
     /// The journal's name.
     pub incarnation: u64,
-    /// When the journal was last lost.
-    pub lost_journal: Option<Millis>,
+    /// The journal was lost once.
+    pub lost_journal: bool,
     /// Its link, dialled or open.
     pub link: Option<u64>,
     /// What its machine runs, by run number.
@@ -74,7 +73,7 @@ impl MinionProcess {
             seat: Seat::recover(HEARTBEAT, 0, Vec::new()).0,
             journal: Disk::default(),
             incarnation,
-            lost_journal: None,
+            lost_journal: false,
             link: None,
             runs: BTreeMap::new(),
             witnessed: BTreeSet::new(),
@@ -87,9 +86,9 @@ impl MinionProcess {
     }
 
     /// Everything in the journal is gone.
-    pub fn lose_journal(&mut self, now: Millis, incarnation: u64) {
+    pub fn lose_journal(&mut self, incarnation: u64) {
         self.journal.wipe();
-        (self.incarnation, self.lost_journal) = (incarnation, Some(now));
+        (self.incarnation, self.lost_journal) = (incarnation, true);
         self.witnessed.clear();
     }
 

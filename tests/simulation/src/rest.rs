@@ -120,8 +120,7 @@ impl World {
         for ((jid, id), history) in self.trace.slots() {
             let Some(last) = history.last() else { continue };
             let minion = self.minions.iter().find(|m| m.id == *id);
-            let accepted = self.top.accepted.get(jid).copied().unwrap_or_default();
-            let kept = minion.is_some_and(|m| m.lost_journal.is_none_or(|at| at < accepted));
+            let kept = minion.is_some_and(|m| !m.lost_journal);
             if last.outcome == Outcome::Unknown && kept {
                 unsettled.push(format!("job {jid}: {id} is {last}, and its journal is there"));
             }

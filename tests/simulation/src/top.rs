@@ -37,8 +37,6 @@ pub struct TopProcess {
     pub store: Store,
     /// Writes of dead owners that have not reached the store.
     pub late: Vec<Vec<Write>>,
-    /// When each job was recorded.
-    pub accepted: BTreeMap<Jid, Millis>,
     due: BTreeMap<Jid, Millis>,
     stalled: bool,
 }
@@ -60,7 +58,6 @@ impl TopProcess {
             commits: Disk::default(),
             store: Store::new(sabotage == Sabotage::Unfenced),
             late: Vec::new(),
-            accepted: BTreeMap::new(),
             due: BTreeMap::new(),
             stalled: false,
         }
@@ -177,7 +174,6 @@ impl World {
             let bound = head.delivery_limit + head.spec.run_limit + 2 * HOP_GRACE * HOPS;
             let due = self.now + bound + SLACK;
             self.top.due.insert(jid, due);
-            self.top.accepted.entry(jid).or_insert(self.now);
             self.trace.note(Observation::Due(jid, due));
         }
     }

@@ -1,0 +1,248 @@
+//! A process full of simulated minions.
+//!
+//! Each uses the minion's own session, dialler and verification over its own TLS link, under its own certificate. What is
+//! left out: the journal is in memory (no fsync), there is no runner, and the grains are two fixed ones.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use minion::{
+    journal::Journal,
+    session::{LINK_QUEUE, Parts, Session},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use relay_core::{
+    identity::{FabricName, Identity, Role, check_region},
+    ids::{Incarnation, MinionId},
+    seat::HeartbeatRule,
+};
+use relay_runtime::{
+    authority::DevAuthority,
+    clock::Clock,
+    config::{HeartbeatConfig, Parent},
+    identity::LoadedIdentity,
+    link::{LinkIds, LinkLimits, dial::Dialler},
+    tls,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::part;
+
+/// Minions of one process that dial at once. This is no storm: it shows what attaching costs, not how it fails.
+const DIALLING: usize = 64;
+/// How often the count of attached minions is told, if it has changed.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What one process of the swarm is to host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// The fabric's name.
+    pub fabric: String,
+    /// The directory of the throw-away authority: each minion's certificate is issued here, in memory.
+    pub authority: PathBuf,
+    /// Seeds the incarnations.
+    pub seed: u64,
+    /// Number of the first minion.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// All syndics. Minion `n` dials the one at `n` modulo their number.
+    pub syndics: Vec<Place>,
+}
+
+/// Where a syndic is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    /// Its id.
+    pub id: String,
+    /// Its region.
+    pub region: String,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// One simulated minion before it dials.
+struct Made {
+    id: MinionId,
+    fabric: FabricName,
+    incarnation: Incarnation,
+    parent: Parent,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+/// The process: makes its minions, says `ready`, waits for `go`, then dials and says `attached N`.
+///
+/// # Errors
+/// The plan cannot be carried out.
+pub fn main() -> anyhow::Result<()> {
+    let made = make(&part::plan()?)?;
+    part::tell("ready");
+    if part::heard()?.is_none() {
+        return Ok(());
+    }
+    part::end_with_the_scenario();
+    // One thread: two swarms and the daemons share the cores as separate machines' minions would not.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(host(made))
+}
+
+fn make(plan: &Plan) -> anyhow::Result<Vec<Made>> {
+    let fabric: FabricName = plan.fabric.parse()?;
+    let authority = DevAuthority::open(&plan.authority, fabric.clone())?;
+    let root = CertificateDer::from_pem_slice(authority.root_pem().as_bytes())?;
+    let mut random = StdRng::seed_from_u64(plan.seed ^ u64::from(plan.first));
+    let numbers = plan.first..plan.first + plan.count;
+    let make_one = |n| {
+        let place = plan.syndics.get(n as usize % plan.syndics.len().max(1)).context("no syndics in the plan")?;
+        // 0 is nobody's.
+        let incarnation = Incarnation(random.random_range(1..=u64::MAX));
+        one(&authority, &root, &fabric, n, place, incarnation)
+    };
+    numbers.map(make_one).collect()
+}
+
+fn one(
+    authority: &DevAuthority,
+    root: &CertificateDer<'static>,
+    fabric: &FabricName,
+    n: u32,
+    place: &Place,
+    incarnation: Incarnation,
+) -> anyhow::Result<Made> {
+    let id = format!("m{n:05}");
+    let region = check_region(&place.region)?;
+    let identity = Identity::new(&id, Role::Minion, region.clone(), fabric.clone())?;
+    let (certificate, key) = authority.issue_pem(&identity)?;
+    let loaded = LoadedIdentity {
+        certs: vec![CertificateDer::from_pem_slice(certificate.as_bytes())?],
+        key: PrivateKeyDer::from_pem_slice(key.as_bytes())?,
+        roots: vec![root.clone()],
+        identity,
+    };
+    let address = place.address.parse()?;
+    let parent = Parent { id: place.id.parse()?, region, role: Role::Syndic, address };
+    Ok(Made { id: id.parse()?, fabric: fabric.clone(), incarnation, parent, tls: tls::client(&loaded)? })
+}
+
+async fn host(made: Vec<Made>) -> anyhow::Result<()> {
+    let attached = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(count_aloud(attached.clone()));
+    let dialling = Arc::new(Semaphore::new(DIALLING));
+    let token = CancellationToken::new();
+    let clock = Clock::start();
+    let grains = Arc::new(serde_json::json!({ "os": "Linux", "role": "swarm" }));
+    for minion in made {
+        let turn = dialling.clone().acquire_owned().await?;
+        let turn = Mutex::new(Some(turn));
+        let attached = attached.clone();
+        let count = move |up: bool| {
+            match up {
+                true => attached.fetch_add(1, Relaxed),
+                false => attached.fetch_sub(1, Relaxed),
+            };
+            turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        };
+        start(minion, grains.clone(), clock, Arc::new(count), token.clone());
+    }
+    // Until the scenario ends this process.
+    std::future::pending().await
+}
+
+fn start(
+    minion: Made,
+    grains: Arc<serde_json::Value>,
+    clock: Clock,
+    attached: Arc<dyn Fn(bool) + Send + Sync>,
+    token: CancellationToken,
+) {
+    let (events, links) = mpsc::channel(LINK_QUEUE);
+    // The journal in memory reports to nobody.
+    let (_, reports) = mpsc::channel(1);
+    let dialler = Dialler {
+        parents: vec![minion.parent],
+        fabric: minion.fabric.clone(),
+        tls: minion.tls,
+        incarnation: minion.incarnation,
+        check_incarnation: true,
+        limits: LinkLimits::MINION,
+        ids: LinkIds::default(),
+        events,
+        token: token.clone(),
+    };
+    let parts = Parts {
+        id: minion.id,
+        fabric: minion.fabric,
+        grains,
+        heartbeat: heartbeat(),
+        journal: Journal::Memory,
+        incarnation: minion.incarnation,
+        records: Vec::new(),
+        runner: None,
+        clock,
+        links,
+        reports,
+        attached,
+        token,
+    };
+    tokio::spawn(dialler.run());
+    tokio::spawn(Session::run(parts));
+}
+
+/// What a minion has that is told nothing else.
+fn heartbeat() -> HeartbeatRule {
+    let HeartbeatConfig { interval, dead_after } = HeartbeatConfig::default();
+    HeartbeatRule { interval: interval.as_millis() as u64, dead_after: dead_after.as_millis() as u64 }
+}
+
+async fn count_aloud(attached: Arc<AtomicUsize>) {
+    let mut told = 0;
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        let now = attached.load(Relaxed);
+        if now != told {
+            part::tell(&format!("attached {now}"));
+            told = now;
+        }
+    }
+}
+
+/// Cuts a swarm into processes: numbers of the first and how many, at least two processes (one per core of a small
+/// machine) and none over `limit`.
+pub fn shards(minions: u32, limit: u32) -> Vec<(u32, u32)> {
+    let processes = minions.div_ceil(MINIONS_PER_PROCESS.min(limit).max(1)).max(minions.min(2));
+    let first = |k: u32| u32::try_from(u64::from(minions) * u64::from(k) / u64::from(processes.max(1))).unwrap_or(0);
+    (0..processes).map(|k| (first(k), first(k + 1) - first(k))).collect()
+}
+
+/// Simulated minions in one process, at most: far below the limit of descriptors, and enough that few processes do.
+const MINIONS_PER_PROCESS: u32 = 2_500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_cover_everybody_once_within_the_limit() {
+        for (minions, limit, processes) in [(1, 100, 1), (40, 19_872, 2), (5_000, 19_872, 2), (20_000, 1_000, 20)] {
+            let shards = shards(minions, limit);
+            assert_eq!(shards.len(), processes, "{minions}");
+            let mut next = 0;
+            for (first, count) in shards {
+                assert_eq!(first, next);
+                assert!(count <= limit && count > 0);
+                next += count;
+            }
+            assert_eq!(next, minions);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One daemon as a real process: started, stopped, killed and looked at.
+//!
+//! Nothing outlives a test: the process dies with the thread that started it, and [`sweep`] ends whatever carries the
+//! fabric's mark in its environment, which is how runners (made to outlive their minion) and their commands are found.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    net::SocketAddr,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use nix::{
+    sys::{
+        prctl,
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
+};
+
+use crate::{http, wait::until};
+
+/// The mark in the environment of everything that belongs to one fabric. Its value is the fabric's directory.
+pub const MARK: &str = "RELAY_TEST_FABRIC";
+
+/// The file of a binary of this workspace.
+///
+/// # Panics
+/// It has not been built.
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a process knows its file");
+    // A test lies in target/PROFILE/deps, a benchmark in target/PROFILE.
+    let places = own.ancestors().skip(1).take(2).map(|dir| dir.join(name));
+    let found = places.clone().find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        let places: Vec<_> = places.map(|p| p.display().to_string()).collect();
+        panic!(
+            "the binary {name} is missing (looked for {}): run \"cargo build --workspace --bins\" first",
+            places.join(" and ")
+        )
+    })
+}
+
+/// A daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    name: String,
+    binary: &'static str,
+    dir: PathBuf,
+    mark: PathBuf,
+    arguments: Vec<String>,
+    admin: SocketAddr,
+    child: Option<Child>,
+    stopped: bool,
+}
+
+impl Daemon {
+    /// A daemon that `serve`s `DIR/config.yaml` and logs to `DIR/log`; not started yet.
+    pub fn new(name: &str, binary: &'static str, dir: PathBuf, mark: &Path, admin: SocketAddr) -> Daemon {
+        let config = dir.join("config.yaml").display().to_string();
+        let arguments = ["serve".into(), "--config".into(), config].into();
+        let (name, mark) = (name.to_owned(), mark.to_owned());
+        Daemon { name, binary, dir, mark, arguments, admin, child: None, stopped: false }
+    }
+
+    /// With more words on its command line.
+    pub fn with_arguments<const N: usize>(mut self, more: [String; N]) -> Daemon {
+        self.arguments.extend(more);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// It runs already, or cannot be started.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
+        let child = command(self.binary, &self.mark, log).args(&self.arguments).spawn();
+        self.child = Some(child.unwrap_or_else(|e| panic!("{} cannot be started: {e}", self.name)));
+    }
+
+    /// Waits until it says that it can do its work.
+    pub async fn ready(&mut self) {
+        let what = format!("{} to be ready", self.name);
+        until(&what, async || {
+            if let Some(status) = self.exited() {
+                panic!("{} ended ({status}) instead of serving:\n{}", self.name, self.log());
+            }
+            http::get(self.admin, "/readyz").is_ok_and(|(status, _)| status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// How it ended, if it did by itself.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// kill -9, and waits for its death.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.stopped = false;
+    }
+
+    /// Asks it to end (SIGTERM), and waits. The way it ended; nothing if a signal ended it.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        let what = format!("{} to end after SIGTERM", self.name);
+        let status = until(&what, async || self.exited()).await;
+        self.child = None;
+        assert!(status.signal().is_none(), "{} was ended by a signal: {status}", self.name);
+        status.code()
+    }
+
+    /// SIGSTOP.
+    pub fn stop(&mut self) {
+        self.signal(Signal::SIGSTOP);
+        self.stopped = true;
+    }
+
+    /// SIGCONT.
+    pub fn cont(&mut self) {
+        self.signal(Signal::SIGCONT);
+        self.stopped = false;
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.pid().unwrap_or_else(|| panic!("{} does not run", self.name));
+        kill(pid, signal).unwrap_or_else(|e| panic!("{}: {signal}: {e}", self.name));
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<Pid> {
+        self.child.as_ref().map(|child| Pid::from_raw(child.id() as i32))
+    }
+
+    /// What it has logged so far, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read(self.log_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// Its configuration, state and log lie here.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where `/metrics` is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it runs, as far as this test has to do with it.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some() && !self.stopped
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// A command of this workspace that dies with the calling thread and carries a fabric's mark.
+fn command(name: &str, mark: &Path, log: File) -> Command {
+    let mut command = Command::new(binary(name));
+    command.env(MARK, mark).env_remove("RELAY_LOG").env_remove("RUST_LOG").process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // SAFETY: prctl is async-signal-safe, and nothing is allocated between fork and exec.
+    unsafe {
+        command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
+    command
+}
+
+/// Runs a command of this workspace to its end.
+///
+/// # Panics
+/// It cannot be started.
+pub fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(binary(name)).args(arguments).env_remove("RELAY_LOG").output();
+    let output = output.unwrap_or_else(|e| panic!("{name} cannot be started: {e}"));
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Ends every process that carries the mark of this fabric.
+pub fn sweep(mark: &Path) {
+    let wanted = format!("{MARK}={}", mark.display());
+    // A second look finds what was forked during the first.
+    for _ in 0..2 {
+        for pid in processes().filter(|pid| has_mark(*pid, wanted.as_bytes())) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let own = std::process::id() as i32;
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).filter(move |pid| *pid != own)
+}
+
+fn has_mark(pid: i32, wanted: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+}

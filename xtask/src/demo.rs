@@ -1,0 +1,258 @@
+//! `cargo xtask demo`: the story that a newcomer sees. Four jobs on the fabric of topology.yaml, and a syndic that dies
+//! in the midst of one.
+//!
+//! Every command is shown before it runs. Whatever does not account for every minion is an error.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{stop, tree};
+
+mod trial;
+use trial::{Count, Trial};
+
+/// What the fabric is made of, and how it is ordered about.
+const PROGRAMS: [&str; 4] = ["top-master", "syndic", "minion", "relayctl"];
+/// How long the job runs in whose midst a syndic dies, in seconds: longer than finding out where it runs.
+const SLEEP: &str = "6";
+/// By then the minions of a dead syndic have to be elsewhere: they notice at once, and dial with pauses of 10 s at most.
+const REATTACH: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How large, and what stays.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// How many minions, over all regions
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(16..=5_000))]
+    minions: u64,
+    /// Leave the fabric up at the end, to be tried by hand
+    #[arg(long)]
+    keep: bool,
+    /// Build for release first: slower to build, faster to run
+    #[arg(long)]
+    release: bool,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        DemoArgs { minions: 200, keep: false, release: false }
+    }
+}
+
+pub const EXAMPLES: &str = "\
+EXAMPLES:
+  cargo xtask demo
+  cargo xtask demo --keep              and then try it by hand; the end says how, and how to stop it
+  cargo xtask demo --minions 1000 --release
+
+Needs cargo and a C compiler. All traffic is on the loopback address; nothing is left behind without --keep.
+Exit codes: 0 every minion was accounted for in every job, 1 it was not so.";
+
+/// A job that was shown, and its last line.
+struct Shown {
+    what: String,
+    line: String,
+}
+
+/// Runs the story.
+///
+/// # Errors
+/// It does not compile or start, or a minion is unaccounted for. The fabric is stopped in any case.
+pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    say("Building the top master, the syndic, the minion and relayctl");
+    let bin = tree::build(&PROGRAMS, args.release)?;
+    say(&format!("Starting the fabric of topology.yaml, with {} minions", args.minions));
+    let trial = Trial::up(&bin, args.minions, args.keep)?;
+    let mut shown = jobs(&trial, args.minions)?;
+    shown.extend(loss(&trial, args.minions)?);
+    if args.keep {
+        trial.keep();
+    } else {
+        say("Stopping the fabric, and removing what it wrote");
+        trial.down()?;
+    }
+    println!("\n{}\n", again(args, &bin.join("relayctl").display().to_string()));
+    let width = shown.iter().map(|shown| shown.what.len()).max().unwrap_or(0);
+    for Shown { what, line } in &shown {
+        println!("{what:<width$}  {line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(what: &str) {
+    println!("\n# {what}");
+}
+
+/// Three jobs on a fabric that is well.
+fn jobs(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
+    trial.show(&["fabric", "status"])?;
+    say("Everybody: are you there?");
+    let ping = all_ok(trial, &["run", "*", "test.ping"], Some(minions))?;
+    say("Everybody: a command of the system. Equal answers are shown once");
+    let uptime = all_ok(trial, &["run", "*", "cmd.run", "uptime"], Some(minions))?;
+    say("Some, by what they are: a static grain of the region, and a grain that each machine found out");
+    let grain =
+        all_ok(trial, &["run", "G@region:azure and G@kernel:Linux", "grains.item", "os", "osrelease"], None)?;
+    Ok(vec![ping, uptime, grain])
+}
+
+/// A job that must be `ok` everywhere.
+fn all_ok(trial: &Trial, args: &[&str], targets: Option<u64>) -> anyhow::Result<Shown> {
+    let shown = trial.show(args)?;
+    ensure!(shown.code == 0, "the job did not end well everywhere: exit code {}", shown.code);
+    accounted(args[1..].join(" "), &shown.last_line, targets)
+}
+
+/// A job's last line must account for all, and for how many is known beforehand if `targets` is given.
+fn accounted(what: String, line: &str, targets: Option<u64>) -> anyhow::Result<Shown> {
+    let count = Count::of_line(line).with_context(|| format!("{line:?} counts nothing"))?;
+    let expected = targets.unwrap_or(count.targets);
+    let all = count.accounted == expected && count.targets == expected && expected > 0;
+    ensure!(all, "{} of {expected} targets are accounted for", count.accounted);
+    Ok(Shown { what, line: line.to_owned() })
+}
+
+/// A syndic is killed while a job runs below it.
+fn loss(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
+    let victim = Victim::choose(trial)?;
+    let Victim { id, region, pid, minions: below } = &victim;
+    say(&format!(
+        "Now the worse day: a job that takes {SLEEP} s, and {id} dies meanwhile, with {} minions",
+        below.len()
+    ));
+    let submitted = trial.ask(&["run", "*", "test.sleep", SLEEP, "--async"])?;
+    let jid = submitted["jid"].as_str().context("the submission has no jid")?.to_owned();
+    runs_below(trial, region, &jid)?;
+    println!("$ kill -9 {pid}    # {id}");
+    kill(Pid::from_raw(*pid), Signal::SIGKILL)
+        .with_context(|| format!("{id} (pid {pid}) cannot be killed"))?;
+    let ended = trial.show(&["jobs", "watch", &jid])?;
+    // 1 and 2 are honest answers too: what counts here is that there is one for everybody.
+    ensure!((0..=2).contains(&ended.code), "the job did not end: exit code {}", ended.code);
+    let job =
+        accounted(format!("* test.sleep {SLEEP}, {id} killed meanwhile"), &ended.last_line, Some(minions))?;
+
+    say(&format!("Where are the minions of {id}?"));
+    let places = victim.reattached(trial)?;
+    trial.show(&["fabric", "status"])?;
+    trial.show(&["minions", "list", "--down"])?;
+    say("Everybody, without it: are you there?");
+    let ping = all_ok(trial, &["run", "*", "test.ping"], Some(minions))?;
+    Ok(vec![job, places, Shown { what: format!("{}, without {id}", ping.what), line: ping.line }])
+}
+
+/// A region's minions are asked whether the job runs on them: it was sent before the question, so it was started before
+/// the answer.
+fn runs_below(trial: &Trial, region: &str, jid: &str) -> anyhow::Result<()> {
+    let target = format!("G@region:{region}");
+    let found = trial.ask(&["run", &target, "saltutil.find_job", jid])?;
+    let runs = |group: &&Value| group["return"].as_object().is_some_and(|job| !job.is_empty());
+    let of = |group: &Value| group["minions"].as_array().map_or(0, Vec::len);
+    let groups = || found["returns"].as_array().into_iter().flatten();
+    let (running, asked): (usize, usize) = (groups().filter(runs).map(of).sum(), groups().map(of).sum());
+    println!("job {jid} runs on {running} of the {asked} minions of region {region}");
+    ensure!(running > 0, "the job runs nowhere in region {region}, so a loss would show nothing");
+    Ok(())
+}
+
+/// The syndic that is killed.
+struct Victim {
+    id: String,
+    region: String,
+    pid: i32,
+    minions: Vec<String>,
+}
+
+impl Victim {
+    /// The first that has minions, and a neighbour in its region that can take them over.
+    fn choose(trial: &Trial) -> anyhow::Result<Victim> {
+        let status = trial.ask(&["fabric", "status"])?;
+        let syndics: Vec<&Value> = status["syndics"].as_array().into_iter().flatten().collect();
+        let has_neighbour =
+            |s: &Value| syndics.iter().filter(|other| other["region"] == s["region"]).count() > 1;
+        let chosen = syndics.iter().find(|s| s["minions_up"].as_u64() > Some(0) && has_neighbour(s));
+        let chosen = chosen.context("no syndic has both minions and a neighbour in its region")?;
+        let id = chosen["id"].as_str().context("a syndic without id")?.to_owned();
+        let region = chosen["region"].as_str().unwrap_or_default().to_owned();
+        let minions =
+            attached(trial)?.into_iter().filter(|(_, at)| at.as_ref() == Some(&id)).map(|(m, _)| m).collect();
+        Ok(Victim { pid: trial.pid(&id)?, id, region, minions })
+    }
+
+    /// Waits until each of its minions is attached elsewhere, and says where.
+    fn reattached(&self, trial: &Trial) -> anyhow::Result<Shown> {
+        let begun = Instant::now();
+        loop {
+            let now = attached(trial)?;
+            let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+            for syndic in self.minions.iter().filter_map(|id| now.get(id)?.as_deref()) {
+                *places.entry(syndic).or_default() += 1;
+            }
+            let (up, all): (usize, usize) = (places.values().sum(), self.minions.len());
+            let list =
+                places.iter().map(|(syndic, n)| format!("{n} at {syndic}")).collect::<Vec<_>>().join(", ");
+            let line = format!("{up} of {all} attached elsewhere: {list}");
+            if up == all && !places.contains_key(self.id.as_str()) {
+                println!("{line}");
+                return Ok(Shown { what: format!("minions of {}", self.id), line });
+            }
+            if begun.elapsed() > REATTACH {
+                bail!("after {} s only {line}", REATTACH.as_secs());
+            }
+            ensure!(!stop::asked(), "stopped by a signal");
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Each minion, and the syndic at which it is up.
+fn attached(trial: &Trial) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let list = trial.ask(&["minions", "list"])?;
+    let one = |minion: &Value| {
+        let syndic = minion["syndic"].as_str().filter(|_| minion["up"] == true).map(str::to_owned);
+        Some((minion["id"].as_str()?.to_owned(), syndic))
+    };
+    Ok(list.as_array().into_iter().flatten().filter_map(one).collect())
+}
+
+/// What to type now.
+fn again(args: &DemoArgs, relayctl: &str) -> String {
+    if !args.keep {
+        return "Once more, and then by hand: cargo xtask demo --keep".to_owned();
+    }
+    format!(
+        "The fabric is up (context \"{name}\" is the current one). Try:\n  {relayctl} run '*' test.ping\n  \
+         {relayctl} run 'aws-*' cmd.run 'df -h /'\n  {relayctl} minions list --down\n  {relayctl} jobs list\n\
+         And stop it with:\n  {relayctl} dev down --name {name} --delete",
+        name = trial::NAME
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_leaves_somebody_out_is_an_error() {
+        let of = |line: &str, targets| accounted(String::new(), line, targets).is_ok();
+        assert!(of("200 of 200 accounted: 200 ok in 0.43 s  jid 20261121073656123456", Some(200)));
+        assert!(of("48 of 48 accounted: 48 ok in 0.43 s  jid 20261121073656123456", None));
+        assert!(!of("199 of 200 accounted: 199 ok, still running  jid 20261121073656123456", Some(200)));
+        assert!(!of("150 of 150 accounted: 150 ok in 0.43 s  jid 20261121073656123456", Some(200)));
+        assert!(!of("0 of 0 accounted in 0.00 s  jid 20261121073656123456", None));
+        assert!(!of("no minion is down", None));
+    }
+}
