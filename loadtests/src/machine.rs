@@ -17,7 +17,9 @@ const TICKS_PER_SECOND: u64 = 100;
 
 /// A size that does not fit this machine.
 #[derive(Debug, thiserror::Error)]
-#[error("{asked} minions below {syndics} syndics do not fit this machine: the largest number that does is {largest} ({bound}); ask for fewer minions{more}")]
+#[error(
+    "{asked} minions below {syndics} syndics do not fit this machine: the largest number that does is {largest} ({bound}); ask for fewer minions{more}"
+)]
 pub struct TooLarge {
     asked: u64,
     syndics: u64,

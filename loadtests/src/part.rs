@@ -34,12 +34,18 @@ impl Part {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(name: &str, subcommand: &str, plan: &impl Serialize, logs: &Path) -> anyhow::Result<Part> {
+    pub async fn start(
+        name: &str,
+        subcommand: &str,
+        plan: &impl Serialize,
+        logs: &Path,
+    ) -> anyhow::Result<Part> {
         let mut command = Command::new(std::env::current_exe().context("where this program lies")?);
         command.arg(subcommand).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Started::spawn(name, command, &logs.join(format!("{name}.log")))?;
         let child = process.child();
-        let (stdin, stdout) = (child.stdin.take().context("no stdin")?, child.stdout.take().context("no stdout")?);
+        let (stdin, stdout) =
+            (child.stdin.take().context("no stdin")?, child.stdout.take().context("no stdout")?);
         let lines = BufReader::new(ChildStdout::from_std(stdout)?).lines();
         let mut part = Part { process, stdin: ChildStdin::from_std(stdin)?, lines };
         part.say(&serde_json::to_string(plan)?).await?;

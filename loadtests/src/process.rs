@@ -37,7 +37,8 @@ impl Started {
         let file = File::create(log).with_context(|| format!("{}: cannot be made", log.display()))?;
         command.stderr(file);
         tie(&mut command);
-        let child = command.spawn().with_context(|| format!("{name}: {:?} did not start", command.get_program()))?;
+        let child =
+            command.spawn().with_context(|| format!("{name}: {:?} did not start", command.get_program()))?;
         Ok(Started { name: name.into(), child, log: log.into() })
     }
 

@@ -98,10 +98,19 @@ impl Report {
     pub fn complaints(&self) -> Vec<String> {
         let lost = u64::from(self.minions).saturating_sub(self.accounted);
         let lost = (lost > 0).then(|| {
-            format!("{lost} of {} targets did not answer in some round: a fan-out without faults loses none", self.minions)
+            format!(
+                "{lost} of {} targets did not answer in some round: a fan-out without faults loses none",
+                self.minions
+            )
         });
         let missed = self.figures.iter().filter(|f| f.missed()).map(|f| {
-            format!("{} is {} {}, and must not exceed {}", f.name, f.value, f.unit, f.must.unwrap_or_default())
+            format!(
+                "{} is {} {}, and must not exceed {}",
+                f.name,
+                f.value,
+                f.unit,
+                f.must.unwrap_or_default()
+            )
         });
         lost.into_iter().chain(missed).collect()
     }
@@ -115,7 +124,7 @@ impl Report {
     /// For people.
     pub fn to_table(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(["figure", "measured", "unit", "must", "aim", ""]);
+        table.load_style(presets::NOTHING).set_header(["figure", "measured", "unit", "must", "aim", ""]);
         for figure in &self.figures {
             let optional = |n: Option<f64>| n.map_or(String::new(), |n| n.to_string());
             let row = [
@@ -188,7 +197,10 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&report(false, 10).to_json()).unwrap();
         assert_eq!(json["accounted"], 10);
         let first = &json["figures"][0];
-        assert_eq!((&first["name"], &first["must"], &first["aim"]), (&"slow".into(), &4.0.into(), &2.0.into()));
+        assert_eq!(
+            (&first["name"], &first["must"], &first["aim"]),
+            (&"slow".into(), &4.0.into(), &2.0.into())
+        );
         assert!(json["figures"][2].get("must").is_none());
     }
 }

@@ -24,7 +24,8 @@ impl Metrics {
     /// # Errors
     /// Nobody answers there, or it answers something else.
     pub async fn of(admin: SocketAddr) -> anyhow::Result<Metrics> {
-        let text = timeout(SCRAPE_TIME, get(admin)).await.with_context(|| format!("{admin}: no answer in time"))?;
+        let text =
+            timeout(SCRAPE_TIME, get(admin)).await.with_context(|| format!("{admin}: no answer in time"))?;
         let text = text.with_context(|| format!("http://{admin}/metrics"))?;
         match text.split_once("\r\n\r\n") {
             Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(Metrics(body.to_owned())),

@@ -103,7 +103,8 @@ fn make(plan: &Plan) -> anyhow::Result<Vec<Made>> {
     let mut random = StdRng::seed_from_u64(plan.seed ^ u64::from(plan.first));
     let numbers = plan.first..plan.first + plan.count;
     let make_one = |n| {
-        let place = plan.syndics.get(n as usize % plan.syndics.len().max(1)).context("no syndics in the plan")?;
+        let place =
+            plan.syndics.get(n as usize % plan.syndics.len().max(1)).context("no syndics in the plan")?;
         // 0 is nobody's.
         let incarnation = Incarnation(random.random_range(1..=u64::MAX));
         one(&authority, &root, &fabric, n, place, incarnation)
@@ -220,7 +221,8 @@ async fn count_aloud(attached: Arc<AtomicUsize>) {
 /// machine) and none over `limit`.
 pub fn shards(minions: u32, limit: u32) -> Vec<(u32, u32)> {
     let processes = minions.div_ceil(MINIONS_PER_PROCESS.min(limit).max(1)).max(minions.min(2));
-    let first = |k: u32| u32::try_from(u64::from(minions) * u64::from(k) / u64::from(processes.max(1))).unwrap_or(0);
+    let first =
+        |k: u32| u32::try_from(u64::from(minions) * u64::from(k) / u64::from(processes.max(1))).unwrap_or(0);
     (0..processes).map(|k| (first(k), first(k + 1) - first(k))).collect()
 }
 
@@ -233,7 +235,9 @@ mod tests {
 
     #[test]
     fn shards_cover_everybody_once_within_the_limit() {
-        for (minions, limit, processes) in [(1, 100, 1), (40, 19_872, 2), (5_000, 19_872, 2), (20_000, 1_000, 20)] {
+        for (minions, limit, processes) in
+            [(1, 100, 1), (40, 19_872, 2), (5_000, 19_872, 2), (20_000, 1_000, 20)]
+        {
             let shards = shards(minions, limit);
             assert_eq!(shards.len(), processes, "{minions}");
             let mut next = 0;

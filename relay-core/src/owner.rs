@@ -501,12 +501,13 @@ impl Owner {
     }
 
     /// An operator cancels a job. Returns how many members had no outcome yet; `None` if there is no such open job.
-    pub fn cancel(&mut self, now: Millis, jid: Jid) -> Option<u64> {
+    pub fn cancel(&mut self, jid: Jid) -> Option<u64> {
         let epoch = self.jobs.get(&jid).filter(|j| !j.closed)?.head.epoch;
-        let (never_sent, sendings) = self.tier.cancel(now, jid);
+        let (never_sent, sending) = self.tier.cancel(jid);
         let outstanding =
             never_sent.len() + self.tier.works.get(&jid).map_or(0, |w| w.ledger.in_flight().len());
         self.note(jid, "cancelled", outstanding);
+        let sendings = sending.into_iter().collect();
         self.persist(vec![Write::Cancel(jid, epoch)], Waiting { sendings, ..Waiting::default() }, false);
         self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
         Some(outstanding)
@@ -798,6 +799,9 @@ impl Owner {
     }
 
     fn closed(&mut self, jid: Jid) {
+        if self.dirty.contains_key(&jid) {
+            return; // a late return came while the last commit was under way: the next commit comes here again
+        }
         let Some(work) = self.tier.works.get(&jid) else { return };
         let (targets, unresolved) = (work.ledger.targets().len(), !work.ledger.unknown().is_empty());
         self.note(jid, "closed", targets);

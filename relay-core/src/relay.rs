@@ -487,8 +487,8 @@ impl Relay {
     }
 
     fn cancel(&mut self, now: Millis, jid: Jid) {
-        let (never_sent, sendings) = self.tier.cancel(now, jid);
-        sendings.into_iter().for_each(|s| self.send(s));
+        let (never_sent, sending) = self.tier.cancel(jid);
+        sending.into_iter().for_each(|s| self.send(s));
         self.note(jid, "cancelled", never_sent.len());
         let answer = Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart));
         self.answer(now, jid, answer, &never_sent);

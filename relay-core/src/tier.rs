@@ -5,7 +5,7 @@
 //! answer belong to [`crate::owner`] and [`crate::relay`].
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -71,7 +71,7 @@ impl Work {
 /// One message for one or more links, and whom it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sending {
-    /// Where it goes. More than one only for minions: the same bytes for each.
+    /// Where it goes: the same bytes for each.
     pub links: Vec<LinkId>,
     /// What goes.
     pub down: Down,
@@ -299,20 +299,27 @@ impl Tier {
     ///
     /// First sends go to the unsent; members in flight (and `unknown` ones) are offered again, which a minion's
     /// journal makes harmless. A member that had it by another path is tainted from then on.
+    ///
+    /// Of a cancelled job the minions in flight are sent the cancel, which asks their journals too. A syndic is sent the
+    /// job first, with no time left to start it: the syndic may not know it (its spool was lost, or the first dispatch
+    /// was), and a cancel names no members.
     pub fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
         let Tier { works, links, seats, up } = self;
         let mut placement = Placement::default();
         let Some(work) = works.get_mut(&jid) else { return placement };
-        let Some(job) = work.job.clone() else { return placement };
+        let job = work.job.clone();
+        if job.is_none() && !work.cancelled {
+            return placement;
+        }
         let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
         let mut todo = &open & &(among & &*up);
         if work.cancelled {
-            todo -= work.ledger.unsent();
+            todo -= work.ledger.unsent() - &work.tainted;
         }
         if todo.is_empty() {
             return placement;
         }
-        let late = now >= work.deliver_by;
+        let late = now >= work.deliver_by || work.cancelled;
         let mut routes: BTreeMap<(Option<LinkId>, bool), (Vec<LinkId>, Members)> = BTreeMap::new();
         let mut marks: BTreeMap<Incarnation, Members> = BTreeMap::new();
         for member in &todo {
@@ -322,7 +329,7 @@ impl Tier {
             if !here && !work.ledger.unsent().contains(member) {
                 work.tainted.insert(member);
             }
-            if !here {
+            if !here && !(work.cancelled && child.via == DIRECT) {
                 marks.entry(child.via).or_default().insert(member);
             }
             let reoffer = late || work.tainted.contains(member);
@@ -333,33 +340,37 @@ impl Tier {
             }
             route.1.insert(no);
         }
-        if work.cancelled {
-            let cancel = |links| Sending { links, down: Down::Cancel { jid, epoch: work.epoch } };
-            placement.sendings = routes.into_values().map(|(links, _)| cancel(links)).collect();
-            return placement;
-        }
         for (via, members) in marks {
             *work.sent_via.entry(via).or_default() |= &members;
             placement.marks.push(SendMark { jid, via, members });
         }
         work.ledger.sent(&todo);
-        let deliver_within = work.deliver_by.saturating_sub(now);
-        placement.sendings.extend(routes.into_iter().map(|((_, reoffer), (links, members))| {
-            let job = job.clone();
-            let dispatch = Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within, flaw: None };
-            Sending { links, down: Down::Dispatch(dispatch) }
-        }));
+        let deliver_within = if late { 0 } else { work.deliver_by - now };
+        for ((shared, reoffer), (links, members)) in routes {
+            if let Some(job) = job.clone().filter(|_| shared.is_some() || !work.cancelled) {
+                let dispatch =
+                    Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within, flaw: None };
+                placement.sendings.push(Sending { links: links.clone(), down: Down::Dispatch(dispatch) });
+            }
+            if work.cancelled {
+                placement.sendings.push(Sending { links, down: Down::Cancel { jid, epoch: work.epoch } });
+            }
+        }
         placement
     }
 
     /// Marks a job cancelled and says what to send: a cancel on each link that may have it. The unsent who can be
     /// answered for are returned: nobody will send it to them any more.
-    pub fn cancel(&mut self, now: Millis, jid: Jid) -> (Members, Vec<Sending>) {
-        let Some(work) = self.works.get_mut(&jid) else { return (Members::new(), Vec::new()) };
+    pub fn cancel(&mut self, jid: Jid) -> (Members, Option<Sending>) {
+        let Some(work) = self.works.get_mut(&jid) else { return (Members::new(), None) };
         work.cancelled = true;
         let never_sent = work.ledger.unsent() - &work.tainted;
-        let in_flight = work.ledger.in_flight().clone();
-        (never_sent, self.place(now, jid, &in_flight).sendings)
+        let asked = &(work.ledger.in_flight() | &(work.ledger.unsent() & &work.tainted)) & &self.up;
+        let links: BTreeSet<LinkId> =
+            asked.iter().filter_map(|m| self.seats.get(&m)).map(|(l, _)| *l).collect();
+        let links: Vec<LinkId> = links.into_iter().collect();
+        let down = Down::Cancel { jid, epoch: work.epoch };
+        (never_sent, (!links.is_empty()).then_some(Sending { links, down }))
     }
 
     /// Those of `members` about whom this answer from this link may be believed. A minion's own word always is; a
@@ -520,9 +531,37 @@ mod tests {
     fn cancel_answers_for_the_unsent_and_tells_the_rest() {
         let mut tier = tier(2);
         tier.place(0, JID(), &set(&[100]));
-        let (never_sent, sendings) = tier.cancel(0, JID());
+        let (never_sent, sending) = tier.cancel(JID());
         assert_eq!(never_sent, set(&[101]));
-        assert!(matches!(sendings[0].down, Down::Cancel { .. }));
+        assert!(matches!(sending.unwrap().down, Down::Cancel { .. }));
         assert!(tier.place(0, JID(), &set(&[101])).sendings.is_empty());
+    }
+
+    #[test]
+    fn a_syndic_that_may_not_know_a_cancelled_job_is_sent_it_with_no_time_left_and_the_cancel() {
+        let mut tier = tier(1);
+        tier.place(0, JID(), &set(&[100]));
+        tier.cancel(JID());
+        let placed = tier.place(0, JID(), &set(&[100]));
+        let [dispatch, cancel] = &placed.sendings[..] else { panic!("both") };
+        assert!(matches!(&dispatch.down, Down::Dispatch(d) if d.reoffer && d.deliver_within == 0));
+        assert!(matches!(cancel.down, Down::Cancel { .. }));
+    }
+
+    #[test]
+    fn a_minion_that_another_path_may_have_reached_is_sent_the_cancel_and_needs_no_job_for_it() {
+        let mut tier = Tier::default();
+        tier.attach(LinkId(1), DIRECT, 0);
+        let full = RosterUpdate::Full { version: 1, entries: vec![entry(0, "m0")] };
+        tier.roster(LinkId(1), &full, &mut |_| Some(100)).unwrap();
+        let mut work = Work::new(None, Epoch(1), set(&[100]), 1_000);
+        work.tainted = set(&[100]);
+        tier.works.insert(JID(), work);
+        let (never_sent, sending) = tier.cancel(JID());
+        assert!(never_sent.is_empty());
+        assert_eq!(sending.unwrap().links, [LinkId(1)]);
+        let placed = tier.place(0, JID(), &set(&[100]));
+        assert!(placed.marks.is_empty());
+        assert!(matches!(&placed.sendings[..], [Sending { down: Down::Cancel { .. }, .. }]));
     }
 }

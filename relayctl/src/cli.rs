@@ -74,7 +74,11 @@ EXAMPLES:
   relayctl dev down                    stop it again
 
 EXIT CODES:
-  0 done   1 something failed   2 something has no known or no good outcome   3 not accepted   4 still running
+  0  done; of a job: every target is ok
+  1  something failed
+  2  nothing failed, but something is unknown, not started or refused
+  3  not accepted: wrong usage, no match, refused, no connection
+  4  accepted and still running
   (\"relayctl run --help\" says exactly)";
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ impl Daemon {
                 self.replies.insert(self.next_token, reply);
                 self.owner.submit(now, wall(), self.next_token, *submission);
             }
-            Ask::Cancel(jid, reply) => drop(reply.send(self.owner.cancel(now, jid))),
+            Ask::Cancel(jid, reply) => drop(reply.send(self.owner.cancel(jid))),
             Ask::Watch(jid, reply) => drop(reply.send(self.watchers.subscribe(jid))),
             Ask::Look(look, reply) => drop(reply.send(look(self.owner.inventory()))),
             Ask::Status(reply) => drop(reply.send(self.status(now))),

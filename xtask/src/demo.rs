@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -67,15 +68,24 @@ struct Shown {
     line: String,
 }
 
-/// Runs the story.
+/// Builds, and tells the story.
 ///
 /// # Errors
 /// It does not compile or start, or a minion is unaccounted for. The fabric is stopped in any case.
 pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     say("Building the top master, the syndic, the minion and relayctl");
     let bin = tree::build(&PROGRAMS, args.release)?;
+    tell(args, &bin)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the story with the programs in `bin`.
+///
+/// # Errors
+/// As [`run`].
+pub fn tell(args: &DemoArgs, bin: &Path) -> anyhow::Result<()> {
     say(&format!("Starting the fabric of topology.yaml, with {} minions", args.minions));
-    let trial = Trial::up(&bin, args.minions, args.keep)?;
+    let trial = Trial::up(bin, args.minions, args.keep)?;
     let mut shown = jobs(&trial, args.minions)?;
     shown.extend(loss(&trial, args.minions)?);
     if args.keep {
@@ -89,7 +99,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     for Shown { what, line } in &shown {
         println!("{what:<width$}  {line}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn say(what: &str) {
@@ -220,7 +230,7 @@ impl Victim {
 
 /// Each minion, and the syndic at which it is up.
 fn attached(trial: &Trial) -> anyhow::Result<BTreeMap<String, Option<String>>> {
-    let list = trial.ask(&["minions", "list"])?;
+    let list = trial.look(&["minions", "list", "--out", "json"])?;
     let one = |minion: &Value| {
         let syndic = minion["syndic"].as_str().filter(|_| minion["up"] == true).map(str::to_owned);
         Some((minion["id"].as_str()?.to_owned(), syndic))

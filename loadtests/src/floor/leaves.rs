@@ -19,7 +19,8 @@ pub fn main() -> anyhow::Result<()> {
 
 async fn serve(plan: Plan) -> anyhow::Result<()> {
     for n in plan.first..plan.first + plan.links {
-        let middle = plan.parents.get(n as usize % plan.parents.len().max(1)).context("no middles in the plan")?;
+        let middle =
+            plan.parents.get(n as usize % plan.parents.len().max(1)).context("no middles in the plan")?;
         let socket = TcpStream::connect(middle).await.with_context(|| format!("the middle at {middle}"))?;
         socket.set_nodelay(true)?;
         tokio::spawn(leaf(socket, plan.payload));

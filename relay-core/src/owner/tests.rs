@@ -278,9 +278,9 @@ fn a_full_store_refuses_jobs_and_leaves_returns_below() {
 fn cancel_is_durable_before_it_is_sent_and_answers_for_the_unsent() {
     let mut bench = Bench::new(&["a", "b"]);
     let jid = bench.submit("a").unwrap().jid;
-    assert_eq!(bench.owner.cancel(10, jid), Some(1));
+    assert_eq!(bench.owner.cancel(jid), Some(1));
     assert!(!bench.owner.effects().iter().any(|e| matches!(e, OwnerEffect::Send(_))));
-    assert_eq!(bench.owner.cancel(10, Jid::from_micros(9)), None);
+    assert_eq!(bench.owner.cancel(Jid::from_micros(9)), None);
 }
 
 #[test]
@@ -318,4 +318,21 @@ fn returns_that_a_restarted_syndic_kept_are_taken_for_minions_it_has_not_seen_si
     assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1)]));
     let a = bench.owner.inventory().get(0).unwrap();
     assert!(!a.up && a.incarnation == Incarnation(1), "a memory says nothing of how it is");
+}
+
+#[test]
+fn a_late_return_that_comes_while_the_close_is_committed_is_not_dropped() {
+    let mut bench = Bench::new(&["a"]);
+    let jid = bench.submit("a").unwrap().jid;
+    bench.owner.tick(10_000 + 60_000 + 2 * HOP_GRACE * HOPS);
+    bench.owner.end_turn(0);
+    let closing = bench.owner.effects();
+    bench.answer(100_000, jid, &[0], Outcome::Ok);
+    for effect in closing {
+        if let OwnerEffect::Persist { ticket, .. } = effect {
+            bench.owner.persisted(100_000, ticket, Ok(()));
+        }
+    }
+    bench.turn(100_000);
+    assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1)]));
 }

@@ -67,10 +67,10 @@ mod tests {
             command.stdin(Stdio::piped()).spawn().unwrap()
         };
         let (mut own, mut other) = (start("./one.yaml"), start("two.yaml"));
-        let mut gone = Command::new("true").spawn().unwrap();
-        let id = ProcessId::of(std::process::id()).unwrap();
+        let mut gone = Command::new("sleep").arg("600").spawn().unwrap();
+        let dead = ProcessId::of(gone.id()).unwrap();
+        gone.kill().unwrap();
         gone.wait().unwrap();
-        let dead = ProcessId { pid: gone.id(), ..id };
         let process = |role: &str, config: &str| Process {
             name: config.into(),
             role: role.into(),

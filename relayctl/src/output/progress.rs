@@ -27,8 +27,7 @@ impl Live {
     pub fn update(&mut self, regions: &[RegionProgress]) {
         let Some(lines) = &self.lines else { return };
         for region in regions {
-            let line =
-                self.regions.entry(region.region.clone()).or_insert_with(|| line(lines, &region.region));
+            let line = self.regions.entry(region.region.clone()).or_insert_with(|| line(lines, region));
             line.set_length(region.targets);
             line.set_position(region.targets.saturating_sub(region.outstanding));
             line.set_message(words(region));
@@ -50,12 +49,12 @@ impl Drop for Live {
     }
 }
 
-fn line(lines: &MultiProgress, region: &str) -> ProgressBar {
+fn line(lines: &MultiProgress, region: &RegionProgress) -> ProgressBar {
     let template = "{prefix:>12} [{bar:24}] {pos}/{len}  {msg}  {elapsed}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let line = lines.add(ProgressBar::new(0));
+    let line = lines.add(ProgressBar::new(region.targets));
     line.set_style(style.progress_chars("=> "));
-    line.set_prefix(clean(region));
+    line.set_prefix(clean(&region.region));
     line.enable_steady_tick(TICK);
     line
 }

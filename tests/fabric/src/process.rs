@@ -25,6 +25,9 @@ use crate::{http, wait::until};
 /// The mark in the environment of everything that belongs to one fabric. Its value is the fabric's directory.
 pub const MARK: &str = "RELAY_TEST_FABRIC";
 
+/// What daemons log: their own words in detail, and not each frame of HTTP/2.
+const LOG_FILTER: &str = "debug,h2=info,hyper=info,hyper_util=info,rustls=info";
+
 /// The file of a binary of this workspace.
 ///
 /// # Panics
@@ -179,7 +182,7 @@ impl Drop for Daemon {
 /// A command of this workspace that dies with the calling thread and carries a fabric's mark.
 fn command(name: &str, mark: &Path, log: File) -> Command {
     let mut command = Command::new(binary(name));
-    command.env(MARK, mark).env_remove("RELAY_LOG").env_remove("RUST_LOG").process_group(0);
+    command.env(MARK, mark).env("RELAY_LOG", LOG_FILTER).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // SAFETY: prctl is async-signal-safe, and nothing is allocated between fork and exec.
     unsafe {

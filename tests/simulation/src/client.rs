@@ -78,7 +78,7 @@ impl World {
     /// A cancel reaches the top master.
     pub fn cancel(&mut self, no: usize) {
         if let Some(jid) = self.requests[no].jid {
-            let outstanding = self.top.owner.cancel(self.now, jid);
+            let outstanding = self.top.owner.cancel(jid);
             self.say(|| format!("cancel of job {jid}: {outstanding:?}"));
         }
     }

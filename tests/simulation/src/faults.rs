@@ -351,6 +351,10 @@ impl World {
         if !self.process(Place::Top).up || self.process(Place::Top).paused {
             return;
         }
+        // Of a minion that the top master has never seen it can't know the region: that is for its certificate to say.
+        if self.top.owner.inventory().no_of(self.minions[minion].id.as_str()).is_none() {
+            return;
+        }
         self.faults.impostors += 1;
         let link = LinkId(IMPOSTORS + self.faults.impostors);
         let Ok(id) = format!("impostor-{}", self.faults.impostors).parse() else { return };

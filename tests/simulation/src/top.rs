@@ -263,9 +263,10 @@ impl World {
             drop(self.commit(&pending.records));
         }
         if self.random.once_in(2) {
-            // Records of minions carry no epoch: they are the embedded store's, which dies with its owner.
+            // Records of minions carry no epoch, so they are not among the late; nor is what was asked for after them.
             let late = lost.into_iter().map(|p| p.records);
-            let late: Vec<_> = late.filter(|w| !w.iter().any(|w| matches!(w, Write::Minions(_)))).collect();
+            let late: Vec<_> =
+                late.take_while(|w| !w.iter().any(|w| matches!(w, Write::Minions(_)))).collect();
             let wait = self.random.between(1, 15_000);
             for writes in late {
                 self.agenda.at(self.now + wait, Event::LateWrite(self.top.late.len()));

@@ -44,7 +44,8 @@ impl Trial {
     /// It does not come up; then nothing of it is left.
     pub fn up(bin: &Path, minions: u64, keep: bool) -> anyhow::Result<Trial> {
         let own = (!keep).then(|| std::env::temp_dir().join(format!("relay-demo-{}", std::process::id())));
-        // Nothing is started yet: until then there is nothing to stop.
+        // A start that fails leaves nothing. In a directory of our own we make sure; under a name that a person uses,
+        // another fabric may be what stood in the way, and it is not ours to stop.
         let mut trial = Trial { relayctl: bin.join("relayctl"), own, stopped: keep };
         let minions = minions.to_string();
         let topology = tree::root().join("topology.yaml").display().to_string();
@@ -54,10 +55,10 @@ impl Trial {
             args.extend(["--dir", dir]);
         }
         let up = trial.show(&args)?;
-        trial.stopped = false;
         if up.code != 0 {
             bail!("the fabric did not come up: exit code {}", up.code);
         }
+        trial.stopped = false;
         Ok(trial)
     }
 
@@ -95,8 +96,16 @@ impl Trial {
     pub fn ask(&self, args: &[&str]) -> anyhow::Result<Value> {
         let args = [args, &["--out", "json"]].concat();
         println!("$ {}", shown(&args));
+        self.look(&args)
+    }
+
+    /// [`Trial::ask`] without showing the command: for what is asked again and again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look(&self, args: &[&str]) -> anyhow::Result<Value> {
         let mut text = String::new();
-        let ended = process::run(&mut self.relayctl(&args), Group::Shared, COMMAND_TIME, |line| {
+        let ended = process::run(&mut self.relayctl(args), Group::Shared, COMMAND_TIME, |line| {
             text.push_str(line);
             text.push('\n');
         })?;

@@ -1,0 +1,77 @@
+//! The configuration files of one run: what must be said, and the daemons' own defaults for all else.
+
+use std::{fmt::Write, net::SocketAddr, path::Path};
+
+use relay_runtime::config::TlsConfig;
+
+use super::FABRIC;
+use crate::swarm::Place;
+
+/// What a top master is told.
+#[derive(Debug)]
+pub struct TopMasterFile<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its region.
+    pub region: &'a str,
+    /// For syndics.
+    pub listen: SocketAddr,
+    /// For operators.
+    pub operators: SocketAddr,
+    /// For metrics.
+    pub admin: SocketAddr,
+    /// Its store.
+    pub state: &'a Path,
+    /// Its certificate.
+    pub tls: &'a TlsConfig,
+}
+
+/// What a syndic is told.
+#[derive(Debug)]
+pub struct SyndicFile<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its region.
+    pub region: &'a str,
+    /// For minions.
+    pub listen: SocketAddr,
+    /// For metrics.
+    pub admin: SocketAddr,
+    /// Its spool.
+    pub state: &'a Path,
+    /// Its certificate.
+    pub tls: &'a TlsConfig,
+    /// The top master.
+    pub parent: &'a Place,
+}
+
+/// A top master's file.
+pub fn top_master(f: &TopMasterFile<'_>) -> String {
+    let mut text = begin(f.id, f.region, f.state, f.tls);
+    let _ = writeln!(text, "listen: {}\noperators: {}\nadmin: {}", f.listen, f.operators, f.admin);
+    text
+}
+
+/// A syndic's file.
+pub fn syndic(f: &SyndicFile<'_>) -> String {
+    let mut text = begin(f.id, f.region, f.state, f.tls);
+    let _ = writeln!(text, "listen: {}\nadmin: {}\n{}", f.listen, f.admin, parents(f.parent));
+    text
+}
+
+/// A minion's file.
+pub fn minion(id: &str, state: &Path, tls: &TlsConfig, parent: &Place) -> String {
+    begin(id, &parent.region, state, tls) + &parents(parent)
+}
+
+fn begin(id: &str, region: &str, state: &Path, tls: &TlsConfig) -> String {
+    // A quoted Rust string is a quoted YAML string for every path that a temporary directory has.
+    format!(
+        "id: {id}\nregion: {region}\nfabric: {FABRIC}\nstate_dir: {state:?}\ntls: {{ca: {:?}, cert: {:?}, key: {:?}}}\n",
+        tls.ca, tls.cert, tls.key
+    )
+}
+
+fn parents(parent: &Place) -> String {
+    format!("parents:\n  - {{id: {}, region: {}, address: {:?}}}\n", parent.id, parent.region, parent.address)
+}

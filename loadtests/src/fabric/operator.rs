@@ -1,0 +1,107 @@
+//! The operator's side of a run: jobs measured from the request to the event that closes them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use relay_proto::operator::{
+    StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
+    watch_event::Event,
+};
+use relay_runtime::{config::TlsConfig, identity, link, tls};
+use tokio::time::timeout;
+
+use super::name;
+
+/// Largest message taken from a top master, in bytes: returns of thousands of minions with one body.
+const MAX_MESSAGE: usize = 16 << 20;
+/// How long a job may take until the run is given up: longer than the delivery and run timeouts together.
+const JOB_TIME: Duration = Duration::from_secs(120);
+
+/// A connection to the top master.
+#[derive(Debug)]
+pub struct Operator {
+    client: OperatorClient<link::Channel>,
+}
+
+/// How a job went.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// From the request to the closing event, both at the operator.
+    pub elapsed: Duration,
+    /// Targets at the beginning.
+    pub targets: u64,
+    /// Targets by outcome, as the closing event counts them.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Minions named in the returns with the outcome `ok`, each return event counted.
+    pub named_ok: u64,
+}
+
+impl Ended {
+    /// Targets that answered `ok`, if the two ways to count them agree: the closing event's, and the minions named.
+    pub fn answered(&self) -> u64 {
+        self.outcomes.get("ok").copied().unwrap_or(0).min(self.named_ok)
+    }
+}
+
+impl Operator {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody answers there, or it is not the top master.
+    pub async fn dial(address: SocketAddr, server_name: &str, files: &TlsConfig) -> anyhow::Result<Operator> {
+        let tls = tls::client(&identity::load(files, &name()?)?)?;
+        let channel = link::channel(&address.to_string(), server_name, tls).await?;
+        Ok(Operator { client: OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE) })
+    }
+
+    /// The state of the fabric.
+    ///
+    /// # Errors
+    /// The top master does not answer.
+    pub async fn status(&mut self) -> anyhow::Result<StatusReply> {
+        Ok(self.client.status(StatusRequest {}).await.context("status of the fabric")?.into_inner())
+    }
+
+    /// Runs a job on all minions. `args` is JSON as in a `SubmitRequest`.
+    ///
+    /// # Errors
+    /// It is not accepted, or not closed within [`JOB_TIME`].
+    pub async fn run(&mut self, request_id: u128, function: &str, args: &str) -> anyhow::Result<Ended> {
+        let request = SubmitRequest {
+            request_id: request_id.to_be_bytes().to_vec(),
+            target: "*".into(),
+            function: function.into(),
+            args: args.as_bytes().to_vec(),
+            delivery_timeout_ms: 0,
+            run_timeout_ms: 0,
+        };
+        let job = timeout(JOB_TIME, self.follow(request)).await;
+        job.with_context(|| format!("{function}: not closed within {JOB_TIME:?}"))?
+            .context(function.to_owned())
+    }
+
+    async fn follow(&mut self, request: SubmitRequest) -> anyhow::Result<Ended> {
+        let begun = Instant::now();
+        let submitted = self.client.submit(request).await?.into_inner();
+        let mut events = self.client.watch(WatchRequest { jid: submitted.jid }).await?.into_inner();
+        let mut named_ok = 0;
+        while let Some(event) = events.message().await? {
+            match event.event {
+                Some(Event::Returns(returns)) if returns.outcome == "ok" => {
+                    named_ok += returns.minions.len() as u64
+                }
+                Some(Event::Closed(closed)) => {
+                    let elapsed = begun.elapsed();
+                    let outcomes = closed.outcomes.into_iter().map(|c| (c.outcome, c.minions)).collect();
+                    return Ok(Ended { elapsed, targets: submitted.targets, outcomes, named_ok });
+                }
+                _ => {}
+            }
+        }
+        anyhow::bail!("the top master ended the stream of events before it closed the job")
+    }
+}

@@ -1,0 +1,344 @@
+//! `fanout`: one job that does nothing, to all minions, measured where an operator is; against the floor.
+//!
+//! Both trees stand at once, and their rounds alternate, so that both meet the same machine. Budgets are those of
+//! the project's first load harness: a ratio of 4 (aim 2), 64 KiB (24) of syndic memory for an idle minion, 12 MiB (6)
+//! for a minion process, and at most one body in each batch of equal returns.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::{
+    cli::Fanout,
+    fabric::{Binaries, FABRIC, Fabric, NO_ARGUMENTS, Uplinks, operator::Ended},
+    floor::Floor,
+    machine::{self, Limits},
+    part::Part,
+    report::{
+        Figure,
+        Kind::{Count, Memory, Time},
+        Report,
+    },
+    statistics::{median, p99},
+    swarm::{self, shards},
+};
+
+/// Rounds of each tree before the first measured one: pages touched, allocators grown, statements prepared.
+const WARM_UP: u32 = 2;
+/// Pause before each round: what the round before leaves behind (acknowledgements, fsyncs) is not the next one's.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long memory may settle before it is read.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long attaching may take: this, and so much for each minion (any build, a busy machine).
+const ATTACH_TIME: Duration = Duration::from_secs(60);
+/// See [`ATTACH_TIME`].
+const ATTACH_TIME_EACH: Duration = Duration::from_millis(30);
+/// How long one process of a swarm may take to issue its certificates.
+const ISSUE_TIME: Duration = Duration::from_secs(120);
+/// The text that every minion echoes in the rounds that count bodies.
+const BODY: usize = 4 << 10;
+/// Rounds that count bodies.
+const BODY_ROUNDS: u32 = 3;
+/// Bytes of one batch besides bodies and members, about: what a batch more or less than usual is taken for.
+const BATCH_BYTES: f64 = 64.0;
+/// How many attached more are worth a line of progress.
+const TELL_EACH: u64 = 500;
+
+/// Runs the scenario.
+///
+/// # Errors
+/// It does not fit this machine, or something of it did not stand or answer.
+pub async fn run(args: &Fanout) -> anyhow::Result<Report> {
+    let limits = Limits::take()?;
+    limits.check(args.minions, args.syndics)?;
+    let binaries = Binaries::find()?;
+    let dir = tempfile::Builder::new().prefix("relay-bench-").tempdir()?;
+    // Everything that runs is inside, and gone before the directory goes.
+    let measured = Bench::new(args, limits, binaries, dir.path()).await;
+    match measured {
+        Ok(bench) => bench.measure().await,
+        Err(error) => Err(error),
+    }
+}
+
+struct Bench<'a> {
+    args: &'a Fanout,
+    seed: u64,
+    random: StdRng,
+    fabric: Fabric,
+    floor: Floor,
+    _swarm: Vec<Part>,
+    attach: Duration,
+    rss_idle_kib: f64,
+    rss_before_kib: u64,
+    accounted: u64,
+}
+
+/// The measured rounds.
+#[derive(Default)]
+struct Rounds {
+    fabric_ms: Vec<f64>,
+    floor_ms: Vec<f64>,
+    top_cpu_ms: f64,
+    syndics_cpu_ms: f64,
+    uplinks: Uplinks,
+}
+
+fn tell(line: &str) {
+    eprintln!("fanout: {line}");
+}
+
+impl<'a> Bench<'a> {
+    async fn new(
+        args: &'a Fanout,
+        limits: Limits,
+        binaries: Binaries,
+        dir: &Path,
+    ) -> anyhow::Result<Bench<'a>> {
+        let Fanout { minions, syndics, .. } = *args;
+        let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1 << 32));
+        tell(&format!("seed {seed}; starting a top master and {syndics} syndics"));
+        let mut fabric = Fabric::start(dir, binaries, syndics).await?;
+        let mut swarm = start_swarm(args, seed, &limits, &fabric, dir).await?;
+        let rss_before_kib = fabric.syndics_rss_kib()?;
+        let attach = attach(minions, &mut fabric, &mut swarm).await?;
+        tell(&format!("{minions} minions attached in {} ms", attach.as_millis()));
+        tokio::time::sleep(SETTLE).await;
+        let grown = fabric.syndics_rss_kib()?.saturating_sub(rss_before_kib);
+        let rss_idle_kib = grown as f64 / f64::from(minions);
+        tell("starting the floor");
+        let floor = Floor::start(minions, syndics, limits.links_per_process(), dir).await?;
+        let random = StdRng::seed_from_u64(seed);
+        let accounted = u64::from(minions);
+        Ok(Bench {
+            args,
+            seed,
+            random,
+            fabric,
+            floor,
+            _swarm: swarm,
+            attach,
+            rss_idle_kib,
+            rss_before_kib,
+            accounted,
+        })
+    }
+
+    async fn measure(mut self) -> anyhow::Result<Report> {
+        let rounds = self.rounds().await?;
+        let grown = self.fabric.syndics_rss_kib()?.saturating_sub(self.rss_before_kib);
+        let rss_used_kib = grown as f64 / f64::from(self.args.minions);
+        tell(&format!("{BODY_ROUNDS} rounds of equal answers of {BODY} bytes"));
+        let bodies = self.bodies(&rounds).await?;
+        tell("one real minion process");
+        let minion_rss_kib = self.minion_rss_kib().await?;
+        let figures = self.figures(&rounds, rss_used_kib, bodies, minion_rss_kib);
+        Ok(self.report().finish(figures))
+    }
+
+    async fn rounds(&mut self) -> anyhow::Result<Rounds> {
+        for _ in 0..WARM_UP {
+            self.fabric_round("test.ping", NO_ARGUMENTS).await?;
+            self.floor_round().await?;
+        }
+        let before = (self.fabric.top_cpu_ms()?, self.fabric.syndics_cpu_ms()?, self.fabric.uplinks().await?);
+        let mut rounds = Rounds::default();
+        for round in 1..=self.args.rounds {
+            let fabric = self.fabric_round("test.ping", NO_ARGUMENTS).await?;
+            let floor = self.floor_round().await?;
+            tell(&format!("round {round}: fabric {fabric:.1} ms, floor {floor:.1} ms"));
+            rounds.fabric_ms.push(fabric);
+            rounds.floor_ms.push(floor);
+        }
+        let after = (self.fabric.top_cpu_ms()?, self.fabric.syndics_cpu_ms()?, self.fabric.uplinks().await?);
+        let each = f64::from(self.args.rounds);
+        rounds.top_cpu_ms = (after.0 - before.0) as f64 / each;
+        rounds.syndics_cpu_ms = (after.1 - before.1) as f64 / each;
+        rounds.uplinks = Uplinks {
+            bytes: (after.2.bytes - before.2.bytes) / each,
+            batches: (after.2.batches - before.2.batches) / each,
+        };
+        Ok(rounds)
+    }
+
+    /// One job on all minions, in milliseconds.
+    async fn fabric_round(&mut self, function: &str, args: &str) -> anyhow::Result<f64> {
+        tokio::time::sleep(PAUSE).await;
+        let ended = self.fabric.operator.run(self.random.random(), function, args).await;
+        if ended.is_err() {
+            self.fabric.check()?;
+        }
+        let ended = ended?;
+        self.account(&ended);
+        Ok(millis(ended.elapsed))
+    }
+
+    async fn floor_round(&mut self) -> anyhow::Result<f64> {
+        tokio::time::sleep(PAUSE).await;
+        Ok(millis(self.floor.round().await?))
+    }
+
+    fn account(&mut self, ended: &Ended) {
+        let all = u64::from(self.args.minions);
+        let answered = ended.answered();
+        if answered != all || ended.targets != all {
+            let Ended { targets, outcomes, named_ok, .. } = ended;
+            tell(&format!(
+                "of {all} minions {targets} were targets; outcomes {outcomes:?}; {named_ok} named as ok"
+            ));
+        }
+        self.accounted = self.accounted.min(answered);
+    }
+
+    /// Bodies that cross the uplinks in one batch of returns, when all minions give the same long answer.
+    async fn bodies(&mut self, pings: &Rounds) -> anyhow::Result<f64> {
+        let mut each = Vec::new();
+        for _ in 0..BODY_ROUNDS {
+            // A new text each time: nothing may remember the one before.
+            let text: String = (0..BODY).map(|_| char::from(self.random.random_range(b'a'..=b'z'))).collect();
+            let before = self.fabric.uplinks().await?;
+            self.fabric_round("test.echo", &format!(r#"{{"args":["{text}"],"kwargs":{{}}}}"#)).await?;
+            // Batches that are still on their way carry nobody who was not counted; they belong to this round.
+            tokio::time::sleep(PAUSE).await;
+            let after = self.fabric.uplinks().await?;
+            let (bytes, batches) = (after.bytes - before.bytes, after.batches - before.batches);
+            each.push(bodies_per_batch(bytes, batches, pings.uplinks));
+        }
+        Ok(median(&each))
+    }
+
+    async fn minion_rss_kib(&mut self) -> anyhow::Result<u64> {
+        let mut minion = self.fabric.start_minion("one-real")?;
+        let all = u64::from(self.args.minions) + 1;
+        self.fabric.wait_for_minions(all, ATTACH_TIME, |_| minion.check()).await?;
+        tokio::time::sleep(SETTLE).await;
+        machine::rss_kib(minion.pid())
+    }
+
+    fn figures(&self, rounds: &Rounds, rss_used_kib: f64, bodies: f64, minion_rss_kib: u64) -> Vec<Figure> {
+        let (fabric, floor) = (median(&rounds.fabric_ms), median(&rounds.floor_ms));
+        vec![
+            Figure::new("fanout_vs_floor", fabric / floor, "ratio", Time).budget(4.0, Some(2.0)),
+            Figure::new("fabric_ms", fabric, "ms", Time),
+            Figure::new("floor_ms", floor, "ms", Time),
+            Figure::new("fabric_p99_ms", p99(&rounds.fabric_ms), "ms", Time),
+            Figure::new("floor_p99_ms", p99(&rounds.floor_ms), "ms", Time),
+            Figure::new("attach_ms", millis(self.attach), "ms", Time),
+            Figure::new("syndic_rss_per_minion_kib", self.rss_idle_kib, "KiB", Memory)
+                .budget(64.0, Some(24.0)),
+            Figure::new("syndic_rss_per_minion_used_kib", rss_used_kib, "KiB", Memory),
+            Figure::new("minion_rss_mib", minion_rss_kib as f64 / 1024.0, "MiB", Memory)
+                .budget(12.0, Some(6.0)),
+            Figure::new("top_cpu_ms_per_job", rounds.top_cpu_ms, "ms", Time),
+            Figure::new("syndics_cpu_ms_per_job", rounds.syndics_cpu_ms, "ms", Time),
+            Figure::new("uplink_bytes_per_job", rounds.uplinks.bytes, "bytes", Count),
+            Figure::new("return_batches_per_job", rounds.uplinks.batches, "batches", Count),
+            Figure::new("bodies_per_return_batch", bodies, "bodies", Count).budget(1.0, None),
+        ]
+    }
+
+    fn report(&self) -> Report {
+        let payload = self.floor.payload();
+        let notes = vec![
+            "simulated minions: the minion's own session, dialler and verification; journal in memory (no fsync), two \
+             fixed grains, no runner"
+                .into(),
+            "top master and syndics are real processes with their defaults: store and spools on disk, with fsync".into(),
+            format!(
+                "floor: bare TCP on the same runtime, job {} bytes, answer {} bytes; no TLS, no durability, no verification",
+                payload.job, payload.answer
+            ),
+            format!("{WARM_UP} rounds of each were not counted; rounds alternate; time is Submit to Closed at the operator"),
+            "attach: 64 dials under way at once in each swarm process".into(),
+            "syndic_rss_per_minion: growth of VmRSS of all syndics from before the first attached until all are, idle, \
+             over the minions; _used_: the same after the rounds"
+                .into(),
+            "minion_rss: VmRSS of one real minion process, attached and idle".into(),
+            "uplink bytes: frames as the syndics count them, above gRPC and TLS".into(),
+        ];
+        Report {
+            scenario: "fanout",
+            minions: self.args.minions,
+            syndics: self.args.syndics,
+            accounted: self.accounted,
+            rounds: self.args.rounds,
+            seed: self.seed,
+            tiny: self.args.tiny,
+            notes,
+            figures: Vec::new(),
+        }
+    }
+}
+
+async fn start_swarm(
+    args: &Fanout,
+    seed: u64,
+    limits: &Limits,
+    fabric: &Fabric,
+    logs: &Path,
+) -> anyhow::Result<Vec<Part>> {
+    let mut swarm = Vec::new();
+    for (first, count) in shards(args.minions, limits.links_per_process()) {
+        let plan = swarm::Plan {
+            fabric: FABRIC.into(),
+            authority: fabric.authority_dir(),
+            seed,
+            first,
+            count,
+            syndics: fabric.places(),
+        };
+        swarm.push(Part::start(&format!("swarm-{first}"), "swarm", &plan, logs).await?);
+    }
+    for part in &mut swarm {
+        part.expect("ready", ISSUE_TIME).await?;
+    }
+    Ok(swarm)
+}
+
+/// Lets all minions dial, and waits until the top master knows each of them as up.
+async fn attach(minions: u32, fabric: &mut Fabric, swarm: &mut [Part]) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    for part in swarm.iter_mut() {
+        part.say("go").await?;
+    }
+    let mut told = 0;
+    let progress = |up| {
+        if up >= told + TELL_EACH {
+            told = up;
+            tell(&format!("{up} of {minions} minions attached"));
+        }
+        swarm.iter_mut().try_for_each(|part| part.process.check())
+    };
+    fabric.wait_for_minions(minions.into(), ATTACH_TIME + minions * ATTACH_TIME_EACH, progress).await?;
+    Ok(begun.elapsed())
+}
+
+/// How many bodies of [`BODY`] bytes are in so many bytes, to the nearest, for each batch. What is no body is taken from
+/// pings, which have the same members and next to no body, and corrected for the number of batches.
+fn bodies_per_batch(bytes: f64, batches: f64, ping: Uplinks) -> f64 {
+    let other = ping.bytes + (batches - ping.batches) * BATCH_BYTES;
+    let bodies = ((bytes - other) / BODY as f64).round();
+    if batches > 0.0 { bodies / batches } else { f64::INFINITY }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_counted_whatever_the_number_of_batches() {
+        let ping = Uplinks { bytes: 10_000.0 + 16.0 * 64.0, batches: 16.0 };
+        let bytes = |batches: f64, bodies: f64| 10_000.0 + batches * 64.0 + bodies * 4_098.0;
+        assert_eq!(bodies_per_batch(bytes(8.0, 8.0), 8.0, ping), 1.0);
+        assert_eq!(bodies_per_batch(bytes(24.0, 24.0), 24.0, ping), 1.0);
+        assert_eq!(bodies_per_batch(bytes(8.0, 9.0), 8.0, ping), 9.0 / 8.0);
+        assert!(bodies_per_batch(bytes(24.0, 5_000.0), 24.0, ping) > 200.0);
+    }
+}

@@ -1,0 +1,183 @@
+//! What a fabric consists of, said in a few words: `Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 5)`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    path::PathBuf,
+};
+
+use relay_core::identity::Role;
+
+use crate::{
+    config,
+    fabric::{Fabric, TOP},
+    operator::Operator,
+    pki::{Pki, who},
+    process::Daemon,
+    witness::Witness,
+};
+
+/// Loopback addresses tried before giving up: one is taken by chance in a few million.
+const ADDRESS_TRIES: usize = 20;
+
+/// A syndic to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Syndic {
+    pub(crate) id: String,
+    pub(crate) region: String,
+}
+
+/// A process of minions to be.
+#[derive(Debug, Clone)]
+pub(crate) struct MinionGroup {
+    /// The process's name: the id of its minion, if it has one.
+    pub(crate) name: String,
+    /// The parent it dials first.
+    pub(crate) syndic: String,
+    pub(crate) count: usize,
+}
+
+impl MinionGroup {
+    pub(crate) fn ids(&self) -> Vec<String> {
+        match self.count {
+            1 => vec![self.name.clone()],
+            n => (0..n).map(|i| format!("{}-{i:02}", self.name)).collect(),
+        }
+    }
+
+    pub(crate) fn template(&self) -> String {
+        if self.count == 1 { self.name.clone() } else { format!("{}-{{n}}", self.name) }
+    }
+}
+
+/// Timing for tests: everything a few times faster than the defaults, and slow enough for a machine of two busy cores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) interval_ms: u64,
+    pub(crate) dead_after_ms: u64,
+    pub(crate) delivery_ms: u64,
+    pub(crate) run_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { interval_ms: 500, dead_after_ms: 2_000, delivery_ms: 3_000, run_ms: 30_000 }
+    }
+}
+
+/// Gathers what a fabric consists of.
+#[derive(Debug, Default)]
+pub struct Builder {
+    syndics: Vec<Syndic>,
+    groups: Vec<MinionGroup>,
+    settings: Settings,
+    fallback: bool,
+    state: Vec<(String, PathBuf)>,
+}
+
+impl Builder {
+    /// A syndic of a region.
+    #[must_use]
+    pub fn syndic(mut self, id: &str, region: &str) -> Builder {
+        self.syndics.push(Syndic { id: id.into(), region: region.into() });
+        self
+    }
+
+    /// One process with many minions below a syndic: process `SYNDIC-m`, minions `SYNDIC-m-00` and so on.
+    #[must_use]
+    pub fn minions(self, syndic: &str, count: usize) -> Builder {
+        assert!(count > 1, "for one minion in its own process say minion()");
+        self.group(format!("{syndic}-m"), syndic, count)
+    }
+
+    /// One minion in its own process, of the same name.
+    #[must_use]
+    pub fn minion(self, syndic: &str, id: &str) -> Builder {
+        self.group(id.into(), syndic, 1)
+    }
+
+    fn group(mut self, name: String, syndic: &str, count: usize) -> Builder {
+        self.groups.push(MinionGroup { name, syndic: syndic.into(), count });
+        self
+    }
+
+    /// Minions know the other syndics of their region, and go there when theirs is gone.
+    #[must_use]
+    pub fn with_fallback(mut self) -> Builder {
+        self.fallback = true;
+        self
+    }
+
+    /// Delivery timeout, in milliseconds, where a job names none (3 s if not said).
+    #[must_use]
+    pub fn delivery_ms(mut self, delivery_ms: u64) -> Builder {
+        self.settings.delivery_ms = delivery_ms;
+        self
+    }
+
+    /// The state directory of a process (by name) is this one: a small file system, for instance.
+    #[must_use]
+    pub fn state_dir(mut self, name: &str, dir: PathBuf) -> Builder {
+        self.state.push((name.into(), dir));
+        self
+    }
+
+    /// Starts everything, and waits until the top master knows every minion.
+    ///
+    /// # Panics
+    /// Anything that keeps it from starting.
+    pub async fn start(self) -> Fabric {
+        let mut fabric = self.lay_out();
+        fabric.start_all().await;
+        fabric
+    }
+
+    fn lay_out(self) -> Fabric {
+        let dir = tempfile::Builder::new().prefix("fabric-").tempdir().expect("a temporary directory");
+        let (ip, root) = (own_address(), dir.path().to_owned());
+        let pki = Pki::create(&root.join("pki"));
+        let mut daemons = Vec::new();
+        let daemon = |name: &str, binary, admin| Daemon::new(name, binary, root.join(name), &root, admin);
+        let admin = config::top(&root.join(TOP), ip, &pki, &self.settings);
+        daemons.push(daemon(TOP, "top-master", admin));
+        for (no, syndic) in self.syndics.iter().enumerate() {
+            let admin = config::syndic(&root.join(&syndic.id), ip, no, syndic, &pki, &self.settings);
+            daemons.push(daemon(&syndic.id, "syndic", admin));
+        }
+        for (no, group) in self.groups.iter().enumerate() {
+            let place = root.join(&group.name);
+            let admin = config::minions(&place, ip, no, group, &self.parents(group), &pki, &self.settings);
+            let count = ["--count".into(), group.count.to_string()];
+            daemons.push(daemon(&group.name, "minion", admin).with_arguments(count));
+        }
+        for (name, state) in &self.state {
+            std::os::unix::fs::symlink(state, root.join(name).join("state")).expect("a link to the state directory");
+        }
+        let operator_tls = pki.load("tester", Role::Operator, "core");
+        let address = format!("{ip}:{}", config::TOP_OPERATORS);
+        let operator = Operator::new(address, who(TOP, Role::TopMaster, "core").to_dns(), &operator_tls);
+        let listen = self.syndics.iter().enumerate().map(|(no, s)| (s.id.clone(), config::syndic_port(no)));
+        let listen = listen.chain([(TOP.into(), config::TOP_LISTEN)]).map(|(id, port)| (id, (ip, port).into()));
+        let ids = self.groups.iter().map(|g| (g.name.clone(), g.ids())).collect();
+        Fabric::new(dir, pki, operator, daemons, listen.collect(), ids, Witness::new(&root))
+    }
+
+    /// The syndics that a group dials, its own first.
+    fn parents(&self, group: &MinionGroup) -> Vec<(usize, &Syndic)> {
+        let all = || self.syndics.iter().enumerate();
+        let own = all().find(|(_, s)| s.id == group.syndic);
+        let own = own.unwrap_or_else(|| panic!("{}: there is no syndic {}", group.name, group.syndic));
+        let others = all().filter(|(_, s)| self.fallback && s.region == own.1.region && s.id != own.1.id);
+        [own].into_iter().chain(others).collect()
+    }
+}
+
+/// A loopback address of this fabric's own. So the ports can be fixed: no other test and no outgoing connection (those
+/// come from 127.0.0.1) can take one while a daemon is down.
+fn own_address() -> IpAddr {
+    let mut tries = (0..ADDRESS_TRIES).map(|_| {
+        let [a, b, c] = rand::random::<[u8; 3]>();
+        IpAddr::V4(Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254)))
+    });
+    let free = |ip: &IpAddr| TcpListener::bind((*ip, config::TOP_LISTEN)).is_ok();
+    tries.find(free).expect("no loopback address 127.x.y.z can be bound: does this system have all of 127.0.0.0/8?")
+}

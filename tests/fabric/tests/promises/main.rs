@@ -1,0 +1,17 @@
+//! The promises of the fabric on real processes: one binary, so that all tests share the machine's cores at once.
+//!
+//! Each file is one kind of trouble. Every test ends with the invariants, where there is a job to hold against them.
+
+mod answers;
+mod cancelling;
+mod certificates;
+mod configuration;
+mod damaged_files;
+mod full_disks;
+mod garbage;
+mod minion_faults;
+mod minion_kills;
+mod output;
+mod syndic_kills;
+mod syndic_stops;
+mod top_kills;
