@@ -56,6 +56,9 @@ pub struct Fanout {
     /// Measured rounds.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: u32,
+    /// Runtime threads of the top master and of each syndic. Default: what they choose themselves.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub daemon_threads: Option<u32>,
     /// Seed of what the bench itself draws (incarnations, request ids, texts). Default: drawn and shown.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -3,21 +3,21 @@
 pub mod binaries;
 pub mod config;
 pub mod operator;
+pub mod site;
 
 use std::{
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::Command,
+    net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use relay_core::identity::{FabricName, Identity, Role, check_region};
-use relay_runtime::{authority::DevAuthority, config::TlsConfig, telemetry};
+use relay_runtime::telemetry;
 
 pub use binaries::{Binaries, MissingBinary};
-use config::{SyndicFile, TopMasterFile};
 use operator::Operator;
+pub use site::Site;
+use site::free_ports;
 
 use crate::{machine, process::Started, scrape::Metrics, swarm::Place};
 
@@ -27,10 +27,6 @@ pub const FABRIC: &str = "bench.example";
 pub const OPERATOR: &str = "bench";
 /// A job without arguments.
 pub const NO_ARGUMENTS: &str = r#"{"args":[],"kwargs":{}}"#;
-/// The top master's id.
-const TOP: &str = "top-1";
-/// Regions that syndics are spread over, as in the example topology.
-const REGIONS: usize = 4;
 /// How long daemons may take to stand, on a busy machine and with any build.
 const START_TIME: Duration = Duration::from_secs(60);
 /// How often something that is waited for is looked at.
@@ -48,9 +44,7 @@ pub struct Syndic {
 pub struct Fabric {
     top: Started,
     syndics: Vec<Syndic>,
-    authority: DevAuthority,
-    dir: PathBuf,
-    binaries: Binaries,
+    site: Site,
     /// Asks the top master.
     pub operator: Operator,
 }
@@ -65,36 +59,22 @@ pub struct Uplinks {
 }
 
 impl Fabric {
-    /// Starts a top master and its syndics below `dir`, and waits until all are attached.
+    /// Starts a top master and its syndics in a site, and waits until all are attached.
     ///
     /// # Errors
     /// A daemon did not start, or not in time: with the end of its log.
-    pub async fn start(dir: &Path, binaries: Binaries, syndics: u32) -> anyhow::Result<Fabric> {
-        let authority = DevAuthority::create(&dir.join("authority"), name()?)?;
-        let ports = free_addresses(3 + 2 * syndics as usize)?;
-        let (for_top, for_syndics) = ports.split_at(3);
-        let (mut top, operators) = start_top(dir, &binaries, &authority, for_top)?;
-        let identity = identity(OPERATOR, Role::Operator, &region(0))?;
-        let tls = authority.issue(&identity, &dir.join("operator"))?;
-        let server = self::identity(TOP, Role::TopMaster, &region(0))?.to_dns();
-        let dialled = Instant::now();
-        let operator = loop {
-            match Operator::dial(operators, &server, &tls).await {
-                Ok(operator) => break operator,
-                Err(error) if dialled.elapsed() > START_TIME => {
-                    return Err(
-                        error.context(format!("the top master does not answer\n{}", top.last_lines()))
-                    );
-                }
-                Err(_) => top.check()?,
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        };
-        let listen = for_top.first().copied().context("no port")?;
-        let syndics = for_syndics.chunks(2).enumerate();
-        let syndics = syndics.map(|(k, ports)| start_syndic(dir, &binaries, &authority, k, ports, listen));
+    pub async fn start(site: Site, syndics: u32) -> anyhow::Result<Fabric> {
+        let (for_top, held_for_top) = free_ports()?;
+        let ports = (0..syndics).map(|_| free_ports()).collect::<anyhow::Result<Vec<_>>>()?;
+        let (for_syndics, held): (Vec<[SocketAddr; 2]>, Vec<_>) = ports.into_iter().unzip();
+        drop((held, held_for_top));
+        let [listen, operators, _] = for_top;
+        let mut top = site.start_top(for_top)?;
+        let operator = dial(operators, &site, &mut top).await?;
+        let syndics = for_syndics.into_iter().enumerate();
+        let syndics = syndics.map(|(k, ports)| site.start_syndic(k, ports, listen));
         let syndics = syndics.collect::<anyhow::Result<Vec<_>>>()?;
-        let mut fabric = Fabric { top, syndics, authority, dir: dir.into(), binaries, operator };
+        let mut fabric = Fabric { top, syndics, site, operator };
         fabric.wait_for_syndics().await?;
         Ok(fabric)
     }
@@ -157,7 +137,7 @@ impl Fabric {
 
     /// The directory of the authority.
     pub fn authority_dir(&self) -> PathBuf {
-        self.dir.join("authority")
+        self.site.authority_dir()
     }
 
     /// Resident memory of all syndics together, in KiB.
@@ -203,79 +183,22 @@ impl Fabric {
     /// # Errors
     /// It does not start.
     pub fn start_minion(&self, id: &str) -> anyhow::Result<Started> {
-        let place = &self.syndics.first().context("no syndic")?.place;
-        let identity = identity(id, Role::Minion, &place.region)?;
-        let tls = self.authority.issue(&identity, &self.dir.join("minion"))?;
-        let text = config::minion(id, &self.dir.join("minion-state"), &tls, place);
-        daemon(&self.dir, id, &self.binaries.minion, &text)
+        self.site.start_minion(id, &self.syndics.first().context("no syndic")?.place)
     }
 }
 
-fn name() -> anyhow::Result<FabricName> {
-    Ok(FABRIC.parse()?)
-}
-
-fn region(k: usize) -> String {
-    format!("r{}", k % REGIONS + 1)
-}
-
-fn identity(id: &str, role: Role, region: &str) -> anyhow::Result<Identity> {
-    Ok(Identity::new(id, role, check_region(region)?, name()?)?)
-}
-
-fn issued(
-    dir: &Path,
-    authority: &DevAuthority,
-    id: &str,
-    role: Role,
-    region: &str,
-) -> anyhow::Result<TlsConfig> {
-    Ok(authority.issue(&identity(id, role, region)?, &dir.join(role.word()))?)
-}
-
-fn start_top(
-    dir: &Path,
-    binaries: &Binaries,
-    authority: &DevAuthority,
-    ports: &[SocketAddr],
-) -> anyhow::Result<(Started, SocketAddr)> {
-    let &[listen, operators, admin] = ports else { anyhow::bail!("a top master needs three ports") };
-    let region = region(0);
-    let tls = issued(dir, authority, TOP, Role::TopMaster, &region)?;
-    let state = dir.join(format!("{TOP}-state"));
-    let file = TopMasterFile { id: TOP, region: &region, listen, operators, admin, state: &state, tls: &tls };
-    Ok((daemon(dir, TOP, &binaries.top_master, &config::top_master(&file))?, operators))
-}
-
-fn start_syndic(
-    dir: &Path,
-    binaries: &Binaries,
-    authority: &DevAuthority,
-    k: usize,
-    ports: &[SocketAddr],
-    top: SocketAddr,
-) -> anyhow::Result<Syndic> {
-    let &[listen, admin] = ports else { anyhow::bail!("a syndic needs two ports") };
-    let (id, region) = (format!("syndic-{k}"), region(k));
-    let tls = issued(dir, authority, &id, Role::Syndic, &region)?;
-    let state = dir.join(format!("{id}-state"));
-    let parent = Place { id: TOP.into(), region: self::region(0), address: top.to_string() };
-    let file =
-        SyndicFile { id: &id, region: &region, listen, admin, state: &state, tls: &tls, parent: &parent };
-    let process = daemon(dir, &id, &binaries.syndic, &config::syndic(&file))?;
-    Ok(Syndic { process, place: Place { id, region, address: listen.to_string() }, admin })
-}
-
-fn daemon(dir: &Path, id: &str, binary: &Path, text: &str) -> anyhow::Result<Started> {
-    let file = dir.join(format!("{id}.yaml"));
-    std::fs::write(&file, text).with_context(|| file.display().to_string())?;
-    let mut command = Command::new(binary);
-    command.arg("serve").arg("--config").arg(&file);
-    Started::daemon(id, command, &dir.join(format!("{id}.log")))
-}
-
-/// Ports of the loopback that nobody has now. All are held until all are found, so they differ.
-fn free_addresses(n: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let held = (0..n).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
-    Ok(held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
+/// Connects to a top master that is just starting.
+async fn dial(address: SocketAddr, site: &Site, top: &mut Started) -> anyhow::Result<Operator> {
+    let (files, name) = (site.operator()?, site.top_name()?);
+    let begun = Instant::now();
+    loop {
+        match Operator::dial(address, &name, &files).await {
+            Ok(operator) => return Ok(operator),
+            Err(error) if begun.elapsed() > START_TIME => {
+                return Err(error.context(format!("the top master does not answer\n{}", top.last_lines())));
+            }
+            Err(_) => top.check()?,
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     cli::Fanout,
-    fabric::{Binaries, FABRIC, Fabric, NO_ARGUMENTS, Uplinks, operator::Ended},
+    fabric::{Binaries, FABRIC, Fabric, NO_ARGUMENTS, Site, Uplinks, operator::Ended},
     floor::Floor,
     machine::{self, Limits},
     part::Part,
@@ -70,7 +70,7 @@ struct Bench<'a> {
     random: StdRng,
     fabric: Fabric,
     floor: Floor,
-    _swarm: Vec<Part>,
+    swarm: Vec<Part>,
     attach: Duration,
     rss_idle_kib: f64,
     rss_before_kib: u64,
@@ -84,7 +84,17 @@ struct Rounds {
     floor_ms: Vec<f64>,
     top_cpu_ms: f64,
     syndics_cpu_ms: f64,
+    swarm_cpu_ms: f64,
+    floor_cpu_ms: f64,
     uplinks: Uplinks,
+}
+
+/// Processor time used so far, in milliseconds.
+struct Used {
+    top: u64,
+    syndics: u64,
+    swarm: u64,
+    floor: u64,
 }
 
 fn tell(line: &str) {
@@ -101,7 +111,8 @@ impl<'a> Bench<'a> {
         let Fanout { minions, syndics, .. } = *args;
         let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1 << 32));
         tell(&format!("seed {seed}; starting a top master and {syndics} syndics"));
-        let mut fabric = Fabric::start(dir, binaries, syndics).await?;
+        let site = Site::new(dir, binaries, args.daemon_threads)?;
+        let mut fabric = Fabric::start(site, syndics).await?;
         let mut swarm = start_swarm(args, seed, &limits, &fabric, dir).await?;
         let rss_before_kib = fabric.syndics_rss_kib()?;
         let attach = attach(minions, &mut fabric, &mut swarm).await?;
@@ -119,7 +130,7 @@ impl<'a> Bench<'a> {
             random,
             fabric,
             floor,
-            _swarm: swarm,
+            swarm,
             attach,
             rss_idle_kib,
             rss_before_kib,
@@ -144,7 +155,7 @@ impl<'a> Bench<'a> {
             self.fabric_round("test.ping", NO_ARGUMENTS).await?;
             self.floor_round().await?;
         }
-        let before = (self.fabric.top_cpu_ms()?, self.fabric.syndics_cpu_ms()?, self.fabric.uplinks().await?);
+        let (before, sent) = (self.used()?, self.fabric.uplinks().await?);
         let mut rounds = Rounds::default();
         for round in 1..=self.args.rounds {
             let fabric = self.fabric_round("test.ping", NO_ARGUMENTS).await?;
@@ -153,15 +164,27 @@ impl<'a> Bench<'a> {
             rounds.fabric_ms.push(fabric);
             rounds.floor_ms.push(floor);
         }
-        let after = (self.fabric.top_cpu_ms()?, self.fabric.syndics_cpu_ms()?, self.fabric.uplinks().await?);
+        let (after, sent_after) = (self.used()?, self.fabric.uplinks().await?);
         let each = f64::from(self.args.rounds);
-        rounds.top_cpu_ms = (after.0 - before.0) as f64 / each;
-        rounds.syndics_cpu_ms = (after.1 - before.1) as f64 / each;
+        rounds.top_cpu_ms = (after.top - before.top) as f64 / each;
+        rounds.syndics_cpu_ms = (after.syndics - before.syndics) as f64 / each;
+        rounds.swarm_cpu_ms = (after.swarm - before.swarm) as f64 / each;
+        rounds.floor_cpu_ms = (after.floor - before.floor) as f64 / each;
         rounds.uplinks = Uplinks {
-            bytes: (after.2.bytes - before.2.bytes) / each,
-            batches: (after.2.batches - before.2.batches) / each,
+            bytes: (sent_after.bytes - sent.bytes) / each,
+            batches: (sent_after.batches - sent.batches) / each,
         };
         Ok(rounds)
+    }
+
+    fn used(&self) -> anyhow::Result<Used> {
+        let swarm = self.swarm.iter().map(|part| machine::cpu_ms(part.process.pid()));
+        Ok(Used {
+            top: self.fabric.top_cpu_ms()?,
+            syndics: self.fabric.syndics_cpu_ms()?,
+            swarm: swarm.sum::<anyhow::Result<u64>>()?,
+            floor: self.floor.cpu_ms()?,
+        })
     }
 
     /// One job on all minions, in milliseconds.
@@ -234,6 +257,8 @@ impl<'a> Bench<'a> {
                 .budget(12.0, Some(6.0)),
             Figure::new("top_cpu_ms_per_job", rounds.top_cpu_ms, "ms", Time),
             Figure::new("syndics_cpu_ms_per_job", rounds.syndics_cpu_ms, "ms", Time),
+            Figure::new("swarm_cpu_ms_per_job", rounds.swarm_cpu_ms, "ms", Time),
+            Figure::new("floor_cpu_ms_per_round", rounds.floor_cpu_ms, "ms", Time),
             Figure::new("uplink_bytes_per_job", rounds.uplinks.bytes, "bytes", Count),
             Figure::new("return_batches_per_job", rounds.uplinks.batches, "batches", Count),
             Figure::new("bodies_per_return_batch", bodies, "bodies", Count).budget(1.0, None),
@@ -242,11 +267,13 @@ impl<'a> Bench<'a> {
 
     fn report(&self) -> Report {
         let payload = self.floor.payload();
+        let threads =
+            self.args.daemon_threads.map_or_else(String::new, |n| format!(" but {n} runtime thread(s)"));
         let notes = vec![
             "simulated minions: the minion's own session, dialler and verification; journal in memory (no fsync), two \
              fixed grains, no runner"
                 .into(),
-            "top master and syndics are real processes with their defaults: store and spools on disk, with fsync".into(),
+            format!("top master and syndics are real processes with their defaults{threads}: store and spools on disk, with fsync"),
             format!(
                 "floor: bare TCP on the same runtime, job {} bytes, answer {} bytes; no TLS, no durability, no verification",
                 payload.job, payload.answer

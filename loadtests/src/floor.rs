@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::payload::Payload;
-use crate::{part::Part, swarm::shards};
+use crate::{machine, part::Part, swarm::shards};
 
 /// How long the whole tree may take to stand, on a machine that is busy with the fabric.
 const START_TIME: Duration = Duration::from_secs(120);
@@ -56,7 +56,7 @@ pub struct Floor {
     asker: TcpStream,
     payload: Payload,
     leaves: u32,
-    _parts: Vec<Part>,
+    parts: Vec<Part>,
 }
 
 impl Floor {
@@ -93,12 +93,20 @@ impl Floor {
         asker.set_nodelay(true)?;
         parts.extend(shards_of_leaves);
         parts.push(top);
-        Ok(Floor { asker, payload, leaves, _parts: parts })
+        Ok(Floor { asker, payload, leaves, parts })
     }
 
     /// The sizes of its messages.
     pub fn payload(&self) -> Payload {
         self.payload
+    }
+
+    /// Processor time of all its processes so far, in milliseconds.
+    ///
+    /// # Errors
+    /// One is gone.
+    pub fn cpu_ms(&self) -> anyhow::Result<u64> {
+        self.parts.iter().map(|part| machine::cpu_ms(part.process.pid())).sum()
     }
 
     /// One round: from the request's write until the top has counted every leaf.

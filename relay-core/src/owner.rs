@@ -21,7 +21,7 @@ use crate::{
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
     target::Target,
-    tier::{Placement, SendMark, Sending, Tier, Work},
+    tier::{ASK_FOR, Placement, SendMark, Sending, Tier, Work},
     time::{Millis, WallMicros},
 };
 
@@ -311,6 +311,8 @@ struct OpenJob {
     closed: bool,
     /// Who waits for the acceptance; gone once answered.
     token: Option<u64>,
+    /// Targets that were first sent the job as an incarnation that was not known when the targets were frozen.
+    sent_to: BTreeMap<u32, Incarnation>,
 }
 
 #[derive(Debug, Default)]
@@ -323,6 +325,8 @@ struct Dirty {
 #[derive(Debug, Default)]
 struct Waiting {
     accept: Option<Jid>,
+    /// It holds "send begun" marks of this job.
+    marks: Option<Jid>,
     sendings: Vec<Sending>,
     acks: BTreeMap<LinkId, u64>,
     changes: Vec<Change>,
@@ -344,6 +348,7 @@ pub struct Owner {
     next_ticket: u64,
     last_jid: u64,
     committing: bool,
+    ticked: Millis,
     stalled: Option<String>,
     effects: Vec<OwnerEffect>,
 }
@@ -370,6 +375,7 @@ impl Owner {
             next_ticket: 0,
             last_jid: 0,
             committing: false,
+            ticked: now,
             stalled: None,
             effects: Vec::new(),
         };
@@ -387,6 +393,7 @@ impl Owner {
         let deliver_by = now + head.delivery_limit.saturating_sub(age);
         let all_sent = sent.iter().fold(Members::new(), |all, (_, m)| all | m);
         let mut work = Work::new(Some(head.job.clone()), head.epoch, Members::new(), deliver_by);
+        work.ask_until = (now + head.delivery_limit + ASK_FOR).saturating_sub(age);
         work.ledger = Ledger::restore(head.targets.clone(), &all_sent, groups);
         work.cancelled = cancelled;
         for (via, members) in sent {
@@ -397,9 +404,14 @@ impl Owner {
         }
         let timing = Timing::new(now.max(deliver_by), head.spec.run_limit);
         self.tier.works.insert(jid, work);
-        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None });
+        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None, sent_to: BTreeMap::new() });
         // A crash between the last outcome and the close.
         self.dirty.entry(jid).or_default();
+        if cancelled {
+            // Or between the cancel and the outcomes of those who were never sent the job.
+            let (never_sent, _) = self.tier.cancel(jid);
+            self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
+        }
     }
 
     /// Takes what must be done. Call after [`Owner::end_turn`].
@@ -484,8 +496,10 @@ impl Owner {
         writes.extend(placement.marks.into_iter().map(|mark| Write::Sent(mark, head.epoch)));
         let timing = Timing::new(deliver_by, head.spec.run_limit);
         self.note(jid, "accepted", head.targets.len());
-        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token) });
-        let waiting = Waiting { accept: Some(jid), sendings: placement.sendings, ..Waiting::default() };
+        let sent_to = BTreeMap::new();
+        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token), sent_to });
+        // The messages are made when the job stands: links may come and go while the store writes.
+        let waiting = Waiting { accept: Some(jid), ..Waiting::default() };
         self.persist(writes, waiting, true);
     }
 
@@ -539,6 +553,7 @@ impl Owner {
         self.inventory.set_up(&down, false, wall);
         self.owed.remove(&link);
         self.syndics.remove(&link);
+        self.ask_contested();
     }
 
     /// A message came from a syndic.
@@ -589,7 +604,7 @@ impl Owner {
             Some(did.no)
         };
         let Ok(news) = self.tier.roster(link, &update, &mut number) else {
-            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
+            self.resync(link);
             return;
         };
         self.inventory.set_up(&news.up, true, wall);
@@ -599,6 +614,15 @@ impl Owner {
             self.persist(vec![Write::Minions(records)], Waiting::default(), false);
         }
         self.offer(now, &news.up);
+        self.ask_contested();
+    }
+
+    fn resync(&mut self, link: LinkId) {
+        self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
+    }
+
+    fn ask_contested(&mut self) {
+        self.tier.take_contested().into_iter().for_each(|link| self.resync(link));
     }
 
     /// Offers open jobs to members that came up.
@@ -606,38 +630,53 @@ impl Owner {
         let open: Vec<Jid> = self.jobs.keys().copied().collect();
         for jid in open {
             let (Some(job), Some(work)) = (self.jobs.get(&jid), self.tier.works.get(&jid)) else { continue };
-            if job.token.is_some() {
-                continue; // not durable yet: offered when it is
-            }
-            let version = job.head.inventory_version;
-            let sent = work.ledger.in_flight() | work.ledger.unknown();
-            // What was sent to one incarnation is never offered to another.
-            let newer = |no: &u32| self.inventory.get(*no).is_some_and(|m| m.incarnation_seq > version);
-            let lost: Members = (&sent & up).iter().filter(newer).collect();
-            let placement = self.tier.place(now, jid, &(up - &lost));
-            self.begin(placement);
+            if job.token.is_none() {
+                let sent = work.ledger.in_flight() | work.ledger.unknown();
+                self.offer_job(now, jid, up, &sent);
+            } // else not durable yet: offered when it is
         }
     }
 
-    fn begin(&mut self, placement: Placement) {
+    /// Offers a job to its open targets among `up`. What was `sent` to one incarnation is never offered to another.
+    fn offer_job(&mut self, now: Millis, jid: Jid, up: &Members, sent: &Members) {
+        let Some(job) = self.jobs.get_mut(&jid) else { return };
+        let mut lost = Members::new();
+        for no in &(up & &job.head.targets) {
+            let known = self.inventory.get(no).filter(|m| m.incarnation_seq > job.head.inventory_version);
+            let Some(incarnation) = known.map(|m| m.incarnation) else { continue };
+            if sent.contains(no) && job.sent_to.get(&no) != Some(&incarnation) {
+                lost.insert(no);
+            } else {
+                job.sent_to.insert(no, incarnation);
+            }
+        }
+        let placement = self.tier.place(now, jid, &(up - &lost));
+        self.begin(jid, placement);
+    }
+
+    /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
+    fn begin(&mut self, jid: Jid, placement: Placement) {
         if placement.marks.is_empty() {
-            self.effects.extend(placement.sendings.into_iter().map(OwnerEffect::Send));
+            let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
+            match marking {
+                Some(waiting) => waiting.sendings.extend(placement.sendings),
+                None => self.effects.extend(placement.sendings.into_iter().map(OwnerEffect::Send)),
+            }
             return;
         }
         let epoch = self.rule.epoch;
         let writes = placement.marks.into_iter().map(|mark| Write::Sent(mark, epoch)).collect();
-        self.persist(writes, Waiting { sendings: placement.sendings, ..Waiting::default() }, false);
+        let waiting = Waiting { sendings: placement.sendings, marks: Some(jid), ..Waiting::default() };
+        self.persist(writes, waiting, false);
     }
 
     fn returns(&mut self, link: LinkId, batch: ReturnBatch) {
-        if self.stalled.is_some() {
+        let known = batch.groups.iter().all(|g| self.tier.knows(link, &g.members));
+        if !self.tier.takes(link, batch.seq, known && self.stalled.is_none()) {
+            if !known {
+                self.resync(link);
+            }
             let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
-            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
-            return;
-        }
-        if !batch.groups.iter().all(|g| self.tier.knows(link, &g.members)) {
-            let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
-            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
             self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
             return;
         }
@@ -730,15 +769,12 @@ impl Owner {
 
     /// A [`OwnerEffect::Persist`] was done, or (if it may fail) was not.
     pub fn persisted(&mut self, now: Millis, ticket: u64, result: Result<(), WriteError>) {
-        let Some(mut waiting) = self.waiting.remove(&ticket) else { return };
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
         if waiting.outcomes {
             self.committing = false;
         }
         if let Some(jid) = waiting.accept {
-            let answered = self.accepted(now, jid, result);
-            if !answered {
-                waiting.sendings.clear();
-            }
+            self.accepted(now, jid, result);
         }
         self.effects.extend(waiting.sendings.into_iter().map(OwnerEffect::Send));
         self.acknowledge(waiting.acks);
@@ -750,10 +786,10 @@ impl Owner {
         }
     }
 
-    /// Answers the operator. True if the job stands and its messages may leave.
-    fn accepted(&mut self, now: Millis, jid: Jid, result: Result<(), WriteError>) -> bool {
-        let Some(job) = self.jobs.get_mut(&jid) else { return false };
-        let Some(token) = job.token.take() else { return false };
+    /// Answers the operator, and if the job stands, offers it to all who are up by now.
+    fn accepted(&mut self, now: Millis, jid: Jid, result: Result<(), WriteError>) {
+        let Some(job) = self.jobs.get_mut(&jid) else { return };
+        let Some(token) = job.token.take() else { return };
         let targets = job.head.targets.len();
         let reply = match result {
             Ok(()) => Ok(Accepted { jid, targets, known: false }),
@@ -763,7 +799,7 @@ impl Owner {
             Err(WriteError::RequestKnown { jid, same: false, .. }) => Err(SubmitError::RequestReused(jid)),
             Err(WriteError::JidTaken(_)) => {
                 self.rename(now, jid, token);
-                return false;
+                return;
             }
             Err(error) => Err(SubmitError::Store(error.to_string())),
         };
@@ -774,11 +810,8 @@ impl Owner {
         self.effects.push(OwnerEffect::Reply { token, result: reply });
         if stands {
             let up = self.tier.up().clone();
-            let fresh = self.tier.works.get(&jid).map(|w| w.ledger.unsent() & &up).unwrap_or_default();
-            let placement = self.tier.place(now, jid, &fresh);
-            self.begin(placement);
+            self.offer_job(now, jid, &up, &Members::new());
         }
-        stands
     }
 
     /// Another top master took the same microsecond: try the next.
@@ -824,6 +857,7 @@ impl Owner {
 
     /// Time has come to [`Owner::next_deadline`].
     pub fn tick(&mut self, now: Millis) {
+        self.ticked = now;
         for link in self.tier.silent(now, self.rule.heartbeat.dead_after) {
             self.effects.push(OwnerEffect::Hangup { link, why: "silent" });
         }
@@ -839,13 +873,13 @@ impl Owner {
         }
     }
 
-    /// When [`Owner::tick`] must be called next, at the latest.
+    /// When [`Owner::tick`] must be called next, at the latest: a second after the last one, to look for silence.
     pub fn next_deadline(&self, now: Millis) -> Millis {
         let due = self.jobs.iter().filter(|(_, j)| !j.closed).filter_map(|(jid, job)| {
             let work = self.tier.works.get(jid)?;
             job.timing.next(work)
         });
-        due.min().unwrap_or(u64::MAX).clamp(now, now + 1_000)
+        due.min().unwrap_or(u64::MAX).min(self.ticked + 1_000).max(now)
     }
 
     // ---- for status, watchers and tests ----

@@ -5,10 +5,7 @@
 //! A relay never says `unknown`: that is the owner's. Links, files and clocks belong to the syndic crate, which is
 //! told by [`RelayEffect`]s.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Members,
@@ -19,7 +16,7 @@ use crate::{
     outcome::{Answer, Outcome, Reason},
     roster::Roster,
     seat::HeartbeatRule,
-    tier::{DIRECT, Placement, SendMark, Sending, Tier, Work},
+    tier::{ASK_FOR, DIRECT, Placement, SendMark, Sending, Tier, Work},
     time::{Millis, WallMicros},
 };
 
@@ -36,6 +33,9 @@ pub const MAX_WORKS: usize = 2 * crate::job::MAX_OPEN_JOBS;
 pub const BUSY_RETRY: Millis = 1_000;
 /// Roster changes are gathered for this long, so that an attach storm is a few deltas and not thousands.
 pub const ROSTER_PACE: Millis = 20;
+/// Acknowledgements of a minion's returns are gathered for this long: thousands of small messages that nobody waits for
+/// stay out of the way of the returns themselves. A minion may have 2 MiB unacknowledged meanwhile.
+pub const ACK_PACE: Millis = 50;
 /// New evidence of running jobs is passed on after at most this long.
 pub const TELL_PACE: Millis = 1_000;
 
@@ -130,6 +130,8 @@ pub struct RelayRule {
 #[derive(Debug, Default)]
 struct Waiting {
     sendings: Vec<Sending>,
+    /// It holds "send begun" marks of this job.
+    marks: Option<Jid>,
     acks: BTreeMap<LinkId, u64>,
     batches: Vec<(ParentNo, u64)>,
 }
@@ -151,7 +153,7 @@ pub struct Relay {
     rule: RelayRule,
     tier: Tier,
     roster: Roster,
-    errands: HashMap<Jid, Errand>,
+    errands: BTreeMap<Jid, Errand>,
     uplinks: Vec<Uplink>,
     waiting: BTreeMap<u64, Waiting>,
     next_ticket: u64,
@@ -159,8 +161,12 @@ pub struct Relay {
     lazy: Vec<SpoolRecord>,
     /// Acknowledgements owed to children for what the open folds hold.
     owed: BTreeMap<LinkId, u64>,
+    /// Durable, and not told yet.
+    acks: BTreeMap<LinkId, u64>,
+    acks_due: Option<Millis>,
     roster_due: Option<Millis>,
     tell_due: Option<Millis>,
+    ticked: Millis,
     stalled: bool,
     effects: Vec<RelayEffect>,
 }
@@ -173,14 +179,17 @@ impl Relay {
             rule,
             tier: Tier::default(),
             roster: Roster::default(),
-            errands: HashMap::new(),
+            errands: BTreeMap::new(),
             uplinks: (0..rule.parents.max(1)).map(|_| Uplink::new(rule.flush)).collect(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
             lazy: Vec::new(),
             owed: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            acks_due: None,
             roster_due: None,
             tell_due: None,
+            ticked: now,
             stalled: false,
             effects: Vec::new(),
         };
@@ -276,8 +285,10 @@ impl Relay {
     pub fn child_down(&mut self, now: Millis, wall: WallMicros, link: LinkId) {
         let down = self.tier.detach(link);
         self.owed.remove(&link);
+        self.acks.remove(&link);
         self.roster.set_up(&down, false, wall);
         self.roster_due.get_or_insert(now + ROSTER_PACE);
+        self.ask_contested();
     }
 
     /// A message came from a child.
@@ -337,18 +348,29 @@ impl Relay {
         let open: Vec<Jid> = self.tier.works.keys().copied().collect();
         for jid in open {
             let placement = self.tier.place(now, jid, &news.up);
-            self.begin(placement);
+            self.begin(jid, placement);
+        }
+        self.ask_contested();
+    }
+
+    fn ask_contested(&mut self) {
+        for link in self.tier.take_contested() {
+            self.send(Sending { links: vec![link], down: Down::RosterResync });
         }
     }
 
-    /// Marks first, then the messages.
-    fn begin(&mut self, placement: Placement) {
+    /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
+    fn begin(&mut self, jid: Jid, placement: Placement) {
         if placement.marks.is_empty() {
-            placement.sendings.into_iter().for_each(|s| self.send(s));
+            let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
+            match marking {
+                Some(waiting) => waiting.sendings.extend(placement.sendings),
+                None => placement.sendings.into_iter().for_each(|s| self.send(s)),
+            }
             return;
         }
         let records = placement.marks.into_iter().map(SpoolRecord::Sent).collect();
-        let waiting = Waiting { sendings: placement.sendings, ..Waiting::default() };
+        let waiting = Waiting { sendings: placement.sendings, marks: Some(jid), ..Waiting::default() };
         self.persist(records, waiting);
     }
 
@@ -362,12 +384,12 @@ impl Relay {
     }
 
     fn child_returns(&mut self, now: Millis, link: LinkId, batch: ReturnBatch) {
-        if self.stalled || self.spooled_bytes() >= self.rule.spool_max_bytes {
-            self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
-            return;
-        }
-        if !batch.groups.iter().all(|g| self.tier.knows(link, &g.members)) {
-            self.send(Sending { links: vec![link], down: Down::RosterResync });
+        let known = batch.groups.iter().all(|g| self.tier.knows(link, &g.members));
+        let room = !self.stalled && self.spooled_bytes() < self.rule.spool_max_bytes;
+        if !self.tier.takes(link, batch.seq, known && room) {
+            if !known {
+                self.send(Sending { links: vec![link], down: Down::RosterResync });
+            }
             self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
             return;
         }
@@ -385,6 +407,10 @@ impl Relay {
             // Not dispatched through here: brought along by a minion that moved. Passed on as it is.
             None => members.clone(),
             Some(work) => {
+                // A minion's own word stands above what this tier said of it: it may have had the job by another way.
+                if !answer.by_tier {
+                    work.ledger.reopen_said_by_tier(members);
+                }
                 let strangers = members - work.ledger.targets();
                 work.ledger.record(&answer, members).members | strangers
             }
@@ -468,6 +494,8 @@ impl Relay {
         work.job = Some(dispatch.job);
         work.epoch = dispatch.epoch;
         work.deliver_by = deliver_by;
+        // With no time left the parent asks, now; for how long, only the job's owner knows.
+        work.ask_until = deliver_by + if dispatch.deliver_within > 0 { ASK_FOR } else { 1 };
         if dispatch.reoffer {
             work.ledger.reopen_said_by_tier(&dispatch.members);
             work.tainted |= &dispatch.members;
@@ -479,7 +507,7 @@ impl Relay {
         }
         self.note(jid, "dispatched", dispatch.members.len());
         let placement = self.tier.place(now, jid, &dispatch.members);
-        self.begin(placement);
+        self.begin(jid, placement);
     }
 
     fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
@@ -518,9 +546,7 @@ impl Relay {
     pub fn persisted(&mut self, now: Millis, ticket: u64) {
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
         waiting.sendings.into_iter().for_each(|s| self.send(s));
-        for (link, up_to) in waiting.acks {
-            self.send(Sending { links: vec![link], down: Down::ReturnsAck { up_to } });
-        }
+        self.acknowledge(now, waiting.acks);
         for (parent, seq) in waiting.batches {
             self.uplinks[parent].set_durable(seq);
         }
@@ -547,7 +573,10 @@ impl Relay {
         if self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
             self.flush(now);
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
-            self.acknowledge_duplicates();
+            self.acknowledge_duplicates(now);
+        }
+        if self.acks_due.is_some_and(|due| due <= now) {
+            self.send_acks();
         }
         if self.roster_due.is_some_and(|due| due <= now) {
             self.flush_roster();
@@ -574,15 +603,30 @@ impl Relay {
     }
 
     /// Nothing new in what was received: acknowledge it with the newest commit under way, or now.
-    fn acknowledge_duplicates(&mut self) {
+    fn acknowledge_duplicates(&mut self, now: Millis) {
         let owed = std::mem::take(&mut self.owed);
         match self.waiting.values_mut().next_back() {
             Some(newest) => newest.acks.extend(owed),
-            None => {
-                for (link, up_to) in owed {
-                    self.send(Sending { links: vec![link], down: Down::ReturnsAck { up_to } });
-                }
-            }
+            None => self.acknowledge(now, owed),
+        }
+    }
+
+    fn acknowledge(&mut self, now: Millis, acks: BTreeMap<LinkId, u64>) {
+        if !acks.is_empty() {
+            self.acks.extend(acks);
+            self.acks_due.get_or_insert(now + ACK_PACE);
+        }
+    }
+
+    /// One message for all links that are acknowledged as far.
+    fn send_acks(&mut self) {
+        self.acks_due = None;
+        let mut by_seq: BTreeMap<u64, Vec<LinkId>> = BTreeMap::new();
+        for (link, up_to) in std::mem::take(&mut self.acks) {
+            by_seq.entry(up_to).or_default().push(link);
+        }
+        for (up_to, links) in by_seq {
+            self.send(Sending { links, down: Down::ReturnsAck { up_to } });
         }
     }
 
@@ -622,6 +666,7 @@ impl Relay {
 
     /// Time has come to [`Relay::next_deadline`].
     pub fn tick(&mut self, now: Millis) {
+        self.ticked = now;
         for link in self.tier.silent(now, self.rule.heartbeat.dead_after) {
             self.effects.push(RelayEffect::Hangup { link, why: "silent" });
         }
@@ -630,6 +675,7 @@ impl Relay {
             let uplink = &self.uplinks[parent];
             let Some(link) = uplink.link() else { continue };
             if uplink.is_silent(now, self.rule.heartbeat.dead_after) {
+                self.uplinks[parent].next_beat = now + self.rule.heartbeat.interval;
                 self.effects.push(RelayEffect::Hangup { link, why: "silent" });
             } else if tell || uplink.next_beat <= now {
                 self.heartbeat(now, parent);
@@ -661,17 +707,20 @@ impl Relay {
     }
 
     /// When [`Relay::tick`] and [`Relay::end_turn`] must be called next, at the latest. Silence is looked for once a
-    /// second.
+    /// second, counted from the last tick: however much comes in, this moment does not move away.
     pub fn next_deadline(&self, now: Millis) -> Millis {
         let folds = self.uplinks.iter().filter_map(|u| u.fold.due());
         let works = self.tier.works.values().filter(|w| !(w.ledger.unsent() - &w.tainted).is_empty());
-        let paced = self.roster_due.into_iter().chain(self.tell_due);
+        let paced = self.roster_due.into_iter().chain(self.tell_due).chain(self.acks_due);
+        let beats = self.uplinks.iter().filter(|u| u.link().is_some()).map(|u| u.next_beat);
         folds
             .chain(works.map(|w| w.deliver_by))
             .chain(paced)
+            .chain(beats)
             .min()
             .unwrap_or(u64::MAX)
-            .clamp(now, now + 1_000)
+            .min(self.ticked + 1_000)
+            .max(now)
     }
 
     // ---- for status and tests ----

@@ -373,13 +373,12 @@ impl Seat {
         self.pump(now);
     }
 
-    /// An intent could not be written: nothing starts, and the minion says so.
+    /// An intent could not be written: nothing starts, and the minion says so as soon as that is durable. Said earlier,
+    /// a crash would forget it, and the job, offered again by another way, would start after all.
     pub fn persist_failed(&mut self, now: Millis, ticket: u64) {
         for jid in self.tickets.remove(&ticket).unwrap_or_default() {
-            if let Some(entry) = self.entries.get_mut(&jid) {
-                let answer = Arc::new(Answer::bare(Outcome::Refused, Reason::NoSpace));
-                entry.state = State::Ended { answer, acked: false };
-                self.outbox.insert(jid);
+            if self.entries.get(&jid).is_some_and(|e| matches!(e.state, State::Intending { .. })) {
+                self.end(jid, Answer::bare(Outcome::Refused, Reason::NoSpace));
             }
         }
         self.pump(now);

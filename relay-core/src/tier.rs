@@ -22,6 +22,10 @@ use crate::{
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
 
+/// How long after the delivery deadline journals are asked what became of a job. A minion forgets an acknowledged entry
+/// after [`crate::seat::RETAIN`], ten minutes more; asked later it would say, in good faith, that it never started it.
+pub const ASK_FOR: Millis = 60 * 60 * 1_000;
+
 /// A child's link.
 #[derive(Debug)]
 struct Child {
@@ -31,7 +35,25 @@ struct Child {
     local: HashMap<u32, u32>,
     /// Numbers that were told and refused: what is said of them is dropped, and not asked for again.
     refused: Members,
+    /// Child numbers that it says are up, whoever sits where.
+    says_up: Members,
+    /// The next return batch to take, once one came.
+    next_batch: Option<u64>,
     heard: Millis,
+}
+
+impl Child {
+    fn new(via: Incarnation, now: Millis) -> Child {
+        Child {
+            via,
+            version: None,
+            local: HashMap::new(),
+            refused: Members::new(),
+            says_up: Members::new(),
+            next_batch: None,
+            heard: now,
+        }
+    }
 }
 
 /// One job in progress at this tier.
@@ -45,6 +67,8 @@ pub struct Work {
     pub ledger: Ledger,
     /// After this nothing may start any more.
     pub deliver_by: Millis,
+    /// After this no journal is asked any more what became of the job, see [`ASK_FOR`].
+    pub ask_until: Millis,
     /// Members that may have been sent the job by another path: no tier may say that they did not start.
     pub tainted: Members,
     /// Who was sent the job by which path (durable before the first byte leaves).
@@ -61,6 +85,7 @@ impl Work {
             epoch,
             ledger: Ledger::new(targets),
             deliver_by,
+            ask_until: deliver_by + ASK_FOR,
             tainted: Members::new(),
             sent_via: BTreeMap::new(),
             cancelled: false,
@@ -118,6 +143,8 @@ pub struct Tier {
     links: BTreeMap<LinkId, Child>,
     seats: HashMap<u32, (LinkId, u32)>,
     up: Members,
+    /// Links that say that a member is up which has just gone down at another: ask them.
+    contested: BTreeSet<LinkId>,
     /// Work by jid, oldest first.
     pub works: BTreeMap<Jid, Work>,
 }
@@ -125,10 +152,7 @@ pub struct Tier {
 impl Tier {
     /// A child attached. `via` names the path: the spool's incarnation for a syndic, [`DIRECT`] for a minion.
     pub fn attach(&mut self, link: LinkId, via: Incarnation, now: Millis) {
-        self.links.insert(
-            link,
-            Child { via, version: None, local: HashMap::new(), refused: Members::new(), heard: now },
-        );
+        self.links.insert(link, Child::new(via, now));
     }
 
     /// A link is gone; those who sat there are down.
@@ -183,6 +207,7 @@ impl Tier {
         match update {
             RosterUpdate::Full { version, entries } => {
                 child.version = Some(*version);
+                child.says_up.clear();
                 let before: Members = std::mem::take(&mut child.local).into_values().collect();
                 for entry in entries {
                     self.put(link, entry, number, &mut news);
@@ -222,6 +247,9 @@ impl Tier {
             }
             // A retired number still says whose the returns are that its minion gave before.
             RosterChange::Down(members) | RosterChange::Drop(members) => {
+                if let Some(child) = self.links.get_mut(&link) {
+                    child.says_up -= members;
+                }
                 let local = self.seated(link, members);
                 news.down |= self.unseat(link, &local);
             }
@@ -250,6 +278,9 @@ impl Tier {
         if entry.up {
             self.seat(link, entry.no, local, news);
         } else {
+            if let Some(child) = self.links.get_mut(&link) {
+                child.says_up.remove(entry.no);
+            }
             let local = self.seated(link, &Members::from_iter([entry.no]));
             news.down |= self.unseat(link, &local);
         }
@@ -266,6 +297,9 @@ impl Tier {
     }
 
     fn seat(&mut self, link: LinkId, no: u32, local: u32, news: &mut RosterNews) {
+        if let Some(child) = self.links.get_mut(&link) {
+            child.says_up.insert(no);
+        }
         self.seats.insert(local, (link, no));
         self.up.insert(local);
         news.up.insert(local);
@@ -280,7 +314,39 @@ impl Tier {
             self.seats.remove(&member);
         }
         self.up -= &gone;
+        self.contest(link, &gone);
         gone
+    }
+
+    /// A minion moved, and the old place, which had not noticed yet, told its roster after the new one: then it went
+    /// down there, and nobody would say again that it is up. (Minions under several links take over: no contest.)
+    fn contest(&mut self, link: LinkId, gone: &Members) {
+        let others = self.links.iter().filter(|(other, c)| **other != link && c.via != DIRECT);
+        let claims =
+            |c: &Child| c.says_up.iter().any(|no| c.local.get(&no).is_some_and(|m| gone.contains(*m)));
+        let claiming: Vec<LinkId> = others.filter(|(_, c)| claims(c)).map(|(other, _)| *other).collect();
+        self.contested.extend(claiming);
+    }
+
+    /// Links whose whole roster must be asked for, to learn where a member is that has gone down elsewhere.
+    pub fn take_contested(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.contested).into_iter().filter(|link| self.has(*link)).collect()
+    }
+
+    /// Whether a return batch may be taken, if this tier is `able` to. They are taken in order: after one was not, the
+    /// later ones are not either until it comes again, for an acknowledgement covers all before it. (A minion gives its
+    /// batches new numbers when it sends them again, and takes no acknowledgement of the old ones.)
+    pub fn takes(&mut self, link: LinkId, seq: u64, able: bool) -> bool {
+        let Some(child) = self.links.get_mut(&link) else { return false };
+        if child.via == DIRECT {
+            return able;
+        }
+        let next = child.next_batch.get_or_insert(seq);
+        let takes = able && seq <= *next;
+        if takes {
+            *next = (*next).max(seq + 1);
+        }
+        takes
     }
 
     /// Whether the roster of this link has told all these numbers.
@@ -304,11 +370,11 @@ impl Tier {
     /// job first, with no time left to start it: the syndic may not know it (its spool was lost, or the first dispatch
     /// was), and a cancel names no members.
     pub fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
-        let Tier { works, links, seats, up } = self;
+        let Tier { works, links, seats, up, .. } = self;
         let mut placement = Placement::default();
         let Some(work) = works.get_mut(&jid) else { return placement };
         let job = work.job.clone();
-        if job.is_none() && !work.cancelled {
+        if (job.is_none() || now >= work.ask_until) && !work.cancelled {
             return placement;
         }
         let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
@@ -329,7 +395,7 @@ impl Tier {
             if !here && !work.ledger.unsent().contains(member) {
                 work.tainted.insert(member);
             }
-            if !here && !(work.cancelled && child.via == DIRECT) {
+            if !(here || work.cancelled && child.via == DIRECT) {
                 marks.entry(child.via).or_default().insert(member);
             }
             let reoffer = late || work.tainted.contains(member);
@@ -484,6 +550,14 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_may_have_forgotten_is_not_asked() {
+        let mut tier = tier(1);
+        tier.place(0, JID(), &set(&[100]));
+        assert!(tier.place(1_000 + ASK_FOR, JID(), &set(&[100])).sendings.is_empty());
+        const { assert!(ASK_FOR < crate::seat::RETAIN) };
+    }
+
+    #[test]
     fn a_late_down_from_the_old_link_does_not_unseat() {
         let mut tier = tier(1);
         let moved = RosterUpdate::Full { version: 1, entries: vec![entry(9, "m0")] };
@@ -502,6 +576,31 @@ mod tests {
         tier.roster(LinkId(1), &delta(2, vec![RosterChange::Down(set(&[0]))]), &mut |_| None).unwrap();
         assert_eq!(tier.up(), &set(&[100]));
         assert_eq!(tier.localise(LinkId(1), &set(&[0, 5])), set(&[100]));
+    }
+
+    #[test]
+    fn after_a_batch_that_was_not_taken_none_is_until_it_comes_again() {
+        let mut tier = tier(1);
+        assert!(tier.takes(LinkId(1), 4, true));
+        assert!(!tier.takes(LinkId(1), 5, false));
+        assert!(!tier.takes(LinkId(1), 6, true), "its acknowledgement would cover 5");
+        assert!(!tier.takes(LinkId(1), 4, false), "taken before: its acknowledgement is under way");
+        assert!(tier.takes(LinkId(1), 5, true));
+        assert!(tier.takes(LinkId(1), 6, true));
+    }
+
+    #[test]
+    fn who_goes_down_where_it_no_longer_is_is_asked_for_where_it_is() {
+        let mut tier = tier(1);
+        let moved = RosterUpdate::Full { version: 1, entries: vec![entry(9, "m0")] };
+        tier.roster(LinkId(2), &moved, &mut |_| Some(100)).unwrap();
+        let stale = RosterUpdate::Full { version: 2, entries: vec![entry(0, "m0")] };
+        tier.roster(LinkId(1), &stale, &mut |_| Some(100)).unwrap();
+        assert!(tier.take_contested().is_empty());
+        tier.detach(LinkId(1));
+        assert_eq!(tier.take_contested(), [LinkId(2)]);
+        tier.detach(LinkId(2));
+        assert!(tier.take_contested().is_empty());
     }
 
     #[test]

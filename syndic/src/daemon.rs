@@ -26,6 +26,9 @@ use tracing::{debug, error, info, warn};
 /// wake-up serve many returns.
 const TURN: usize = 512;
 
+/// Gauges are set this often, in milliseconds; counting thousands of links in each turn would be felt.
+const FIGURES_EVERY: u64 = 1_000;
+
 /// The syndic's one log.
 const SPOOL: usize = 0;
 
@@ -47,7 +50,8 @@ pub struct Daemon {
     parent_numbers: HashMap<TierId, ParentNo>,
     spool: LogWriter,
     growth: Growth,
-    fabric_ready: Option<bool>,
+    ready: Option<bool>,
+    next_figures: u64,
 }
 
 impl Daemon {
@@ -60,7 +64,8 @@ impl Daemon {
             parent_numbers: parents.into_iter().enumerate().map(|(no, id)| (id, no)).collect(),
             spool,
             growth: Growth::default(),
-            fabric_ready: None,
+            ready: None,
+            next_figures: 0,
         }
     }
 
@@ -80,7 +85,7 @@ impl Daemon {
                 },
                 n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
                 n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
-                () = &mut timer => self.relay.tick(clock.now()),
+                () = &mut timer => {}
             }
             let now = clock.now();
             from_parents.drain(..).for_each(|event| self.parent(now, event));
@@ -88,10 +93,14 @@ impl Daemon {
             while let Ok(report) = sources.reports.try_recv() {
                 self.report(now, report);
             }
+            // Not left to the timer, which a busy loop might never come to.
+            if self.relay.next_deadline(now) <= now {
+                self.relay.tick(now);
+            }
             self.relay.end_turn(now);
             self.perform();
             process.health.beat(now);
-            self.watch(process);
+            self.tell(now, process);
             timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.relay.next_deadline(now)));
         }
     }
@@ -198,21 +207,25 @@ impl Daemon {
         }
     }
 
-    fn watch(&mut self, process: &Process) {
+    /// Tells `/readyz` at once, and the gauges once a second.
+    fn tell(&mut self, now: u64, process: &Process) {
+        let ready = self.relay.parents_up() > 0;
+        if self.ready.replace(ready) != Some(ready) {
+            if ready {
+                process.ready.ready();
+            } else {
+                process.ready.not_ready("not attached to any parent");
+                warn!("not attached to any parent");
+            }
+        }
+        if now < self.next_figures {
+            return;
+        }
+        self.next_figures = now + FIGURES_EVERY;
         metrics::gauge!(telemetry::LINKS_UP).set((self.children.len() + self.parents.len()) as f64);
         metrics::gauge!(telemetry::MINIONS_UP).set(self.relay.roster().up_count() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.relay.ledgers().count() as f64);
         metrics::gauge!(telemetry::SPOOL_BYTES).set(self.relay.spooled_bytes() as f64);
-        let ready = self.relay.parents_up() > 0;
-        if self.fabric_ready.replace(ready) != Some(ready) {
-            match ready {
-                true => process.ready.ready(),
-                false => process.ready.not_ready("not attached to any parent"),
-            }
-            if !ready {
-                warn!("not attached to any parent");
-            }
-        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Daemon {
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
                 n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return },
-                () = &mut timer => self.owner.tick(clock.now()),
+                () = &mut timer => {}
             }
             if fenced {
                 error!("another top master has taken the store over: this one stops");
@@ -128,6 +128,10 @@ impl Daemon {
             }
             let now = clock.now();
             events.drain(..).for_each(|event| self.link(now, event));
+            // Not left to the timer, which a busy loop might never come to.
+            if self.owner.next_deadline(now) <= now {
+                self.owner.tick(now);
+            }
             self.owner.set_stalled(self.commits.stalled.clone());
             self.owner.end_turn(wall());
             self.perform();

@@ -137,12 +137,10 @@ fn accounted(what: String, line: &str, targets: Option<u64>) -> anyhow::Result<S
 
 /// A syndic is killed while a job runs below it.
 fn loss(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
+    say(&format!("Now a worse day: a job that takes {SLEEP} s, and meanwhile a syndic dies. Which one?"));
     let victim = Victim::choose(trial)?;
     let Victim { id, region, pid, minions: below } = &victim;
-    say(&format!(
-        "Now the worse day: a job that takes {SLEEP} s, and {id} dies meanwhile, with {} minions",
-        below.len()
-    ));
+    println!("{id}, with {} minions", below.len());
     let submitted = trial.ask(&["run", "*", "test.sleep", SLEEP, "--async"])?;
     let jid = submitted["jid"].as_str().context("the submission has no jid")?.to_owned();
     runs_below(trial, region, &jid)?;

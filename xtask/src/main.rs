@@ -11,7 +11,6 @@ mod bench;
 mod demo;
 mod deny;
 mod documents;
-mod fanout;
 mod machine;
 mod names;
 mod process;

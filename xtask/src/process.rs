@@ -42,6 +42,7 @@ pub enum Group {
 /// How a program ended.
 #[derive(Debug)]
 pub struct Ended {
+    name: String,
     /// Its status.
     pub status: ExitStatus,
     /// Its exit code; 255 if a signal ended it.
@@ -51,7 +52,7 @@ pub struct Ended {
 impl Ended {
     /// Makes anything but exit code 0 an error.
     pub fn ok(&self) -> anyhow::Result<()> {
-        if self.status.success() { Ok(()) } else { bail!("it ended with {}", self.status) }
+        if self.status.success() { Ok(()) } else { bail!("{}: ended with {}", self.name, self.status) }
     }
 }
 
@@ -90,8 +91,8 @@ pub fn run(
     if watched.is_err() {
         end(&mut child, group);
     }
-    let status = watched.with_context(|| name)?;
-    Ok(Ended { status, code: status.code().unwrap_or(255) })
+    let status = watched.with_context(|| name.clone())?;
+    Ok(Ended { name, status, code: status.code().unwrap_or(255) })
 }
 
 /// Reads in a thread of its own, so that silence can be timed.

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use clap::Args;
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    demo, deny, documents, fanout, machine, names,
+    demo, deny, documents, machine, names,
     process::{self, Group, typed},
     stop,
     tally::Tally,
@@ -21,8 +21,11 @@ use crate::{
 
 /// Longest time for one step; a cold build takes a few minutes on two cores, and nothing takes longer than the tests.
 const STEP_TIME: Duration = Duration::from_secs(30 * 60);
-/// Seeds of the simulation. More, any time: `cargo run -p simulation -- --seeds 500..5000`.
-const SEEDS: &str = "0..500";
+/// The package whose tests run the core on a simulated clock, network and disks. How many seeds is written there; more,
+/// any time: `cargo run -p simulation -- --seeds 1000..5000`.
+const SIMULATION: &str = "simulation";
+/// The package whose tests run the load harness, small: who is accounted for counts there, and no time.
+const LOAD: &str = "loadtests";
 
 /// How much of it.
 #[derive(Debug, Default, Args)]
@@ -30,12 +33,25 @@ pub struct TestArgs {
     /// Only what takes seconds after an edit: format, documents, names, lints, tests within one process
     #[arg(long)]
     quick: bool,
+    /// Only this step; may be given more than once
+    #[arg(long, value_name = "STEP", conflicts_with = "quick", value_parser = PossibleValuesParser::new(STEPS.iter().map(|s| s.name)))]
+    only: Vec<String>,
+}
+
+impl TestArgs {
+    fn takes(&self, step: &Step) -> bool {
+        match self.only.is_empty() {
+            true => step.quick || !self.quick,
+            false => self.only.iter().any(|name| name == step.name),
+        }
+    }
 }
 
 pub const EXAMPLES: &str = "\
 EXAMPLES:
   cargo xtask test --quick             while you write
   cargo xtask test                     all of it, as CI does
+  cargo xtask test --only lints --only unit
 
 What is missing on the machine is installed from the system's packages, if you are root; otherwise it is named.
 Exit codes: 0 all passed, 1 something failed.";
@@ -63,9 +79,14 @@ const STEPS: &[Step] = &[
     Step { name: "build", what: "every program", quick: false, run: build },
     Step { name: "unit", what: "tests within one process", quick: true, run: unit },
     Step { name: "examples", what: "code in documentation", quick: false, run: examples },
-    Step { name: "simulation", what: "500 seeds", quick: false, run: simulation },
+    Step {
+        name: "simulation",
+        what: "hundreds of seeds, and that broken rules are noticed",
+        quick: false,
+        run: simulation,
+    },
     Step { name: "processes", what: "end to end, with faults", quick: false, run: processes },
-    Step { name: "fanout", what: "the load harness, small", quick: false, run: fanout_small },
+    Step { name: "fanout", what: "the load harness, small", quick: false, run: fanout },
     Step { name: "demo", what: "the demo, as a newcomer runs it", quick: false, run: demo_whole },
 ];
 
@@ -77,9 +98,8 @@ fn lints() -> anyhow::Result<Tally> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 
-// One set of packages in all builds: with another, cargo unifies features anew and compiles the dependencies again.
 fn build() -> anyhow::Result<Tally> {
-    cargo(&["build", "--workspace", "--bins"])
+    cargo(&tree::BUILD)
 }
 
 fn unit() -> anyhow::Result<Tally> {
@@ -91,17 +111,25 @@ fn examples() -> anyhow::Result<Tally> {
 }
 
 fn simulation() -> anyhow::Result<Tally> {
-    let mut simulation = Command::new(debug_dir()?.join("simulation"));
-    simulation.args(["--seeds", SEEDS]);
-    run_to_end(&mut simulation)
+    programs(|package| package == SIMULATION)
 }
 
 fn processes() -> anyhow::Result<Tally> {
-    cargo(&["test", "--workspace", "--test", "*", "--no-fail-fast"])
+    programs(|package| ![SIMULATION, LOAD].contains(&package))
 }
 
-fn fanout_small() -> anyhow::Result<Tally> {
-    fanout::check(&debug_dir()?)
+fn fanout() -> anyhow::Result<Tally> {
+    programs(|package| package == LOAD)
+}
+
+/// The test programs of some packages, chosen by name and not by package, for [`tree::BUILD`]'s reason.
+fn programs(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Tally> {
+    let names = tree::test_programs(wanted)?;
+    ensure!(!names.is_empty(), "there are no such tests");
+    let tests = names.iter().flat_map(|name| ["--test", name]);
+    let args: Vec<&str> =
+        ["test", "--workspace"].into_iter().chain(tests).chain(["--no-fail-fast"]).collect();
+    cargo(&args)
 }
 
 fn demo_whole() -> anyhow::Result<Tally> {
@@ -129,9 +157,20 @@ fn run_to_end(command: &mut Command) -> anyhow::Result<Tally> {
     match ended.status.success() {
         true if tally == Tally::default() => Ok(Tally::PASSED),
         true => Ok(tally),
-        // The tests that did pass are not counted: a run that failed has one number that matters.
-        false if tally.failed > 0 => bail!("{} tests failed, {} passed", tally.failed, tally.passed),
+        false if tally.failed > 0 => Err(TestsFailed(tally).into()),
         false => bail!("{} ended with {}", program(command), ended.status),
+    }
+}
+
+/// Tests failed: how many, and how many did not.
+#[derive(Debug)]
+struct TestsFailed(Tally);
+
+impl std::error::Error for TestsFailed {}
+
+impl std::fmt::Display for TestsFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -146,7 +185,7 @@ fn program(command: &Command) -> String {
 /// The machine lacks something. A step that fails is no error but exit code 1.
 pub fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
     machine::prepare().context("this machine is not ready")?;
-    let steps: Vec<&Step> = STEPS.iter().filter(|step| step.quick || !args.quick).collect();
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| args.takes(step)).collect();
     let mut done: Vec<Done> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         println!("\n=== {}/{} {}: {}", at + 1, steps.len(), step.name, step.what);
@@ -161,7 +200,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let left = steps.len() - done.len();
-    let total = close(&done, left, args.quick);
+    let total = close(&done, left, steps.len() < STEPS.len());
     Ok(if total.failed == 0 && left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -170,6 +209,16 @@ struct Done {
     name: &'static str,
     took: Duration,
     result: anyhow::Result<Tally>,
+}
+
+impl Done {
+    /// What it counts. A step that failed before it could count is one failure.
+    fn tally(&self) -> Tally {
+        match &self.result {
+            Ok(tally) => *tally,
+            Err(error) => error.downcast_ref().map_or(Tally::FAILED, |TestsFailed(tally)| *tally),
+        }
+    }
 }
 
 impl std::fmt::Display for Done {
@@ -183,20 +232,20 @@ impl std::fmt::Display for Done {
 }
 
 /// The end of the output: each step with its time, then one line that counts everything.
-fn close(done: &[Done], left: usize, quick: bool) -> Tally {
+fn close(done: &[Done], left: usize, part: bool) -> Tally {
     println!();
     let mut total = Tally::default();
     for step in done {
         println!("{step}");
-        total += *step.result.as_ref().unwrap_or(&Tally::FAILED);
+        total += step.tally();
     }
     for _ in 0..left {
         total += Tally::SKIPPED;
     }
     if left > 0 {
         println!("{left} steps were not run");
-    } else if quick {
-        println!("the quick run; all of it: cargo xtask test");
+    } else if part {
+        println!("this was a part; all of it: cargo xtask test");
     }
     let took: Duration = done.iter().map(|step| step.took).sum();
     println!("{:.0} min {:02} s", (took.as_secs() / 60), took.as_secs() % 60);
@@ -225,14 +274,19 @@ mod tests {
     fn a_failing_step_fails_whatever_it_counted() {
         let line = "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
         let told = shell(&format!("echo '{line}'; exit 101")).unwrap_err().to_string();
-        assert_eq!(told, "1 tests failed, 2 passed");
-        assert!(shell("exit 3").is_err());
+        assert_eq!(told, "2 passed, 1 failed, 0 skipped");
+        let crashed =
+            shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 3").unwrap_err().to_string();
+        assert!(crashed.contains("ended with"), "{crashed}");
     }
 
     #[test]
     fn the_end_counts_failures_and_what_was_not_run() {
         let step = |result| Done { name: "x", took: Duration::ZERO, result };
-        let done = [step(Ok(Tally { passed: 5, failed: 0, skipped: 0 })), step(Err(anyhow::anyhow!("no")))];
+        let tests = |passed, failed| Tally { passed, failed, skipped: 0 };
+        let done = [step(Ok(tests(5, 0))), step(Err(anyhow::anyhow!("no")))];
         assert_eq!(close(&done, 2, false), Tally { passed: 5, failed: 1, skipped: 2 });
+        let done = [step(Ok(tests(5, 0))), step(Err(TestsFailed(tests(3, 2)).into()))];
+        assert_eq!(close(&done, 0, true), tests(8, 2));
     }
 }

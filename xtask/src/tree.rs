@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 /// Deepest directory looked into: a loop of symbolic links ends there.
 const MAX_DEPTH: usize = 16;
@@ -63,20 +64,48 @@ pub fn cargo() -> Command {
 /// # Errors
 /// Cargo does not say.
 pub fn target_dir() -> anyhow::Result<PathBuf> {
-    let told = cargo().args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).output()?;
-    let told: serde_json::Value = serde_json::from_slice(&told.stdout).context("cargo metadata")?;
+    let told = metadata()?;
     told["target_directory"].as_str().map(PathBuf::from).context("cargo metadata names no target directory")
 }
 
-/// Builds programs, for trials or for measuring, and says where they are.
+/// The names of the test programs (files in `tests/`) of the packages that `wanted` takes, in order.
+///
+/// # Errors
+/// Cargo does not say.
+pub fn test_programs(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
+    let told = metadata()?;
+    let packages = told["packages"].as_array().into_iter().flatten();
+    let packages = packages.filter(|package| package["name"].as_str().is_some_and(&wanted));
+    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests =
+        targets.filter(|target| target["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "test")));
+    let mut names: Vec<String> = tests.filter_map(|test| Some(test["name"].as_str()?.to_owned())).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn metadata() -> anyhow::Result<Value> {
+    let told = cargo().args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).output()?;
+    serde_json::from_slice(&told.stdout)
+        .with_context(|| format!("cargo metadata: {}", String::from_utf8_lossy(&told.stderr)))
+}
+
+/// The command that builds everything for tests. One set of packages in all such builds: with another, cargo unifies
+/// features anew, and compiles dependencies and all that needs them again.
+pub const BUILD: [&str; 3] = ["build", "--workspace", "--bins"];
+
+/// Builds these programs for release, or everything for tests, and says where the programs are.
 ///
 /// # Errors
 /// They do not compile.
 pub fn build(packages: &[&str], release: bool) -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.arg("build").args(packages.iter().flat_map(|name| ["--package", name])).arg("--bins");
     if release {
-        cargo.arg("--release");
+        cargo.args(["build", "--release", "--bins"]);
+        cargo.args(packages.iter().flat_map(|name| ["--package", name]));
+    } else {
+        cargo.args(BUILD);
     }
     // Not on standard output: that is for what the built program prints.
     eprintln!("$ {}", crate::process::typed(&cargo));

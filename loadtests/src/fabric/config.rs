@@ -24,6 +24,8 @@ pub struct TopMasterFile<'a> {
     pub state: &'a Path,
     /// Its certificate.
     pub tls: &'a TlsConfig,
+    /// Threads, if it is not to choose them itself.
+    pub threads: Option<u32>,
 }
 
 /// What a syndic is told.
@@ -43,20 +45,22 @@ pub struct SyndicFile<'a> {
     pub tls: &'a TlsConfig,
     /// The top master.
     pub parent: &'a Place,
+    /// Threads, if it is not to choose them itself.
+    pub threads: Option<u32>,
 }
 
 /// A top master's file.
 pub fn top_master(f: &TopMasterFile<'_>) -> String {
     let mut text = begin(f.id, f.region, f.state, f.tls);
     let _ = writeln!(text, "listen: {}\noperators: {}\nadmin: {}", f.listen, f.operators, f.admin);
-    text
+    text + &threads(f.threads)
 }
 
 /// A syndic's file.
 pub fn syndic(f: &SyndicFile<'_>) -> String {
     let mut text = begin(f.id, f.region, f.state, f.tls);
     let _ = writeln!(text, "listen: {}\nadmin: {}\n{}", f.listen, f.admin, parents(f.parent));
-    text
+    text + &threads(f.threads)
 }
 
 /// A minion's file.
@@ -70,6 +74,10 @@ fn begin(id: &str, region: &str, state: &Path, tls: &TlsConfig) -> String {
         "id: {id}\nregion: {region}\nfabric: {FABRIC}\nstate_dir: {state:?}\ntls: {{ca: {:?}, cert: {:?}, key: {:?}}}\n",
         tls.ca, tls.cert, tls.key
     )
+}
+
+fn threads(threads: Option<u32>) -> String {
+    threads.map_or_else(String::new, |n| format!("runtime_threads: {n}\n"))
 }
 
 fn parents(parent: &Place) -> String {

@@ -14,7 +14,7 @@ use relay_proto::operator::{
 use relay_runtime::{config::TlsConfig, identity, link, tls};
 use tokio::time::timeout;
 
-use super::name;
+use super::site::fabric_name;
 
 /// Largest message taken from a top master, in bytes: returns of thousands of minions with one body.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -53,7 +53,7 @@ impl Operator {
     /// # Errors
     /// Nobody answers there, or it is not the top master.
     pub async fn dial(address: SocketAddr, server_name: &str, files: &TlsConfig) -> anyhow::Result<Operator> {
-        let tls = tls::client(&identity::load(files, &name()?)?)?;
+        let tls = tls::client(&identity::load(files, &fabric_name()?)?)?;
         let channel = link::channel(&address.to_string(), server_name, tls).await?;
         Ok(Operator { client: OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE) })
     }

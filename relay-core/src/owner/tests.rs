@@ -165,6 +165,7 @@ fn a_minion_known_to_be_down_is_not_started_at_the_delivery_deadline() {
     bench.owner.syndic_down(0, LINK);
     bench.submit("a").unwrap();
     assert!(bench.dispatches().is_empty());
+    bench.owner.tick(9_500);
     assert_eq!(bench.owner.next_deadline(9_500), 10_000);
     bench.owner.tick(10_000);
     bench.turn(10_000);
@@ -335,4 +336,56 @@ fn a_late_return_that_comes_while_the_close_is_committed_is_not_dropped() {
     }
     bench.turn(100_000);
     assert_eq!(bench.counts(), BTreeMap::from([(Outcome::Ok, 1)]));
+}
+
+#[test]
+fn a_job_accepted_while_a_syndic_reconnects_is_sent_over_the_new_link() {
+    let mut bench = Bench::new(&["a"]);
+    bench.owner.submit(0, 1_000, 5, submission("a"));
+    bench.owner.end_turn(0);
+    let accepting = bench.owner.effects();
+    bench.owner.syndic_down(0, LINK);
+    bench.attach(10, LinkId(2), "aws-1", SPOOL, &["a"], 1);
+    assert!(bench.dispatches().is_empty(), "not durable yet");
+    for effect in accepting {
+        if let OwnerEffect::Persist { ticket, .. } = effect {
+            bench.owner.persisted(20, ticket, Ok(()));
+        }
+    }
+    bench.turn(20);
+    assert_eq!(bench.dispatches(), [(LinkId(2), set(&[0]), false)]);
+}
+
+#[test]
+fn a_job_that_was_first_sent_to_a_newer_incarnation_is_offered_to_it_again() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.owner.syndic_down(0, LINK);
+    bench.submit("*").unwrap();
+    bench.attach(10, LinkId(2), "aws-1", SPOOL, &["a"], 2);
+    assert_eq!(bench.dispatches(), [(LinkId(2), set(&[0]), false)], "never sent: any journal may have it");
+    bench.out.clear();
+    bench.attach(20, LinkId(3), "aws-2", Incarnation(78), &["a"], 2);
+    assert_eq!(bench.dispatches(), [(LinkId(3), set(&[0]), true)], "the same journal");
+    bench.out.clear();
+    bench.attach(30, LinkId(4), "aws-2", Incarnation(78), &["a"], 3);
+    assert!(bench.dispatches().is_empty(), "another one");
+}
+
+#[test]
+fn a_cancel_holds_for_the_unsent_although_the_crash_came_before_their_outcomes() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.submit("*").unwrap();
+    let head = bench.owner.jobs.values().next().unwrap().head.clone();
+    let stored = StoredJob {
+        head,
+        sent: vec![(SPOOL, set(&[0]))],
+        groups: Vec::new(),
+        closed: false,
+        cancelled: true,
+    };
+    let owner = Owner::recover(rule(), 0, 0, Inventory::new(), vec![stored]);
+    let mut again = Bench { owner, writes: Vec::new(), out: Vec::new(), refuse: None };
+    again.turn(0);
+    let ledger = again.owner.ledgers().next().unwrap().1;
+    assert_eq!(ledger.counts(), BTreeMap::from([(Outcome::Cancelled, 1)]));
 }

@@ -152,6 +152,12 @@ fn a_full_disk_refuses_and_does_not_start() {
     seat.received(0, dispatch(1, 1_000), 5);
     seat.effects();
     seat.persist_failed(0, 0);
+    let effects = seat.effects();
+    assert!(
+        matches!(effects[..], [SeatEffect::Persist { ticket: 1, may_fail: false, .. }]),
+        "the tombstone first"
+    );
+    seat.persisted(0, 1);
     assert_eq!(answers(&seat.effects()), [(Outcome::Refused, Reason::NoSpace)]);
 }
 

@@ -40,7 +40,7 @@ impl MinionGroup {
     pub(crate) fn ids(&self) -> Vec<String> {
         match self.count {
             1 => vec![self.name.clone()],
-            n => (0..n).map(|i| format!("{}-{i:02}", self.name)).collect(),
+            n => (0..n).map(|i| format!("{}-{i:0width$}", self.name, width = config::NUMBER_WIDTH)).collect(),
         }
     }
 

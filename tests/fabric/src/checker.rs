@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use relay_core::{
-    ids::MinionId,
+    ids::{Jid, MinionId},
     invariants::{Observation, Trace, Verdict, Violation, at_rest},
     seat::JournalRecord,
 };
@@ -49,7 +49,12 @@ impl Fabric {
             trace.note(Observation::Shown { jid, targets: targets.len() as u64 });
             trace.note(Observation::Recorded { jid, targets });
         }
-        for start in self.witness().starts() {
+        let listed = self.operator().jobs().await.expect("a list of jobs");
+        // Starts of other jobs are those jobs' own matter, if the top master knows them.
+        let other = |jid: Jid| {
+            listed.iter().any(|head| head.jid == jid.micros()) && jobs.iter().all(|job| job.jid() != jid)
+        };
+        for start in self.witness().starts().into_iter().filter(|start| !other(start.jid)) {
             trace.note(Observation::Started((start.jid, start.minion)));
         }
         for (minion, jid, verdict) in self.journaled() {
@@ -64,7 +69,6 @@ impl Fabric {
                 }
             }
         }
-        let listed = self.operator().jobs().await.expect("a list of jobs");
         let known = |job: &&mut Job| {
             let head = listed.iter().find(|head| head.jid == job.jid().micros())?;
             (head.targets == job.targets().len() as u64).then(|| (job.jid(), job.targets().clone()))
@@ -74,7 +78,7 @@ impl Fabric {
     }
 
     /// Every END in every minion's journal.
-    fn journaled(&self) -> Vec<(MinionId, relay_core::ids::Jid, Verdict)> {
+    fn journaled(&self) -> Vec<(MinionId, Jid, Verdict)> {
         let mut ends = Vec::new();
         for (process, ids) in self.minion_processes() {
             for id in ids {

@@ -23,6 +23,8 @@ const TOP_ADMIN: u16 = 4512;
 const SYNDICS: u16 = 4600;
 /// Minion process n has its admin address at this + n.
 const MINIONS: u16 = 4800;
+/// Digits in the id of a numbered minion.
+pub(crate) const NUMBER_WIDTH: usize = 2;
 
 /// Writes what a top master is told; gives its admin address.
 pub(crate) fn top(dir: &Path, ip: IpAddr, pki: &Pki, settings: &Settings) -> SocketAddr {
@@ -89,7 +91,10 @@ pub(crate) fn minions(
     let template = group.template();
     // A numbered minion's state lies in a directory of its name by itself; a single one's is put there, so that the
     // path of a run always names its minion (which is how the witness knows it).
-    let state = if group.count == 1 { format!("state/{}", group.name) } else { "state".into() };
+    let state = match group.count {
+        1 => format!("state/{}", group.name),
+        _ => format!("state\nnumber_width: {NUMBER_WIDTH}"),
+    };
     write(
         dir,
         &format!(

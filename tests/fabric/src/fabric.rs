@@ -1,6 +1,6 @@
 //! A running fabric, and what a test may do to it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 use relay_proto::operator::SubmitRequest;
 use tempfile::TempDir;
@@ -151,6 +151,23 @@ impl Fabric {
         *self.listen.get(name).unwrap_or_else(|| panic!("{name} does not listen"))
     }
 
+    /// A second process with a minion's certificate and a journal of its own, not started: `NAME-twin`.
+    ///
+    /// # Panics
+    /// There is no such process of one minion.
+    pub fn twin(&mut self, name: &str) -> &mut Daemon {
+        let twin = format!("{name}-twin");
+        let (original, dir) = (self.daemon_ref(name), self.dir().join(&twin));
+        let text = fs::read_to_string(original.dir().join("config.yaml")).expect("its configuration");
+        let admin = format!("admin: {}", original.admin());
+        let text = text.replace(&admin, "").replace("state_dir: state", "state_dir: twin");
+        fs::create_dir_all(&dir).expect("a directory");
+        fs::write(dir.join("config.yaml"), text).expect("a configuration file");
+        let daemon = Daemon::new(&twin, "minion", dir, self.dir(), original.admin());
+        self.daemons.push(daemon);
+        self.daemon(&twin)
+    }
+
     // ---- parts ----
 
     /// The operator API.
@@ -221,6 +238,12 @@ impl Fabric {
             (starts.iter().filter(|s| s.jid == job.jid()).count() >= least).then_some(())
         })
         .await;
+    }
+
+    /// Waits until this many bodies have started, of all jobs together.
+    pub async fn started_in_all(&self, least: usize) {
+        let what = format!("{least} bodies to start");
+        until(&what, async || (self.witness.starts().len() >= least).then_some(())).await;
     }
 }
 

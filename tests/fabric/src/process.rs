@@ -191,15 +191,39 @@ fn command(name: &str, mark: &Path, log: File) -> Command {
     command
 }
 
-/// Runs a command of this workspace to its end.
+/// Runs a command of this workspace to its end: its exit code, and what it wrote.
 ///
 /// # Panics
 /// It cannot be started.
 pub fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(binary(name)).args(arguments).env_remove("RELAY_LOG").output();
-    let output = output.unwrap_or_else(|e| panic!("{name} cannot be started: {e}"));
+    output(Command::new(binary(name)).args(arguments))
+}
+
+/// The same with another home directory: what it keeps for its user goes there.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_at_home(name: &str, arguments: &[&str], home: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(binary(name));
+    for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "RELAY_CONTEXT"] {
+        command.env_remove(variable);
+    }
+    output(command.args(arguments).env("HOME", home))
+}
+
+fn output(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.env_remove("RELAY_LOG").stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}"));
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Whether a process lives: one that is dead and only not collected yet does not.
+pub fn lives(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which stands in parentheses and may hold anything.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Ends every process that carries the mark of this fabric.

@@ -54,6 +54,11 @@ impl Witness {
         self.open("all");
     }
 
+    /// Bodies wait again, but for those whose own gate is open.
+    pub fn close_all(&self) {
+        fs::remove_file(self.0.join("gates/all")).expect("an open gate");
+    }
+
     /// Every start so far.
     ///
     /// # Panics
@@ -61,6 +66,16 @@ impl Witness {
     pub fn starts(&self) -> Vec<Start> {
         let text = fs::read_to_string(self.0.join("witness")).unwrap_or_default();
         text.lines().map(|line| parse(line).unwrap_or_else(|| panic!("witness: {line:?}"))).collect()
+    }
+
+    /// The process id of a job's body on a minion.
+    ///
+    /// # Panics
+    /// It has not started.
+    pub fn pid(&self, jid: Jid, minion: &str) -> i32 {
+        let starts = self.starts();
+        let start = starts.iter().find(|s| s.jid == jid && s.minion.as_str() == minion);
+        start.unwrap_or_else(|| panic!("job {jid} has not started on {minion}")).pid
     }
 }
 

@@ -128,7 +128,7 @@ impl Agenda {
     }
 
     /// The next event.
-    pub fn next(&mut self) -> Option<(Millis, Event)> {
+    pub fn pop(&mut self) -> Option<(Millis, Event)> {
         self.heap.pop().map(|Reverse(Entry(when, _, event))| (when, event))
     }
 }

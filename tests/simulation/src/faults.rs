@@ -3,8 +3,7 @@
 //! A mix, because a run in which everything breaks all the time never gets far enough to break interestingly.
 
 use relay_core::{
-    ids::{Incarnation, Jid, MinionId, RegionName},
-    invariants::Observation,
+    ids::{Incarnation, RegionName},
     message::{LinkId, ReturnBatch, ReturnGroup, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
     time::Millis,
@@ -212,57 +211,6 @@ impl World {
         self.agenda.at(self.now + lasts, Event::Mend(cut));
     }
 
-    /// A process dies at once; with `reboot` its whole machine. It is started again after a while.
-    pub fn crash(&mut self, place: Place, reboot: bool) {
-        if !self.process(place).up {
-            return;
-        }
-        self.say(|| format!("{place} dies{}", if reboot { ", its machine restarts" } else { "" }));
-        let life = self.process(place).die();
-        self.drop_links(place);
-        match place {
-            Place::Top => self.top_dies(),
-            Place::Syndic(no) => {
-                self.syndics[no].spool.crash(&mut self.random);
-            }
-            Place::Minion(no) => {
-                let (made_it, _) = self.minions[no].journal.crash(&mut self.random);
-                made_it.iter().for_each(|pending| self.witness_ends(no, &pending.records));
-                self.minions[no].kill_runs(reboot);
-            }
-        }
-        let wait = self.random.between(50, 8_000);
-        self.agenda.at(self.now + wait, Event::Restart(place, life));
-    }
-
-    /// Both kinds of death: the kernel closes the links, or the power is gone and nobody is told.
-    fn drop_links(&mut self, place: Place) {
-        let told = !self.random.once_in(4);
-        let ends = [End::Child, End::Parent];
-        let at = |l: &crate::network::Link| ends.into_iter().find(|end| l.at(*end).0 == place);
-        let links: Vec<(u64, End)> = self.net.open_links().filter_map(|(no, l)| Some((no, at(l)?))).collect();
-        for (link, end) in links {
-            let other: &[End] = if told { &[end.other()] } else { &[] };
-            self.sever(link, other);
-            self.net.close(link, end);
-        }
-    }
-
-    /// A dead process is started again.
-    pub fn restart(&mut self, place: Place, life: u32) {
-        let process = self.process(place);
-        if process.up || process.life != life {
-            return;
-        }
-        process.up = true;
-        self.say(|| format!("{place} starts"));
-        match place {
-            Place::Top => self.start_top(),
-            Place::Syndic(no) => self.start_syndic(no),
-            Place::Minion(no) => self.start_minion(no),
-        }
-    }
-
     fn pause_one(&mut self) {
         let place = self.any_place();
         let lasts = self.random.between(300, 15_000);
@@ -301,47 +249,6 @@ impl World {
     /// A disk works again.
     pub fn mend_disk(&mut self, place: Place) {
         self.set_failing(place, false);
-    }
-
-    fn lose_journal(&mut self, no: usize) {
-        self.crash(Place::Minion(no), true);
-        let incarnation = self.random.bits() | 1;
-        self.say(|| format!("m{no} loses its journal, now {incarnation:016x}"));
-        self.minions[no].lose_journal(incarnation);
-        self.count_copies();
-    }
-
-    fn lose_spool(&mut self, no: usize) {
-        self.crash(Place::Syndic(no), false);
-        let incarnation = self.random.bits() | 1;
-        self.say(|| format!("s{no} loses its spool, now {incarnation:016x}"));
-        self.syndics[no].lose_spool(incarnation);
-        self.count_copies();
-    }
-
-    /// Something durable was lost: whatever END has no durable copy left can't be expected at the owner (I3).
-    fn count_copies(&mut self) {
-        let spooled: Vec<(Jid, MinionId)> = self.syndics.iter().flat_map(|s| s.holds()).collect();
-        let slots: Vec<(Jid, MinionId)> = self.trace.expected_ends().map(|(slot, _)| slot.clone()).collect();
-        for slot in slots {
-            let journaled = self.minions.iter().any(|m| m.id == slot.1 && m.holds(slot.0));
-            if !journaled && !spooled.contains(&slot) && !self.top.store.has_final(slot.0, &slot.1) {
-                self.note(Observation::Destroyed(slot));
-            }
-        }
-    }
-
-    fn compact(&mut self, minion: usize, syndic: usize) {
-        let alive = |p: &crate::world::Process| p.up && !p.paused;
-        if alive(&self.syndics[syndic].process) && !self.syndics[syndic].spool.failing {
-            let records = self.syndics[syndic].relay.live_records();
-            self.syndics[syndic].spool.compact(records);
-        }
-        if alive(&self.minions[minion].process) && !self.minions[minion].journal.failing {
-            let records = self.minions[minion].seat.live_records();
-            self.witness_ends(minion, &records);
-            self.minions[minion].journal.compact(records);
-        }
     }
 
     /// A syndic of another region attaches with this minion in its roster, and answers for it.

@@ -5,13 +5,14 @@
 //! rest; the same seed is the same run, line by line.
 //!
 //! In reading order: [`world`] (the loop), [`top`], [`syndic`], [`minion`] (the three processes), [`client`]
-//! (operators), [`network`], [`disk`], [`store`], [`faults`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
+//! (operators), [`network`], [`disk`], [`store`], [`faults`] and [`losses`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
 
 pub mod build;
 pub mod client;
 pub mod disk;
 pub mod event;
 pub mod faults;
+pub mod losses;
 pub mod minion;
 pub mod network;
 pub mod random;
@@ -47,7 +48,7 @@ pub struct Report {
 pub fn run(seed: u64, sabotage: Sabotage, log: bool) -> Report {
     let mut world = build::build(seed, sabotage, log);
     let mut violations = Vec::new();
-    while violations.is_empty() && !world.faults.rest.over {
+    while violations.is_empty() && world.breaches.is_empty() && !world.faults.rest.over {
         if world.steps > MAX_STEPS || !world.step() {
             world.breach("rest", format!("the run went on for {} events", world.steps));
             break;

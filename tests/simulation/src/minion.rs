@@ -246,6 +246,7 @@ impl World {
 
     fn journal(&mut self, no: usize, ticket: u64, records: Vec<JournalRecord>, may_fail: bool) {
         let now = self.now;
+        self.acked_by_syndic(no, &records);
         let intents = records.iter().all(|r| matches!(r, JournalRecord::Intent { .. }));
         if self.sabotage == Sabotage::StartUnjournaled && intents {
             self.minions[no].seat.persisted(now, ticket);
@@ -254,6 +255,22 @@ impl World {
         let at = now + self.disk_delay();
         let at = self.minions[no].journal.write(Pending { ticket, records, may_fail }, at);
         self.later(Place::Minion(no), at - now, Happening::Written);
+    }
+
+    /// An acknowledgement by a syndic means that its spool, or the store, has it (I3: a hop may forget what the next
+    /// holds).
+    fn acked_by_syndic(&mut self, no: usize, records: &[JournalRecord]) {
+        for record in records {
+            let JournalRecord::Acked { jid } = record else { continue };
+            let slot = (*jid, self.minions[no].id.clone());
+            let spooled = |s: &crate::syndic::SyndicProcess| s.holds(u64::MAX).contains(&slot);
+            if !self.top.store.has_final(slot.0, &slot.1) && !self.syndics.iter().any(spooled) {
+                self.breach(
+                    "I3",
+                    format!("job {jid}: its return was acknowledged to m{no} and is durable nowhere"),
+                );
+            }
+        }
     }
 
     fn start(&mut self, no: usize, jid: Jid, run: u64) {

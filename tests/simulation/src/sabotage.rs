@@ -8,12 +8,20 @@ pub enum Sabotage {
     None,
     /// A minion takes its intent for durable without writing it.
     StartUnjournaled,
-    /// A syndic takes what its spool is writing for durable.
+    /// A syndic takes what its spool is writing for durable, and acknowledges it.
     AckUndurable,
+    /// The top master acknowledges what its store is still committing.
+    AckUncommitted,
+    /// A syndic drops returns and takes them for acknowledged by the top master.
+    DropReturns,
     /// The top master takes what its store is committing for durable.
     ShowUncommitted,
     /// The store lets writes of former owners in.
     Unfenced,
+    /// The store adds to a row of answers and never takes anybody out.
+    KeepUnknown,
+    /// A syndic sends every job to every minion it has.
+    SendToAll,
     /// The top master never looks at its deadlines.
     NeverDeclare,
     /// The top master believes whatever region a syndic claims.
@@ -24,10 +32,14 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Every broken rule, and the invariant that must notice.
-    pub const ALL: [(Sabotage, &'static str); 7] = [
+    pub const ALL: [(Sabotage, &'static str); 11] = [
         (Sabotage::StartUnjournaled, "I1"),
+        (Sabotage::KeepUnknown, "I2"),
         (Sabotage::AckUndurable, "I3"),
+        (Sabotage::AckUncommitted, "I3"),
+        (Sabotage::DropReturns, "I3"),
         (Sabotage::ShowUncommitted, "I4"),
+        (Sabotage::SendToAll, "I5"),
         (Sabotage::NeverDeclare, "I6"),
         (Sabotage::Unfenced, "I7"),
         (Sabotage::TrustRegion, "I8"),

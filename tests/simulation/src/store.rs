@@ -18,6 +18,8 @@ use relay_core::{
     time::Millis,
 };
 
+use crate::sabotage::Sabotage;
+
 /// A job in the store.
 #[derive(Debug)]
 pub struct Kept {
@@ -34,8 +36,7 @@ pub struct Kept {
 pub struct Store {
     /// The newest owner's.
     pub epoch: Epoch,
-    /// Sabotage: old epochs are let in.
-    unfenced: bool,
+    sabotage: Sabotage,
     minions: BTreeMap<u32, Record>,
     jobs: BTreeMap<Jid, Kept>,
     requests: BTreeMap<RequestId, (Jid, [u8; 32])>,
@@ -53,15 +54,16 @@ fn epoch_of(write: &Write) -> Option<(Jid, Epoch)> {
 }
 
 impl Store {
-    /// An empty store; an unfenced one is sabotaged.
-    pub fn new(unfenced: bool) -> Store {
-        Store { unfenced, ..Store::default() }
+    /// An empty store.
+    pub fn new(sabotage: Sabotage) -> Store {
+        Store { sabotage, ..Store::default() }
     }
 
     /// One transaction: all of it or nothing. Says what it changed.
     pub fn commit(&mut self, now: Millis, writes: &[Write]) -> Result<Vec<Observation>, WriteError> {
         let epochs: Vec<(Jid, Epoch)> = writes.iter().filter_map(epoch_of).collect();
-        if !self.unfenced && epochs.iter().any(|(_, epoch)| *epoch < self.epoch) {
+        let fenced = self.sabotage != Sabotage::Unfenced;
+        if fenced && epochs.iter().any(|(_, epoch)| *epoch < self.epoch) {
             return Err(WriteError::Fenced);
         }
         writes.iter().try_for_each(|write| self.refusal(write))?;
@@ -125,6 +127,7 @@ impl Store {
         for row in rows {
             let known = kept.rows.get_mut(&row.no);
             match (known, &row.answer) {
+                (Some((_, members)), _) if self.sabotage == Sabotage::KeepUnknown => *members |= &row.members,
                 (Some((_, members)), _) => *members = row.members.clone(),
                 (None, Some(answer)) => {
                     drop(kept.rows.insert(row.no, (answer.clone(), row.members.clone())));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use relay_core::{
     fold::FlushRule,
     ids::{Incarnation, Jid, MinionId, RegionName, TierId},
-    message::LinkId,
+    message::{Down, LinkId, Up},
     relay::{Relay, RelayEffect, RelayRule, SpoolRecord},
     time::Millis,
 };
@@ -66,8 +66,9 @@ impl SyndicProcess {
         self.incarnation = incarnation;
     }
 
-    /// The returns of minions that the spool holds durably and the top master has not acknowledged.
-    pub fn holds(&self) -> Vec<(Jid, MinionId)> {
+    /// The returns of minions that the spool holds durably and the top master has not acknowledged, in batches up to
+    /// this one.
+    pub fn holds(&self, last: u64) -> Vec<(Jid, MinionId)> {
         let mut names = BTreeMap::new();
         let mut batches = BTreeMap::new();
         for record in &self.spool.durable {
@@ -78,7 +79,8 @@ impl SyndicProcess {
                 SpoolRecord::Sent(_) | SpoolRecord::Forget { .. } => {}
             }
         }
-        let groups = batches.values().flat_map(|batch| &batch.groups).filter(|group| !group.answer.by_tier);
+        let groups =
+            batches.range(..=last).flat_map(|(_, batch)| &batch.groups).filter(|group| !group.answer.by_tier);
         let slots = groups.flat_map(|group| group.members.iter().map(|no| (group.jid, no)));
         slots.filter_map(|(jid, no)| names.get(&no).map(|id| (jid, id.clone()))).collect()
     }
@@ -94,7 +96,12 @@ impl World {
             Happening::Opened(link, End::Parent) => self.minion_attached(no, link),
             Happening::Arrived(link, end) => match self.net.receive(link, end, now) {
                 Some(Message::Up(up)) => self.syndics[no].relay.from_child(now, wall, LinkId(link), up),
-                Some(Message::Down(down)) => self.syndics[no].relay.from_parent(now, LinkId(link), down),
+                Some(Message::Down(down)) => {
+                    if let Down::ReturnsAck { up_to } = down {
+                        self.acked_by_top(no, up_to);
+                    }
+                    self.syndics[no].relay.from_parent(now, LinkId(link), down);
+                }
                 None => {}
             },
             Happening::Broken(link, end) => {
@@ -197,6 +204,20 @@ impl World {
         self.wake(Place::Syndic(no), at);
     }
 
+    /// An acknowledgement by the top master means that the store has it (I3: a hop may forget what the next holds).
+    fn acked_by_top(&mut self, no: usize, up_to: u64) {
+        for (jid, id) in self.syndics[no].holds(up_to) {
+            let store = &self.top.store;
+            let target = store.jobs().get(&jid).is_some_and(|targets| targets.contains(&id));
+            if target && !store.has_final(jid, &id) {
+                self.breach(
+                    "I3",
+                    format!("job {jid}: the return of {id} was acknowledged to s{no} and is not stored"),
+                );
+            }
+        }
+    }
+
     fn check_spool(&mut self, no: usize) {
         for (jid, ledger) in self.syndics[no].relay.ledgers() {
             self.trace.ledger(self.syndics[no].id.as_str(), jid, ledger);
@@ -214,10 +235,20 @@ impl World {
                     self.syndics[no].relay.persisted(self.now, ticket);
                 }
             }
-            RelayEffect::Send(sending) => {
+            RelayEffect::Send(mut sending) => {
+                if self.sabotage == Sabotage::SendToAll && matches!(sending.down, Down::Dispatch(_)) {
+                    let below = self.net.open_links().filter(|(_, l)| l.parent.0 == Place::Syndic(no));
+                    sending.links = below.map(|(link, _)| LinkId(link)).collect();
+                }
                 for link in sending.links {
                     self.send(link.0, End::Child, Message::Down(sending.down.clone()));
                 }
+            }
+            RelayEffect::SendUp { link, up: Up::Returns(batch) }
+                if self.sabotage == Sabotage::DropReturns =>
+            {
+                let ack = Down::ReturnsAck { up_to: batch.seq };
+                self.syndics[no].relay.from_parent(self.now, link, ack);
             }
             RelayEffect::SendUp { link, up } => self.send(link.0, End::Parent, Message::Up(up)),
             RelayEffect::Hangup { link, why } => {

@@ -56,7 +56,7 @@ impl TopProcess {
             process: Process::default(),
             owner: Owner::recover(rule(Epoch(0)), 0, 0, Inventory::new(), Vec::new()),
             commits: Disk::default(),
-            store: Store::new(sabotage == Sabotage::Unfenced),
+            store: Store::new(sabotage),
             late: Vec::new(),
             due: BTreeMap::new(),
             stalled: false,
@@ -145,9 +145,11 @@ impl World {
             Done::Nothing => return,
         };
         self.top.commits.durable.clear();
-        if result.is_ok() && std::mem::take(&mut self.top.stalled) {
+        let works = !matches!(result, Err(WriteError::Failed(_)));
+        if works && std::mem::take(&mut self.top.stalled) {
             self.top.owner.set_stalled(None);
         }
+        // Sabotaged, it was told long ago; of what it was not told it knows no ticket any more.
         if self.sabotage != Sabotage::ShowUncommitted {
             self.top.owner.persisted(now, ticket, result);
         }
@@ -221,7 +223,8 @@ impl World {
                 let at = self.now + self.disk_delay();
                 let at = self.top.commits.write(Pending { ticket, records: writes, may_fail }, at);
                 self.later(Place::Top, at - self.now, Happening::Written);
-                if self.sabotage == Sabotage::ShowUncommitted {
+                let outcomes = !may_fail && self.sabotage == Sabotage::AckUncommitted;
+                if outcomes || self.sabotage == Sabotage::ShowUncommitted {
                     self.top.owner.persisted(self.now, ticket, Ok(()));
                 }
             }

@@ -110,7 +110,7 @@ impl World {
 
     /// Runs the next event. False when the agenda is empty.
     pub fn step(&mut self) -> bool {
-        let Some((when, event)) = self.agenda.next() else { return false };
+        let Some((when, event)) = self.agenda.pop() else { return false };
         self.now = self.now.max(when);
         self.steps += 1;
         self.happen(event);

@@ -143,6 +143,10 @@ impl Trial {
 
     fn stop(&mut self) -> anyhow::Result<()> {
         self.stopped = true;
+        // Before it writes this file, `relayctl dev up` has started nothing.
+        if self.own.as_ref().is_some_and(|own| !own.join("fabric/dev.json").exists()) {
+            return self.remove();
+        }
         let mut args = vec!["dev", "down", "--delete", "--name", NAME];
         let dir = self.fabric_dir();
         if let Some(dir) = &dir {
@@ -151,13 +155,16 @@ impl Trial {
         println!("$ {}", shown(&args));
         // A group of its own, and no look at the stop flag: a second Ctrl-C does not end the tidying.
         let status = self.relayctl(&args).process_group(0).status()?;
-        if let Some(own) = self.own.take().filter(|own| own.exists()) {
-            std::fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
+        if !status.success() {
+            bail!("relayctl dev down ended with {status}: processes may be left, see above");
         }
-        if status.success() {
-            Ok(())
-        } else {
-            bail!("relayctl dev down ended with {status}: processes may be left")
+        self.remove()
+    }
+
+    fn remove(&mut self) -> anyhow::Result<()> {
+        match self.own.take().filter(|own| own.exists()) {
+            Some(own) => std::fs::remove_dir_all(&own).with_context(|| own.display().to_string()),
+            None => Ok(()),
         }
     }
 }

@@ -1,1 +1,92 @@
-//! (being written)
+//! Full disks: at the syndic returns stay with the minions, at the minion nothing starts, at the top nothing is accepted.
+//! What was promised is kept, and everything goes on when there is space again.
+
+use fabric_tests::{Fabric, TOP, disk::SmallDisk, until};
+use relay_core::outcome::{Outcome, Reason};
+use relay_proto::Code;
+
+/// Room for a spool, a journal or a store with a few jobs, in KiB.
+const SMALL: u32 = 2_048;
+
+#[tokio::test]
+async fn at_the_spool_returns_wait_at_the_minions_until_there_is_space() {
+    let Some(disk) = SmallDisk::mount(SMALL) else { return };
+    let builder = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 3).syndic("azure-1", "azure");
+    let builder = builder.minion("azure-1", "far").state_dir("aws-1", disk.path().to_owned());
+    let mut fabric = builder.start().await;
+    // Large enough not to fit into what is left of a page that the file has already.
+    let command = format!("{}; head -c 9000 /dev/zero | tr '\\0' x", fabric.witness().command());
+    let mut job = fabric.job("*", "cmd.run").args([command]).submit().await.unwrap();
+    fabric.started(&job, 4).await;
+    disk.fill();
+    fabric.witness().open_all();
+    job.until(&fabric, "end in the other region", |job| job.answer("far").is_some()).await;
+    until("the syndic to say that its spool can't be written", async || {
+        fabric.log("aws-1").contains("the spool can't be written").then_some(())
+    })
+    .await;
+    assert_eq!(job.slots().len(), 1, "a return went up that is not in the spool: {:?}", job.slots());
+    // Even killed in this state it loses nothing.
+    fabric.kill9("aws-1");
+    disk.free();
+    fabric.restart("aws-1").await;
+    job.closed(&fabric).await;
+    assert_eq!(job.counts(), [("ok", 4)].into());
+    disk.fill();
+    let large = "x".repeat(9_000);
+    let mut second = fabric.job("*", "test.echo").args([large]).delivery_ms(30_000).submit().await.unwrap();
+    second.until(&fabric, "end in the other region", |job| job.answer("far").is_some()).await;
+    disk.free();
+    second.closed(&fabric).await;
+    assert_eq!(second.counts(), [("ok", 4)].into());
+    fabric.check(&mut [&mut job, &mut second]).await;
+    assert_eq!(fabric.witness().starts().len(), 4);
+}
+
+#[tokio::test]
+async fn at_the_minion_jobs_are_refused_and_ends_are_kept() {
+    let Some(disk) = SmallDisk::mount(SMALL) else { return };
+    let builder = Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "full").minion("aws-1", "fine");
+    let fabric = builder.state_dir("full", disk.path().to_owned()).start().await;
+    let mut running = fabric.job("*", "test.sleep").args([1]).submit().await.unwrap();
+    running.until(&fabric, "be seen running", |job| job.running() == 2).await;
+    disk.fill();
+    let mut refused = fabric.witnessed("*").await;
+    fabric.witness().open_all();
+    // A refusal has to be written too before it may be told; it need not be, to be safe.
+    refused.until(&fabric, "end on the other", |job| job.answer("fine").is_some()).await;
+    refused.closed(&fabric).await;
+    assert_eq!(refused.outcome("full"), (Outcome::Refused, Reason::NoSpace));
+    disk.free();
+    running.closed(&fabric).await;
+    assert_eq!(running.counts(), [("ok", 2)].into());
+    let mut after = fabric.run("*", "test.ping", &[]).await;
+    assert_eq!(after.counts(), [("ok", 2)].into());
+    fabric.check(&mut [&mut running, &mut refused, &mut after]).await;
+    assert_eq!(fabric.witness().starts().len(), 1);
+}
+
+#[tokio::test]
+async fn at_the_top_nothing_is_accepted_and_outcomes_wait_below() {
+    let Some(disk) = SmallDisk::mount(SMALL) else { return };
+    let builder = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 3);
+    let fabric = builder.state_dir(TOP, disk.path().to_owned()).start().await;
+    let mut job = fabric.witnessed("*").await;
+    fabric.started(&job, 3).await;
+    disk.fill();
+    fabric.witness().open_all();
+    let refused = until("a submission to be refused", async || {
+        fabric.job("*", "test.ping").submit().await.err()
+    })
+    .await;
+    assert_eq!(Code::of(&refused), Some(Code::Store), "{refused}");
+    assert!(refused.message().contains("space"), "{refused}");
+    disk.free();
+    job.closed(&fabric).await;
+    assert_eq!(job.counts(), [("ok", 3)].into());
+    let mut after = until("a submission to be accepted again", async || {
+        fabric.job("*", "test.ping").submit().await.ok()
+    })
+    .await;
+    fabric.check(&mut [&mut job, &mut after]).await;
+}

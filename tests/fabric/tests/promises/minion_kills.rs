@@ -1,6 +1,6 @@
 //! kill -9 of a minion process before, after and during a running command: at most one start, and no end is lost.
 
-use fabric_tests::{Fabric, until};
+use fabric_tests::{Fabric, process, until};
 use relay_core::outcome::{Outcome, Reason};
 
 async fn solo() -> Fabric {
@@ -46,12 +46,8 @@ async fn killed_while_a_command_runs_the_command_goes_on_and_its_end_arrives() {
     fabric.kill9("solo");
     fabric.witness().open_all();
     job.until(&fabric, "end on the other", |job| job.answer("other").is_some()).await;
-    let pid = fabric.witness().starts().iter().find(|s| s.minion.as_str() == "solo").unwrap().pid;
-    let process = format!("/proc/{pid}");
-    until("the command to end without its minion", async || {
-        (!std::path::Path::new(&process).exists()).then_some(())
-    })
-    .await;
+    let pid = fabric.witness().pid(job.jid(), "solo");
+    until("the command to end without its minion", async || (!process::lives(pid)).then_some(())).await;
     fabric.restart("solo").await;
     job.closed(&fabric).await;
     assert_eq!(job.counts(), [("ok", 2)].into());

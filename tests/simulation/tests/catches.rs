@@ -1,0 +1,17 @@
+//! The checker catches: with a rule broken on purpose, the invariant that the rule is for trips.
+
+use simulation::{run, sabotage::Sabotage};
+
+/// A broken rule must show within so many seeds.
+const SEEDS: u64 = 400;
+
+#[test]
+fn each_broken_rule_trips_its_invariant() {
+    for (sabotage, invariant) in Sabotage::ALL {
+        let trips =
+            |seed: &u64| run(*seed, sabotage, false).violations.iter().any(|v| v.invariant == invariant);
+        let noticed = (0..SEEDS).find(trips);
+        assert!(noticed.is_some(), "{sabotage:?} went unnoticed: {invariant} held in {SEEDS} seeds");
+        println!("{sabotage:?}: {invariant} trips at seed {noticed:?}");
+    }
+}
