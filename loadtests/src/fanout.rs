@@ -4,16 +4,18 @@
 //! the project's first load harness: a ratio of 4 (aim 2), 64 KiB (24) of syndic memory for an idle minion, 12 MiB (6)
 //! for a minion process, and at most one body in each batch of equal returns.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+mod attach;
+mod bodies;
 
+use std::{path::Path, time::Duration};
+
+use attach::{ATTACH_TIME, attach, start_swarm};
+use bodies::{BODY, bodies_per_batch};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     cli::Fanout,
-    fabric::{Binaries, FABRIC, Fabric, NO_ARGUMENTS, Site, Uplinks, operator::Ended},
+    fabric::{Binaries, Fabric, NO_ARGUMENTS, Site, Uplinks, operator::Ended},
     floor::Floor,
     machine::{self, Limits},
     part::Part,
@@ -23,7 +25,6 @@ use crate::{
         Report,
     },
     statistics::{median, p99},
-    swarm::{self, shards},
 };
 
 /// Rounds of each tree before the first measured one: pages touched, allocators grown, statements prepared.
@@ -32,20 +33,8 @@ const WARM_UP: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long memory may settle before it is read.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How long attaching may take: this, and so much for each minion (any build, a busy machine).
-const ATTACH_TIME: Duration = Duration::from_secs(60);
-/// See [`ATTACH_TIME`].
-const ATTACH_TIME_EACH: Duration = Duration::from_millis(30);
-/// How long one process of a swarm may take to issue its certificates.
-const ISSUE_TIME: Duration = Duration::from_secs(120);
-/// The text that every minion echoes in the rounds that count bodies.
-const BODY: usize = 4 << 10;
 /// Rounds that count bodies.
 const BODY_ROUNDS: u32 = 3;
-/// Bytes of one batch besides bodies and members, about: what a batch more or less than usual is taken for.
-const BATCH_BYTES: f64 = 64.0;
-/// How many attached more are worth a line of progress.
-const TELL_EACH: u64 = 500;
 
 /// Runs the scenario.
 ///
@@ -57,11 +46,7 @@ pub async fn run(args: &Fanout) -> anyhow::Result<Report> {
     let binaries = Binaries::find()?;
     let dir = tempfile::Builder::new().prefix("relay-bench-").tempdir()?;
     // Everything that runs is inside, and gone before the directory goes.
-    let measured = Bench::new(args, limits, binaries, dir.path()).await;
-    match measured {
-        Ok(bench) => bench.measure().await,
-        Err(error) => Err(error),
-    }
+    Bench::new(args, limits, binaries, dir.path()).await?.measure().await
 }
 
 struct Bench<'a> {
@@ -300,72 +285,6 @@ impl<'a> Bench<'a> {
     }
 }
 
-async fn start_swarm(
-    args: &Fanout,
-    seed: u64,
-    limits: &Limits,
-    fabric: &Fabric,
-    logs: &Path,
-) -> anyhow::Result<Vec<Part>> {
-    let mut swarm = Vec::new();
-    for (first, count) in shards(args.minions, limits.links_per_process()) {
-        let plan = swarm::Plan {
-            fabric: FABRIC.into(),
-            authority: fabric.authority_dir(),
-            seed,
-            first,
-            count,
-            syndics: fabric.places(),
-        };
-        swarm.push(Part::start(&format!("swarm-{first}"), "swarm", &plan, logs).await?);
-    }
-    for part in &mut swarm {
-        part.expect("ready", ISSUE_TIME).await?;
-    }
-    Ok(swarm)
-}
-
-/// Lets all minions dial, and waits until the top master knows each of them as up.
-async fn attach(minions: u32, fabric: &mut Fabric, swarm: &mut [Part]) -> anyhow::Result<Duration> {
-    let begun = Instant::now();
-    for part in swarm.iter_mut() {
-        part.say("go").await?;
-    }
-    let mut told = 0;
-    let progress = |up| {
-        if up >= told + TELL_EACH {
-            told = up;
-            tell(&format!("{up} of {minions} minions attached"));
-        }
-        swarm.iter_mut().try_for_each(|part| part.process.check())
-    };
-    fabric.wait_for_minions(minions.into(), ATTACH_TIME + minions * ATTACH_TIME_EACH, progress).await?;
-    Ok(begun.elapsed())
-}
-
-/// How many bodies of [`BODY`] bytes are in so many bytes, to the nearest, for each batch. What is no body is taken from
-/// pings, which have the same members and next to no body, and corrected for the number of batches.
-fn bodies_per_batch(bytes: f64, batches: f64, ping: Uplinks) -> f64 {
-    let other = ping.bytes + (batches - ping.batches) * BATCH_BYTES;
-    let bodies = ((bytes - other) / BODY as f64).round();
-    if batches > 0.0 { bodies / batches } else { f64::INFINITY }
-}
-
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_are_counted_whatever_the_number_of_batches() {
-        let ping = Uplinks { bytes: 10_000.0 + 16.0 * 64.0, batches: 16.0 };
-        let bytes = |batches: f64, bodies: f64| 10_000.0 + batches * 64.0 + bodies * 4_098.0;
-        assert_eq!(bodies_per_batch(bytes(8.0, 8.0), 8.0, ping), 1.0);
-        assert_eq!(bodies_per_batch(bytes(24.0, 24.0), 24.0, ping), 1.0);
-        assert_eq!(bodies_per_batch(bytes(8.0, 9.0), 8.0, ping), 9.0 / 8.0);
-        assert!(bodies_per_batch(bytes(24.0, 5_000.0), 24.0, ping) > 200.0);
-    }
 }

@@ -21,7 +21,7 @@ use crate::{
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
     target::Target,
-    tier::{ASK_FOR, Placement, SendMark, Sending, Tier, Work},
+    tier::{Placement, SendMark, Sending, Tier, Work},
     time::{Millis, WallMicros},
 };
 
@@ -174,6 +174,15 @@ pub struct Accepted {
     pub known: bool,
 }
 
+/// A cancel under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelling {
+    /// Members that had no outcome yet.
+    pub outstanding: u64,
+    /// The commit that makes it last: before it, a crash forgets the cancel.
+    pub ticket: u64,
+}
+
 /// Why a submission was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
@@ -225,7 +234,8 @@ pub struct Change {
 /// What the top master must do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnerEffect {
-    /// Commit these in one transaction, then call [`Owner::persisted`].
+    /// Commit these in one transaction, then call [`Owner::persisted`]. Commits are done in the order in which they were
+    /// asked for, retries included: no later one may land before an earlier one that must not fail.
     Persist {
         /// Rises by one.
         ticket: u64,
@@ -393,7 +403,6 @@ impl Owner {
         let deliver_by = now + head.delivery_limit.saturating_sub(age);
         let all_sent = sent.iter().fold(Members::new(), |all, (_, m)| all | m);
         let mut work = Work::new(Some(head.job.clone()), head.epoch, Members::new(), deliver_by);
-        work.ask_until = (now + head.delivery_limit + ASK_FOR).saturating_sub(age);
         work.ledger = Ledger::restore(head.targets.clone(), &all_sent, groups);
         work.cancelled = cancelled;
         for (via, members) in sent {
@@ -514,17 +523,18 @@ impl Owner {
         self.effects.push(OwnerEffect::Note { jid, what, members });
     }
 
-    /// An operator cancels a job. Returns how many members had no outcome yet; `None` if there is no such open job.
-    pub fn cancel(&mut self, jid: Jid) -> Option<u64> {
+    /// An operator cancels a job; `None` if there is no such open job. To be told once its commit is durable.
+    pub fn cancel(&mut self, jid: Jid) -> Option<Cancelling> {
         let epoch = self.jobs.get(&jid).filter(|j| !j.closed)?.head.epoch;
         let (never_sent, sending) = self.tier.cancel(jid);
         let outstanding =
             never_sent.len() + self.tier.works.get(&jid).map_or(0, |w| w.ledger.in_flight().len());
         self.note(jid, "cancelled", outstanding);
         let sendings = sending.into_iter().collect();
+        let ticket = self.next_ticket;
         self.persist(vec![Write::Cancel(jid, epoch)], Waiting { sendings, ..Waiting::default() }, false);
         self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
-        Some(outstanding)
+        Some(Cancelling { outstanding, ticket })
     }
 
     // ---- syndics ----

@@ -16,7 +16,7 @@ use crate::{
     outcome::{Answer, Outcome, Reason},
     roster::Roster,
     seat::HeartbeatRule,
-    tier::{ASK_FOR, DIRECT, Placement, SendMark, Sending, Tier, Work},
+    tier::{DIRECT, Placement, SendMark, Sending, Tier, Work},
     time::{Millis, WallMicros},
 };
 
@@ -33,9 +33,13 @@ pub const MAX_WORKS: usize = 2 * crate::job::MAX_OPEN_JOBS;
 pub const BUSY_RETRY: Millis = 1_000;
 /// Roster changes are gathered for this long, so that an attach storm is a few deltas and not thousands.
 pub const ROSTER_PACE: Millis = 20;
-/// Acknowledgements of a minion's returns are gathered for this long: thousands of small messages that nobody waits for
-/// stay out of the way of the returns themselves. A minion may have 2 MiB unacknowledged meanwhile.
-pub const ACK_PACE: Millis = 50;
+/// An acknowledgement waits this long for another message to its minion to go along with: on its own it costs as much as
+/// the job did. Nobody waits for it; a minion may have 2 MiB unacknowledged meanwhile.
+pub const ACK_PACE: Millis = 1_000;
+/// Acknowledgements of bulk, and of syndics below, wait this long: their senders have a window to fill.
+pub const ACK_SOON: Millis = 20;
+/// A batch with bodies of this size is bulk, in bytes.
+const BULK: usize = 64 << 10;
 /// New evidence of running jobs is passed on after at most this long.
 pub const TELL_PACE: Millis = 1_000;
 
@@ -78,7 +82,8 @@ pub enum SpoolRecord {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RelayEffect {
     /// Append these to the spool, fsync once, then call [`Relay::persisted`]. On failure keep them, retry, and say
-    /// [`Relay::set_stalled`].
+    /// [`Relay::set_stalled`]. Writes are reported in the order in which they were asked for: a later one done means
+    /// that the earlier ones are.
     Persist {
         /// Rises by one.
         ticket: u64,
@@ -164,6 +169,10 @@ pub struct Relay {
     /// Durable, and not told yet.
     acks: BTreeMap<LinkId, u64>,
     acks_due: Option<Millis>,
+    /// Some of what is owed is bulk.
+    hurry: bool,
+    /// A job has its last answer from here: its fold waits for nothing more.
+    finished: bool,
     roster_due: Option<Millis>,
     tell_due: Option<Millis>,
     ticked: Millis,
@@ -187,6 +196,8 @@ impl Relay {
             owed: BTreeMap::new(),
             acks: BTreeMap::new(),
             acks_due: None,
+            hurry: false,
+            finished: false,
             roster_due: None,
             tell_due: None,
             ticked: now,
@@ -393,6 +404,8 @@ impl Relay {
             self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
             return;
         }
+        let bytes: usize = batch.groups.iter().map(|g| g.answer.body.len()).sum();
+        self.hurry |= bytes >= BULK || !self.tier.is_direct(link);
         for ReturnGroup { jid, answer, members } in batch.groups {
             let local = self.tier.localise(link, &members);
             let believed = self.tier.believable(link, jid, &answer, &local);
@@ -412,7 +425,9 @@ impl Relay {
                     work.ledger.reopen_said_by_tier(members);
                 }
                 let strangers = members - work.ledger.targets();
-                work.ledger.record(&answer, members).members | strangers
+                let recorded = work.ledger.record(&answer, members).members;
+                self.finished |= work.ledger.is_complete() && !recorded.is_empty();
+                recorded | strangers
             }
         };
         let dropped = members.len() - fresh.len();
@@ -494,8 +509,6 @@ impl Relay {
         work.job = Some(dispatch.job);
         work.epoch = dispatch.epoch;
         work.deliver_by = deliver_by;
-        // With no time left the parent asks, now; for how long, only the job's owner knows.
-        work.ask_until = deliver_by + if dispatch.deliver_within > 0 { ASK_FOR } else { 1 };
         if dispatch.reoffer {
             work.ledger.reopen_said_by_tier(&dispatch.members);
             work.tainted |= &dispatch.members;
@@ -545,6 +558,9 @@ impl Relay {
     /// A [`RelayEffect::Persist`] is durable: its messages may leave, its returns are acknowledged and sent up.
     pub fn persisted(&mut self, now: Millis, ticket: u64) {
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        if !waiting.sendings.is_empty() {
+            self.send_acks(); // in the same write as the job
+        }
         waiting.sendings.into_iter().for_each(|s| self.send(s));
         self.acknowledge(now, waiting.acks);
         for (parent, seq) in waiting.batches {
@@ -570,7 +586,8 @@ impl Relay {
 
     /// The events of one turn are in: flush what is due.
     pub fn end_turn(&mut self, now: Millis) {
-        if self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
+        let finished = std::mem::take(&mut self.finished);
+        if finished || self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
             self.flush(now);
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
             self.acknowledge_duplicates(now);
@@ -614,7 +631,8 @@ impl Relay {
     fn acknowledge(&mut self, now: Millis, acks: BTreeMap<LinkId, u64>) {
         if !acks.is_empty() {
             self.acks.extend(acks);
-            self.acks_due.get_or_insert(now + ACK_PACE);
+            let due = now + if std::mem::take(&mut self.hurry) { ACK_SOON } else { ACK_PACE };
+            self.acks_due = Some(self.acks_due.map_or(due, |earlier| earlier.min(due)));
         }
     }
 

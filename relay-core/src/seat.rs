@@ -166,6 +166,8 @@ pub struct Seat {
     /// Acknowledged entries that still have their body, and its size.
     kept: BTreeMap<Jid, usize>,
     kept_bytes: usize,
+    /// The newest job of which the entry was forgotten: of no older one can the journal prove that it never started.
+    forgotten: Option<Jid>,
     session: Option<Session>,
     tickets: HashMap<u64, Vec<Jid>>,
     next_ticket: u64,
@@ -182,6 +184,7 @@ impl Seat {
             outbox: BTreeSet::new(),
             kept: BTreeMap::new(),
             kept_bytes: 0,
+            forgotten: None,
             session: None,
             tickets: HashMap::new(),
             next_ticket: 0,
@@ -217,14 +220,15 @@ impl Seat {
             }
             JournalRecord::Forget { jid } => {
                 self.outbox.remove(&jid);
-                self.drop_entry(jid);
+                self.forget_entry(jid);
             }
         }
     }
 
     /// The records that say the same as the journal will once everything asked for so far is written: for compaction.
     pub fn live_records(&self) -> Vec<JournalRecord> {
-        let mut records = Vec::new();
+        let forgotten = self.forgotten.map(|jid| JournalRecord::Forget { jid });
+        let mut records: Vec<JournalRecord> = forgotten.into_iter().collect();
         for (&jid, entry) in &self.entries {
             records.extend(entry.digest.map(|digest| JournalRecord::Intent { jid, digest, run: entry.run }));
             if let State::Ended { answer, .. } | State::Ending(answer) = &entry.state {
@@ -293,6 +297,9 @@ impl Seat {
             }
             return;
         }
+        if dispatch.deliver_within == 0 && self.may_have_forgotten(jid) {
+            return;
+        }
         match self.objection(&dispatch) {
             Some(Reason::DigestMismatch) => {
                 self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch })
@@ -300,6 +307,11 @@ impl Seat {
             Some(why) => self.tombstone(now, jid, Answer::bare(Outcome::Refused, why)),
             None => self.intend(now, dispatch, random),
         }
+    }
+
+    /// Asked about such a job, the minion keeps silent: "never started" would be a guess.
+    fn may_have_forgotten(&self, jid: Jid) -> bool {
+        self.forgotten.is_some_and(|newest| jid <= newest)
     }
 
     fn objection(&self, dispatch: &Dispatch) -> Option<Reason> {
@@ -332,6 +344,9 @@ impl Seat {
     }
 
     fn cancel(&mut self, now: Millis, jid: Jid) {
+        if !self.entries.contains_key(&jid) && self.may_have_forgotten(jid) {
+            return;
+        }
         match self.entries.get_mut(&jid).map(|e| &mut e.state) {
             None => self.tombstone(now, jid, Answer::bare(Outcome::Cancelled, Reason::BeforeStart)),
             Some(State::Intending { cancelled, .. }) => *cancelled = true,
@@ -441,8 +456,9 @@ impl Seat {
         }
     }
 
-    fn drop_entry(&mut self, jid: Jid) {
+    fn forget_entry(&mut self, jid: Jid) {
         self.entries.remove(&jid);
+        self.forgotten = self.forgotten.max(Some(jid));
         self.kept_bytes -= self.kept.remove(&jid).unwrap_or_default();
     }
 
@@ -512,7 +528,7 @@ impl Seat {
         let old: Vec<Jid> =
             self.entries.iter().filter(|(_, e)| over(e)).map(|(jid, _)| *jid).take(1_024).collect();
         if !old.is_empty() {
-            old.iter().for_each(|jid| self.drop_entry(*jid));
+            old.iter().for_each(|jid| self.forget_entry(*jid));
             self.persist(
                 old.into_iter().map(|jid| JournalRecord::Forget { jid }).collect(),
                 Vec::new(),

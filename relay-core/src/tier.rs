@@ -22,10 +22,6 @@ use crate::{
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
 
-/// How long after the delivery deadline journals are asked what became of a job. A minion forgets an acknowledged entry
-/// after [`crate::seat::RETAIN`], ten minutes more; asked later it would say, in good faith, that it never started it.
-pub const ASK_FOR: Millis = 60 * 60 * 1_000;
-
 /// A child's link.
 #[derive(Debug)]
 struct Child {
@@ -67,8 +63,6 @@ pub struct Work {
     pub ledger: Ledger,
     /// After this nothing may start any more.
     pub deliver_by: Millis,
-    /// After this no journal is asked any more what became of the job, see [`ASK_FOR`].
-    pub ask_until: Millis,
     /// Members that may have been sent the job by another path: no tier may say that they did not start.
     pub tainted: Members,
     /// Who was sent the job by which path (durable before the first byte leaves).
@@ -85,7 +79,6 @@ impl Work {
             epoch,
             ledger: Ledger::new(targets),
             deliver_by,
-            ask_until: deliver_by + ASK_FOR,
             tainted: Members::new(),
             sent_via: BTreeMap::new(),
             cancelled: false,
@@ -170,6 +163,11 @@ impl Tier {
     /// Every attached link.
     pub fn links(&self) -> impl Iterator<Item = LinkId> + '_ {
         self.links.keys().copied()
+    }
+
+    /// Whether a link is a minion's own.
+    pub fn is_direct(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|child| child.via == DIRECT)
     }
 
     /// Something was heard on a link.
@@ -374,7 +372,7 @@ impl Tier {
         let mut placement = Placement::default();
         let Some(work) = works.get_mut(&jid) else { return placement };
         let job = work.job.clone();
-        if (job.is_none() || now >= work.ask_until) && !work.cancelled {
+        if job.is_none() && !work.cancelled {
             return placement;
         }
         let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
@@ -547,14 +545,6 @@ mod tests {
         tier.place(0, JID(), &set(&[100]));
         let placed = tier.place(1_000, JID(), &set(&[100]));
         assert!(matches!(&placed.sendings[0].down, Down::Dispatch(d) if d.reoffer && d.deliver_within == 0));
-    }
-
-    #[test]
-    fn a_journal_that_may_have_forgotten_is_not_asked() {
-        let mut tier = tier(1);
-        tier.place(0, JID(), &set(&[100]));
-        assert!(tier.place(1_000 + ASK_FOR, JID(), &set(&[100])).sendings.is_empty());
-        const { assert!(ASK_FOR < crate::seat::RETAIN) };
     }
 
     #[test]

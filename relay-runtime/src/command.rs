@@ -8,7 +8,9 @@ use crate::config::{ConfigErrors, check_ports_free};
 
 /// Exit code for a command line or configuration that cannot be used.
 pub const BAD_CONFIG: u8 = 3;
-/// Threads unless configured: more than four gain nothing before the one loop is the limit.
+/// Threads unless configured: half of the cores, since the store or spool and the system want theirs, and at most this
+/// many: more gain nothing before the one loop is the limit. On a small machine that is one, and one thread needs no
+/// wake-ups across threads, which cost a syndic two thirds of its system time (docs/performance.md).
 const MAX_THREADS: usize = 4;
 
 /// What a daemon's binary can do.
@@ -29,7 +31,7 @@ pub struct ConfigFile {
 }
 
 /// Does what the command line says. All problems of the configuration are told at once, before anything starts.
-pub fn run<C, F: Future<Output = anyhow::Result<()>>>(
+pub fn run<C, F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     command: Result<Daemon, clap::Error>,
     load: fn(&Path) -> Result<C, ConfigErrors>,
     addresses: fn(&C) -> Vec<SocketAddr>,
@@ -62,14 +64,28 @@ pub fn run<C, F: Future<Output = anyhow::Result<()>>>(
     }
 }
 
-fn serve_it(threads: Option<usize>, serve: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+fn runtime(mut builder: tokio::runtime::Builder) -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(builder.enable_all().build()?)
+}
+
+fn serve_it(
+    threads: Option<usize>,
+    serve: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.unwrap_or(cores).clamp(1, MAX_THREADS.max(threads.unwrap_or(1)));
-    let runtime = match threads {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        n => tokio::runtime::Builder::new_multi_thread().worker_threads(n).enable_all().build(),
+    let threads = threads.unwrap_or((cores / 2).clamp(1, MAX_THREADS)).max(1);
+    let served = match threads {
+        1 => {
+            runtime(tokio::runtime::Builder::new_current_thread()).and_then(|runtime| runtime.block_on(serve))
+        }
+        n => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(n);
+            // As a task, so that the loop runs on a worker: from outside, each message it sends would wake one.
+            runtime(builder).and_then(|runtime| runtime.block_on(async { tokio::spawn(serve).await? }))
+        }
     };
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve)) {
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -103,7 +103,9 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    // A log that cannot be written must not end the process: tracing would tell of it on stderr, and panic there.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_env_filter(filter).with_writer(writer).with_ansi(false);
     let lines = tracing_subscriber::fmt::format();
     match format {
         LogFormat::Text => {

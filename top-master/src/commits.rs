@@ -1,4 +1,8 @@
 //! Writes on their way to the store: in order, reported in order, tried again when the disk refuses.
+//!
+//! A retry comes after what was queued behind it, which is harmless but in one case: a job must not be stored before the
+//! minions it names, or a crash in between could give their numbers to others. So an acceptance is held back until no
+//! minion is waiting to be written.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -7,7 +11,7 @@ use relay_runtime::store::{Store, StoreFuture};
 use tokio::time::Instant;
 
 /// Pause before a write that failed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 
 /// A commit's end.
 #[derive(Debug)]
@@ -16,6 +20,12 @@ pub struct Done {
     pub ticket: u64,
     /// How it went. Never `Failed` for a write that may not fail: that one is tried again.
     pub result: Result<(), WriteError>,
+}
+
+struct Held {
+    ticket: u64,
+    writes: Vec<Write>,
+    may_fail: bool,
 }
 
 struct Pending {
@@ -30,6 +40,8 @@ pub struct Commits {
     store: Arc<dyn Store>,
     pending: VecDeque<Pending>,
     refused: VecDeque<(u64, Vec<Write>)>,
+    /// Behind an acceptance that is held back, in order.
+    held: VecDeque<Held>,
     retry_at: Instant,
     /// What the store says while it can't be written.
     pub stalled: Option<String>,
@@ -38,12 +50,25 @@ pub struct Commits {
 impl Commits {
     /// None under way.
     pub fn new(store: Arc<dyn Store>) -> Commits {
-        let (pending, refused) = (VecDeque::new(), VecDeque::new());
-        Commits { store, pending, refused, retry_at: Instant::now(), stalled: None }
+        let (pending, refused, held) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Commits { store, pending, refused, held, retry_at: Instant::now(), stalled: None }
     }
 
     /// Begins a commit.
     pub fn begin(&mut self, ticket: u64, writes: Vec<Write>, may_fail: bool) {
+        self.held.push_back(Held { ticket, writes, may_fail });
+        self.release();
+    }
+
+    fn release(&mut self) {
+        while let Some(next) =
+            self.held.pop_front_if(|next| !next.may_fail || !minions_wait(&self.pending, &self.refused))
+        {
+            self.issue(next.ticket, next.writes, next.may_fail);
+        }
+    }
+
+    fn issue(&mut self, ticket: u64, writes: Vec<Write>, may_fail: bool) {
         let future = self.store.commit(ticket, writes.clone());
         let writes = if may_fail { Vec::new() } else { writes };
         self.pending.push_back(Pending { ticket, writes, may_fail, future });
@@ -58,26 +83,44 @@ impl Commits {
                 }
                 tokio::time::sleep_until(self.retry_at).await;
                 while let Some((ticket, writes)) = self.refused.pop_front() {
-                    self.begin(ticket, writes, false);
+                    self.issue(ticket, writes, false);
                 }
                 continue;
             };
             let result = (&mut first.future).await;
             let Some(done) = self.pending.pop_front() else { continue };
-            match result {
-                Err(WriteError::Failed(why)) if !done.may_fail => {
-                    tracing::error!(why, "the store can't be written: free space or mend it; trying on");
-                    self.stalled = Some(why);
-                    self.refused.push_back((done.ticket, done.writes));
-                    self.retry_at = Instant::now() + RETRY;
+            let done = self.settle(done, result);
+            self.release();
+            if let Some(done) = done {
+                return done;
+            }
+        }
+    }
+
+    /// A commit ended; `None` if it is tried again.
+    fn settle(&mut self, done: Pending, result: Result<(), WriteError>) -> Option<Done> {
+        match result {
+            Err(WriteError::Failed(why)) if !done.may_fail => {
+                tracing::error!(why, "the store can't be written: free space or mend it; trying on");
+                self.stalled = Some(why);
+                self.refused.push_back((done.ticket, done.writes));
+                self.retry_at = Instant::now() + RETRY;
+                None
+            }
+            result => {
+                if result.is_ok() && self.refused.is_empty() && self.stalled.take().is_some() {
+                    tracing::info!("the store can be written again");
                 }
-                result => {
-                    if result.is_ok() && self.refused.is_empty() && self.stalled.take().is_some() {
-                        tracing::info!("the store can be written again");
-                    }
-                    return Done { ticket: done.ticket, result };
-                }
+                Some(Done { ticket: done.ticket, result })
             }
         }
     }
 }
+
+fn minions_wait(pending: &VecDeque<Pending>, refused: &VecDeque<(u64, Vec<Write>)>) -> bool {
+    let waiting = pending.iter().map(|p| &p.writes).chain(refused.iter().map(|(_, writes)| writes));
+    waiting.flatten().any(|write| matches!(write, Write::Minions(_)))
+}
+
+#[cfg(test)]
+mod tests;

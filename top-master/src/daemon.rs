@@ -12,7 +12,7 @@ use relay_core::{
     identity::Identity,
     ids::TierId,
     message::{LinkId, Up},
-    owner::{Accepted, Owner, OwnerEffect, SubmitError, WriteError},
+    owner::{Accepted, Cancelling, Owner, OwnerEffect, SubmitError, WriteError},
 };
 use relay_proto::operator as wire;
 use relay_runtime::{
@@ -62,6 +62,8 @@ pub struct Daemon {
     directory: Directory,
     watchers: Watchers,
     replies: HashMap<u64, oneshot::Sender<Result<Accepted, SubmitError>>>,
+    /// By the commit that they wait for: who asked, and how many members had no outcome.
+    cancels: HashMap<u64, (oneshot::Sender<Option<u64>>, u64)>,
     next_token: u64,
     known: BTreeMap<TierId, Known>,
     registered: watch::Sender<Syndics>,
@@ -96,6 +98,7 @@ impl Daemon {
             directory,
             watchers: Watchers::default(),
             replies: HashMap::new(),
+            cancels: HashMap::new(),
             next_token: 0,
             known,
             registered,
@@ -207,7 +210,12 @@ impl Daemon {
                 self.replies.insert(self.next_token, reply);
                 self.owner.submit(now, wall(), self.next_token, *submission);
             }
-            Ask::Cancel(jid, reply) => drop(reply.send(self.owner.cancel(jid))),
+            Ask::Cancel(jid, reply) => match self.owner.cancel(jid) {
+                Some(Cancelling { outstanding, ticket }) => {
+                    drop(self.cancels.insert(ticket, (reply, outstanding)))
+                }
+                None => drop(reply.send(None)),
+            },
             Ask::Watch(jid, reply) => drop(reply.send(self.watchers.subscribe(jid))),
             Ask::Look(look, reply) => drop(reply.send(look(self.owner.inventory()))),
             Ask::Status(reply) => drop(reply.send(self.status(now))),
@@ -217,6 +225,10 @@ impl Daemon {
     /// True if another owner has taken over.
     fn committed(&mut self, now: u64, done: Done) -> bool {
         let fenced = done.result == Err(WriteError::Fenced);
+        if let Some((reply, outstanding)) = self.cancels.remove(&done.ticket).filter(|_| done.result.is_ok())
+        {
+            let _ = reply.send(Some(outstanding));
+        }
         self.owner.persisted(now, done.ticket, done.result);
         fenced
     }

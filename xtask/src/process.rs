@@ -207,10 +207,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // The grandchild waits on a FIFO that nobody opens; its own end is seen by the pipe that it holds.
-        let script = format!("cat {} & echo started; wait", fifo.display());
+        // The grandchild holds the FIFO's writing end: reading it ends when the grandchild is dead, and not before.
+        let (ended, seen) = sync_channel(1);
+        let read = fifo.clone();
+        thread::spawn(move || ended.send(std::fs::read(read).is_ok()));
+        let script = format!("sleep 600 > {} & wait", fifo.display());
         let error = run(&mut shell(&script), Group::Own, Duration::from_millis(300), |_| {}).unwrap_err();
         assert!(format!("{error:#}").contains("not done after"), "{error:#}");
+        assert_eq!(seen.recv_timeout(LONG), Ok(true), "the grandchild lives on");
     }
 
     #[test]

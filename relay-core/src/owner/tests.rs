@@ -279,7 +279,7 @@ fn a_full_store_refuses_jobs_and_leaves_returns_below() {
 fn cancel_is_durable_before_it_is_sent_and_answers_for_the_unsent() {
     let mut bench = Bench::new(&["a", "b"]);
     let jid = bench.submit("a").unwrap().jid;
-    assert_eq!(bench.owner.cancel(jid), Some(1));
+    assert_eq!(bench.owner.cancel(jid).map(|c| c.outstanding), Some(1));
     assert!(!bench.owner.effects().iter().any(|e| matches!(e, OwnerEffect::Send(_))));
     assert_eq!(bench.owner.cancel(Jid::from_micros(9)), None);
 }

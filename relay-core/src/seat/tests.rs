@@ -248,3 +248,22 @@ fn kept_bodies_are_bounded_and_what_went_is_flagged() {
     let (again, _) = Seat::recover(HeartbeatRule::default(), 0, journal);
     assert_eq!(again.kept_bytes, MAX_KEPT_BYTES, "a restart keeps no more than that");
 }
+
+#[test]
+fn of_what_it_forgot_a_minion_says_nothing() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    end_and_ack(&mut seat, &mut journal, 5, 0);
+    seat.tick(1_000 + RETAIN);
+    settle(&mut seat, &mut journal);
+    let (again, _) = Seat::recover(HeartbeatRule::default(), 0, journal.clone());
+    let (compacted, _) = Seat::recover(HeartbeatRule::default(), 0, again.live_records());
+    for mut seat in [again, compacted] {
+        seat.attached(0);
+        settle(&mut seat, &mut journal);
+        seat.received(0, dispatch(5, 0), 1);
+        seat.received(0, Down::Cancel { jid: jid(5), epoch: Epoch(1) }, 1);
+        assert!(seat.effects().is_empty(), "it ran: neither expired nor cancelled before the start");
+        seat.received(0, dispatch(6, 0), 1);
+        assert_eq!(answers(&settle(&mut seat, &mut journal)), [(Outcome::Refused, Reason::Expired)]);
+    }
+}

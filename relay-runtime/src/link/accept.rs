@@ -111,7 +111,11 @@ impl Acceptor {
         seat: OwnedSemaphorePermit,
         serve: S,
     ) {
-        let (tls, peer) = match self.handshake(socket).await {
+        let shaken = tokio::select! {
+            () = self.token.cancelled() => return,
+            shaken = self.handshake(socket) => shaken,
+        };
+        let (tls, peer) = match shaken {
             Ok(shaken) => shaken,
             Err((why, detail)) => {
                 refused(why);

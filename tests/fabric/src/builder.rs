@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use relay_core::identity::Role;
@@ -24,6 +24,8 @@ const ADDRESS_TRIES: usize = 20;
 pub(crate) struct Syndic {
     pub(crate) id: String,
     pub(crate) region: String,
+    /// The syndic that it sits below; the top master, if there is none.
+    pub(crate) below: Option<String>,
 }
 
 /// A process of minions to be.
@@ -71,15 +73,31 @@ pub struct Builder {
     groups: Vec<MinionGroup>,
     settings: Settings,
     fallback: bool,
-    state: Vec<(String, PathBuf)>,
+    links: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Builder {
     /// A syndic of a region.
     #[must_use]
     pub fn syndic(mut self, id: &str, region: &str) -> Builder {
-        self.syndics.push(Syndic { id: id.into(), region: region.into() });
+        self.syndics.push(Syndic { id: id.into(), region: region.into(), below: None });
         self
+    }
+
+    /// A syndic below another one, of the same region.
+    ///
+    /// # Panics
+    /// There is no such syndic yet.
+    #[must_use]
+    pub fn syndic_below(mut self, id: &str, above: &str) -> Builder {
+        let region = self.syndics[self.number(above)].region.clone();
+        self.syndics.push(Syndic { id: id.into(), region, below: Some(above.into()) });
+        self
+    }
+
+    fn number(&self, id: &str) -> usize {
+        let found = self.syndics.iter().position(|s| s.id == id);
+        found.unwrap_or_else(|| panic!("there is no syndic {id}"))
     }
 
     /// One process with many minions below a syndic: process `SYNDIC-m`, minions `SYNDIC-m-00` and so on.
@@ -117,7 +135,14 @@ impl Builder {
     /// The state directory of a process (by name) is this one: a small file system, for instance.
     #[must_use]
     pub fn state_dir(mut self, name: &str, dir: PathBuf) -> Builder {
-        self.state.push((name.into(), dir));
+        self.links.push((Path::new(name).join("state"), dir));
+        self
+    }
+
+    /// The log of a process (by name) goes to a device on which no byte finds room.
+    #[must_use]
+    pub fn full_log(mut self, name: &str) -> Builder {
+        self.links.push((Path::new(name).join("log"), "/dev/full".into()));
         self
     }
 
@@ -140,7 +165,8 @@ impl Builder {
         let admin = config::top(&root.join(TOP), ip, &pki, &self.settings);
         daemons.push(daemon(TOP, "top-master", admin));
         for (no, syndic) in self.syndics.iter().enumerate() {
-            let admin = config::syndic(&root.join(&syndic.id), ip, no, syndic, &pki, &self.settings);
+            let above = syndic.below.as_deref().map(|id| self.number(id));
+            let admin = config::syndic(&root.join(&syndic.id), ip, no, syndic, above, &pki, &self.settings);
             daemons.push(daemon(&syndic.id, "syndic", admin));
         }
         for (no, group) in self.groups.iter().enumerate() {
@@ -149,14 +175,15 @@ impl Builder {
             let count = ["--count".into(), group.count.to_string()];
             daemons.push(daemon(&group.name, "minion", admin).with_arguments(count));
         }
-        for (name, state) in &self.state {
-            std::os::unix::fs::symlink(state, root.join(name).join("state")).expect("a link to the state directory");
+        for (place, elsewhere) in &self.links {
+            std::os::unix::fs::symlink(elsewhere, root.join(place)).expect("a link");
         }
         let operator_tls = pki.load("tester", Role::Operator, "core");
         let address = format!("{ip}:{}", config::TOP_OPERATORS);
         let operator = Operator::new(address, who(TOP, Role::TopMaster, "core").to_dns(), &operator_tls);
         let listen = self.syndics.iter().enumerate().map(|(no, s)| (s.id.clone(), config::syndic_port(no)));
-        let listen = listen.chain([(TOP.into(), config::TOP_LISTEN)]).map(|(id, port)| (id, (ip, port).into()));
+        let listen =
+            listen.chain([(TOP.into(), config::TOP_LISTEN)]).map(|(id, port)| (id, (ip, port).into()));
         let ids = self.groups.iter().map(|g| (g.name.clone(), g.ids())).collect();
         Fabric::new(dir, pki, operator, daemons, listen.collect(), ids, Witness::new(&root))
     }
@@ -164,8 +191,8 @@ impl Builder {
     /// The syndics that a group dials, its own first.
     fn parents(&self, group: &MinionGroup) -> Vec<(usize, &Syndic)> {
         let all = || self.syndics.iter().enumerate();
-        let own = all().find(|(_, s)| s.id == group.syndic);
-        let own = own.unwrap_or_else(|| panic!("{}: there is no syndic {}", group.name, group.syndic));
+        let no = self.number(&group.syndic);
+        let own = (no, &self.syndics[no]);
         let others = all().filter(|(_, s)| self.fallback && s.region == own.1.region && s.id != own.1.id);
         [own].into_iter().chain(others).collect()
     }
@@ -179,5 +206,7 @@ fn own_address() -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254)))
     });
     let free = |ip: &IpAddr| TcpListener::bind((*ip, config::TOP_LISTEN)).is_ok();
-    tries.find(free).expect("no loopback address 127.x.y.z can be bound: does this system have all of 127.0.0.0/8?")
+    tries
+        .find(free)
+        .expect("no loopback address 127.x.y.z can be bound: does this system have all of 127.0.0.0/8?")
 }

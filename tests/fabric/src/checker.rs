@@ -42,7 +42,11 @@ impl Fabric {
         }
     }
 
-    async fn violations(&self, jobs: &[&mut Job]) -> Vec<Violation> {
+    /// The promises that are broken by what was seen so far.
+    ///
+    /// # Panics
+    /// The top master does not answer.
+    pub async fn violations(&self, jobs: &[&mut Job]) -> Vec<Violation> {
         let mut trace = Trace::default();
         for job in jobs {
             let (jid, targets) = (job.jid(), job.targets().clone());
@@ -73,7 +77,7 @@ impl Fabric {
             let head = listed.iter().find(|head| head.jid == job.jid().micros())?;
             (head.targets == job.targets().len() as u64).then(|| (job.jid(), job.targets().clone()))
         };
-        trace.note(Observation::Looked { jobs: jobs.iter().filter_map(|j| known(&j)).collect::<BTreeMap<_, _>>() });
+        trace.note(Observation::Looked { jobs: jobs.iter().filter_map(known).collect::<BTreeMap<_, _>>() });
         at_rest(&trace)
     }
 

@@ -43,8 +43,22 @@ pub(crate) fn top(dir: &Path, ip: IpAddr, pki: &Pki, settings: &Settings) -> Soc
 }
 
 /// Writes what a syndic is told; gives its admin address.
-pub(crate) fn syndic(dir: &Path, ip: IpAddr, no: usize, own: &Syndic, pki: &Pki, settings: &Settings) -> SocketAddr {
+pub(crate) fn syndic(
+    dir: &Path,
+    ip: IpAddr,
+    no: usize,
+    own: &Syndic,
+    above: Option<usize>,
+    pki: &Pki,
+    settings: &Settings,
+) -> SocketAddr {
     let (id, region) = (&own.id, &own.region);
+    let parent = match (&own.below, above) {
+        (Some(above), Some(no)) => {
+            format!("{{id: {above}, region: {region}, role: syndic, address: \"{ip}:{}\"}}", syndic_port(no))
+        }
+        _ => format!("{{id: {TOP}, region: core, address: \"{ip}:{TOP_LISTEN}\"}}"),
+    };
     let tls = tls(&pki.issue(id, Role::Syndic, region));
     let listen = syndic_port(no);
     let admin = SocketAddr::new(ip, listen + 1);
@@ -52,7 +66,7 @@ pub(crate) fn syndic(dir: &Path, ip: IpAddr, no: usize, own: &Syndic, pki: &Pki,
         dir,
         &format!(
             "id: {id}\nregion: {region}\nfabric: {FABRIC}\nlisten: {ip}:{listen}\nadmin: {admin}\nstate_dir: state\n\
-             {tls}parents:\n  - {{id: {TOP}, region: core, address: \"{ip}:{TOP_LISTEN}\"}}\nruntime_threads: 1\n{}",
+             {tls}parents:\n  - {parent}\nruntime_threads: 1\n{}",
             common(settings)
         ),
     );

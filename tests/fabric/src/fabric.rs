@@ -87,7 +87,10 @@ impl Fabric {
     /// # Panics
     /// There is none.
     pub fn daemon(&mut self, name: &str) -> &mut Daemon {
-        self.daemons.iter_mut().find(|d| d.name() == name).unwrap_or_else(|| panic!("there is no process {name}"))
+        self.daemons
+            .iter_mut()
+            .find(|d| d.name() == name)
+            .unwrap_or_else(|| panic!("there is no process {name}"))
     }
 
     fn daemon_ref(&self, name: &str) -> &Daemon {

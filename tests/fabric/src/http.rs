@@ -43,6 +43,9 @@ mod tests {
     #[test]
     fn series_are_summed_by_label() {
         let text = "# HELP a x\na{why=\"one\"} 2\na{why=\"two\"} 3\nab 7\n";
-        assert_eq!((metric(text, "a", ""), metric(text, "a", "why=\"two\""), metric(text, "ab", "")), (5.0, 3.0, 7.0));
+        assert_eq!(
+            (metric(text, "a", ""), metric(text, "a", "why=\"two\""), metric(text, "ab", "")),
+            (5.0, 3.0, 7.0)
+        );
     }
 }

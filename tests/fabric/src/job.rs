@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use relay_core::{
     ids::{Jid, MinionId},
     invariants::Verdict,
@@ -127,7 +126,8 @@ impl Job {
     /// # Panics
     /// It has none.
     pub fn outcome(&self, minion: &str) -> (Outcome, Reason) {
-        let answer = self.answer(minion).unwrap_or_else(|| panic!("job {}: {minion} has no outcome", self.jid));
+        let answer =
+            self.answer(minion).unwrap_or_else(|| panic!("job {}: {minion} has no outcome", self.jid));
         (answer.outcome, answer.reason)
     }
 
@@ -145,7 +145,8 @@ impl Job {
     /// # Panics
     /// It has none.
     pub fn value(&self, minion: &str) -> Value {
-        let answer = self.answer(minion).unwrap_or_else(|| panic!("job {}: {minion} has no outcome", self.jid));
+        let answer =
+            self.answer(minion).unwrap_or_else(|| panic!("job {}: {minion} has no outcome", self.jid));
         serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
     }
 
@@ -192,7 +193,9 @@ impl Job {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Head(head) => assert_eq!(head.targets, self.targets.len() as u64, "targets of {}", self.jid),
+            Event::Head(head) => {
+                assert_eq!(head.targets, self.targets.len() as u64, "targets of {}", self.jid)
+            }
             Event::Returns(returns) => self.returned(&returns),
             Event::Progress(progress) => self.running = progress.regions.iter().map(|r| r.running).sum(),
             Event::Closed(_) => self.closed = true,
@@ -204,7 +207,7 @@ impl Job {
             outcome: Outcome::from_word(&returns.outcome).expect("an outcome"),
             reason: Reason::from_word(&returns.reason).expect("a reason"),
             retcode: returns.retcode,
-            body: Bytes::from(returns.body.clone()),
+            body: returns.body.clone(),
             truncated: <[u8; 32]>::try_from(returns.truncated.as_slice()).ok(),
             by_tier: false,
         };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use relay_proto::operator::{
-    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply, StatusRequest,
-    SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply,
+    StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
 };
 use relay_runtime::{identity::LoadedIdentity, link, tls};
 use rustls::ClientConfig;

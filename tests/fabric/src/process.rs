@@ -145,7 +145,12 @@ impl Daemon {
 
     /// What it has logged so far, over all its lives.
     pub fn log(&self) -> String {
-        fs::read(self.log_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        if !self.log_file().is_file() {
+            return "(a device)".into();
+        }
+        fs::read(self.log_file())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     fn log_file(&self) -> PathBuf {
@@ -220,10 +225,26 @@ fn output(command: &mut Command) -> (Option<i32>, String) {
 
 /// Whether a process lives: one that is dead and only not collected yet does not.
 pub fn lives(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the name, which stands in parentheses and may hold anything.
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    stat(pid).is_some_and(|stat| !stat.starts_with(['Z', 'X']))
+}
+
+/// The parent of a process.
+pub fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.split(' ').nth(1)?.parse().ok()
+}
+
+/// State, parent and so on: what follows the name, which stands in parentheses and may hold anything.
+fn stat(pid: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
+}
+
+/// kill -9 of a process that a fabric of this test started.
+///
+/// # Panics
+/// There is no such process.
+pub fn kill9(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_else(|e| panic!("process {pid}: {e}"));
 }
 
 /// Ends every process that carries the mark of this fabric.

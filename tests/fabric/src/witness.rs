@@ -3,7 +3,11 @@
 //! The body is a shell script that knows its minion by the runner's command line, so it works for any number of minions
 //! in one process. It goes on when its gate is open: a test decides who may end, and nothing depends on time.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use relay_core::ids::{Jid, MinionId};
 
@@ -57,6 +61,13 @@ impl Witness {
     /// Bodies wait again, but for those whose own gate is open.
     pub fn close_all(&self) {
         fs::remove_file(self.0.join("gates/all")).expect("an open gate");
+    }
+
+    /// Claims that a body started, as it would itself: for tests of those who look.
+    pub fn pretend(&self, start: &Start) {
+        let Start { jid, minion, pid } = start;
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.0.join("witness"));
+        writeln!(file.expect("the witness"), "{jid} {minion} {pid}").expect("a line of the witness");
     }
 
     /// Every start so far.

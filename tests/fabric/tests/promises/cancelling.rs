@@ -9,7 +9,8 @@ async fn what_runs_is_dead_and_what_has_not_started_never_starts() {
     let builder = Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "busy");
     let mut fabric = builder.minion("aws-1", "away").delivery_ms(30_000).start().await;
     fabric.kill9("away");
-    until("the top master to see it down", async || (!fabric.up().await.contains_key("away")).then_some(())).await;
+    until("the top master to see it down", async || (!fabric.up().await.contains_key("away")).then_some(()))
+        .await;
     let mut job = fabric.witnessed("*").await;
     fabric.started(&job, 1).await;
     let reply = fabric.operator().cancel(job.jid().micros()).await.unwrap();
@@ -58,19 +59,27 @@ async fn a_cancel_reaches_a_minion_that_was_away_while_its_command_ran() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stays_cancelled_when_the_top_master_is_killed() {
-    let builder = Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "solo").delivery_ms(30_000);
+async fn a_cancel_that_was_confirmed_holds_when_the_top_master_is_killed_at_once() {
+    let builder = Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "solo").delivery_ms(60_000);
     let mut fabric = builder.start().await;
     fabric.kill9("aws-1");
     fabric.syndic_is("aws-1", false).await;
-    let mut job = fabric.witnessed("*").await;
-    fabric.operator().cancel(job.jid().micros()).await.unwrap();
-    fabric.restart(fabric_tests::TOP).await;
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        let job = fabric.witnessed("*").await;
+        fabric.operator().cancel(job.jid().micros()).await.unwrap();
+        fabric.restart(fabric_tests::TOP).await;
+        jobs.push(job);
+    }
     fabric.restart("aws-1").await;
-    job.closed(&fabric).await;
-    assert_eq!(job.outcome("solo"), (Outcome::Cancelled, Reason::BeforeStart));
     fabric.all_up().await;
-    let mut after = fabric.run("*", "test.ping", &[]).await;
-    fabric.check(&mut [&mut job, &mut after]).await;
+    let after = fabric.run("*", "test.ping", &[]).await;
+    assert_eq!(after.counts(), [("ok", 1)].into());
+    for job in &mut jobs {
+        job.closed(&fabric).await;
+        assert_eq!(job.outcome("solo"), (Outcome::Cancelled, Reason::BeforeStart));
+    }
+    jobs.push(after);
+    fabric.check(&mut jobs.iter_mut().collect::<Vec<_>>()).await;
     assert!(fabric.witness().starts().is_empty());
 }

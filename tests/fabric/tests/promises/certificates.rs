@@ -37,7 +37,9 @@ async fn a_certificate_of_another_authority_opens_no_port() {
     let alien = Pki::create(elsewhere.path());
     for parent in ["aws-1", TOP] {
         let role = if parent == TOP { Role::Syndic } else { Role::Minion };
-        attach(&fabric, parent, alien.load("aws-1-m-00", role, "aws")).await.expect_err("an alien certificate");
+        attach(&fabric, parent, alien.load("aws-1-m-00", role, "aws"))
+            .await
+            .expect_err("an alien certificate");
         fabric.metric_reaches(parent, REFUSED, "why=\"handshake\"", 1.0).await;
         assert!(fabric.log(parent).contains("connection refused"), "not logged: {}", fabric.log(parent));
     }
@@ -76,11 +78,15 @@ async fn a_certificate_of_the_wrong_role_or_region_attaches_nowhere() {
 #[tokio::test]
 async fn only_operators_may_call() {
     let fabric = region().await;
-    for (id, role, region) in
-        [("aws-1-m-00", Role::Minion, "aws"), ("aws-1", Role::Syndic, "aws"), ("top", Role::TopMaster, "core")]
-    {
+    for (id, role, region) in [
+        ("aws-1-m-00", Role::Minion, "aws"),
+        ("aws-1", Role::Syndic, "aws"),
+        ("top", Role::TopMaster, "core"),
+    ] {
         let caller = fabric.operator().with_identity(&fabric.pki().load(id, role, region));
-        for refused in [caller.status().await.err(), caller.cancel(1).await.err(), caller.watch(1).await.err()] {
+        for refused in
+            [caller.status().await.err(), caller.cancel(1).await.err(), caller.watch(1).await.err()]
+        {
             let refused = refused.expect("only operators may call");
             assert_eq!(Code::of(&refused), Some(Code::Denied), "{role}: {refused}");
         }
@@ -94,12 +100,14 @@ async fn a_syndic_speaks_for_no_minion_of_another_region() {
     let builder = Fabric::builder().syndic("aws-1", "aws").syndic("azure-1", "azure");
     let fabric = builder.minions("aws-1", 2).minion("azure-1", "far").start().await;
     let entry = link::Entry { no: 0, id: "far".into(), incarnation: 7, up: true, since: 0, grains: 0 };
-    let roster = link::Roster { to: 1, full: true, put: vec![entry], grains: vec!["{}".into()], ..Default::default() };
+    let roster =
+        link::Roster { to: 1, full: true, put: vec![entry], grains: vec!["{}".into()], ..Default::default() };
     let frames = [
         stranger::up(link::up::Message::Hello(stranger::hello())),
         stranger::up(link::up::Message::Roster(roster)),
     ];
-    let (shown, trusted) = (fabric.pki().load("evil", Role::Syndic, "aws"), fabric.pki().load("far", Role::Minion, "azure"));
+    let (shown, trusted) =
+        (fabric.pki().load("evil", Role::Syndic, "aws"), fabric.pki().load("far", Role::Minion, "azure"));
     let name = "top.top-master.core.test.example";
     let _link = stranger::attach(fabric.listen(TOP), name, shown, &trusted, frames.concat()).await.unwrap();
     fabric.metric_reaches(TOP, "relay_frames_refused_total", "why=\"foreign_minion\"", 1.0).await;

@@ -117,7 +117,10 @@ async fn a_damaged_or_lost_spool_costs_no_outcome() {
         fabric.witness().close_all();
         jobs.push(job);
     }
-    until("the damage to be told", async || fabric.log("aws-1").contains("a new one was begun").then_some(())).await;
+    until("the damage to be told", async || {
+        fabric.log("aws-1").contains("a new one was begun").then_some(())
+    })
+    .await;
     goes_on(&fabric).await;
     fabric.check(&mut jobs.iter_mut().collect::<Vec<_>>()).await;
     assert_eq!(fabric.witness().starts().len(), 4);

@@ -75,18 +75,31 @@ async fn at_the_top_nothing_is_accepted_and_outcomes_wait_below() {
     fabric.started(&job, 3).await;
     disk.fill();
     fabric.witness().open_all();
-    let refused = until("a submission to be refused", async || {
-        fabric.job("*", "test.ping").submit().await.err()
-    })
-    .await;
+    let refused =
+        until("a submission to be refused", async || fabric.job("*", "test.ping").submit().await.err()).await;
     assert_eq!(Code::of(&refused), Some(Code::Store), "{refused}");
     assert!(refused.message().contains("space"), "{refused}");
     disk.free();
     job.closed(&fabric).await;
     assert_eq!(job.counts(), [("ok", 3)].into());
-    let mut after = until("a submission to be accepted again", async || {
-        fabric.job("*", "test.ping").submit().await.ok()
-    })
-    .await;
+    let mut after =
+        until("a submission to be accepted again", async || fabric.job("*", "test.ping").submit().await.ok())
+            .await;
     fabric.check(&mut [&mut job, &mut after]).await;
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nobody() {
+    let names = [TOP, "aws-1", "aws-1-m"];
+    let builder = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 2);
+    let mut fabric = names.iter().fold(builder, |b, name| b.full_log(name)).start().await;
+    let mut job = fabric.witnessed("*").await;
+    fabric.started(&job, 2).await;
+    fabric.witness().open_all();
+    job.closed(&fabric).await;
+    assert_eq!(job.counts(), [("ok", 2)].into());
+    fabric.check(&mut [&mut job]).await;
+    for name in names {
+        assert!(fabric.daemon(name).exited().is_none(), "{name} ended");
+    }
 }

@@ -60,24 +60,26 @@ async fn a_known_peer_that_talks_nonsense_loses_its_own_link_only() {
     let group = link::ReturnGroup { jid: 1, outcome: 99, ..Default::default() };
     let nonsense = [
         link::up::Message::Returns(link::Returns { seq: 1, groups: vec![group] }),
-        link::up::Message::Roster(link::Roster { to: 1, up: vec![1, 2, 3].into(), ..Default::default() }),
+        link::up::Message::Roster(link::Roster { to: 1, up: vec![1, 2, 3], ..Default::default() }),
         link::up::Message::Fragment(link::Fragment { data: vec![0xff; 64].into(), last: true }),
     ];
+    // Whether the parent still says welcome before it hangs up is a matter of moments.
     for (n, message) in nonsense.into_iter().enumerate() {
         let (own, trusted) = (format!("odd-{n}"), fabric.pki().load("x", Role::Minion, "aws"));
         let shown = fabric.pki().load(&own, Role::Minion, "aws");
         let frames = [hello(), stranger::up(message)].concat();
-        let _link = stranger::attach(fabric.listen("aws-1"), name, shown, &trusted, frames).await.unwrap();
+        let _link = stranger::attach(fabric.listen("aws-1"), name, shown, &trusted, frames).await;
         let refused = n as f64 + 1.0;
         fabric.metric_reaches("aws-1", "relay_frames_refused_total", "why=\"invalid\"", refused).await;
     }
     // Another id than the certificate's is a lie, not nonsense: the link is cut, and the real minion stays.
     let entry = link::Entry { id: "aws-1-m-00".into(), incarnation: 1, up: true, ..Default::default() };
-    let roster = link::Roster { to: 1, full: true, put: vec![entry], grains: vec!["{}".into()], ..Default::default() };
+    let roster =
+        link::Roster { to: 1, full: true, put: vec![entry], grains: vec!["{}".into()], ..Default::default() };
     let (shown, trusted) =
         (fabric.pki().load("liar", Role::Minion, "aws"), fabric.pki().load("x", Role::Minion, "aws"));
     let frames = [hello(), stranger::up(link::up::Message::Roster(roster))].concat();
-    let _link = stranger::attach(fabric.listen("aws-1"), name, shown, &trusted, frames).await.unwrap();
+    let _link = stranger::attach(fabric.listen("aws-1"), name, shown, &trusted, frames).await;
     fabric.metric_reaches("aws-1", "relay_link_dropped_total", "why=\"claims another id\"", 1.0).await;
     let mut ping = fabric.run("aws-1-m-*", "test.ping", &[]).await;
     assert_eq!(ping.counts(), [("ok", 2)].into());

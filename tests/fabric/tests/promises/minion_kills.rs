@@ -26,7 +26,8 @@ async fn killed_before_the_job_it_starts_once_after_the_restart() {
 async fn down_beyond_the_delivery_deadline_it_is_not_started_whatever_else_runs() {
     let mut fabric = solo().await;
     fabric.kill9("solo");
-    until("the top master to see it down", async || (!fabric.up().await.contains_key("solo")).then_some(())).await;
+    until("the top master to see it down", async || (!fabric.up().await.contains_key("solo")).then_some(()))
+        .await;
     let mut job = fabric.witnessed("*").await;
     fabric.started(&job, 1).await;
     job.until(&fabric, "say that solo was not started", |job| job.answer("solo").is_some()).await;
@@ -68,6 +69,22 @@ async fn restarted_while_its_command_still_runs_it_waits_for_that_one() {
     fabric.witness().open_all();
     job.closed(&fabric).await;
     assert_eq!(job.counts(), [("ok", 2)].into());
+    fabric.check(&mut [&mut job]).await;
+}
+
+#[tokio::test]
+async fn a_killed_runner_takes_its_command_along_and_the_minion_says_interrupted() {
+    let fabric = solo().await;
+    let mut job = fabric.witnessed("*").await;
+    fabric.started(&job, 2).await;
+    let body = fabric.witness().pid(job.jid(), "solo");
+    process::kill9(process::parent(body).unwrap());
+    job.until(&fabric, "end on solo", |job| job.answer("solo").is_some()).await;
+    assert_eq!(job.outcome("solo"), (Outcome::Interrupted, Reason::ProcessDied));
+    assert!(!process::lives(body), "nothing of it may run when it is said to be interrupted");
+    fabric.witness().open_all();
+    job.closed(&fabric).await;
+    assert_eq!(job.outcome("other").0, Outcome::Ok);
     fabric.check(&mut [&mut job]).await;
 }
 

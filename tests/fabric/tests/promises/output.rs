@@ -18,7 +18,8 @@ async fn a_large_output_is_cut_with_a_flag_and_the_hash_of_the_whole() {
     // sha256 of 200,000,000 times "x", by coreutils.
     let (status, whole) = hash_of("head -c 200000000 /dev/zero | tr '\\0' x");
     assert!(status, "{whole}");
-    let shown: String = answer.truncated.expect("a truncated answer").iter().map(|b| format!("{b:02x}")).collect();
+    let shown: String =
+        answer.truncated.expect("a truncated answer").iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(shown, whole);
     let pid = fabric.daemons().find(|d| d.name() == "loud").and_then(process::Daemon::pid).unwrap();
     assert!(peak_kib(pid.as_raw()) < BOUND_KIB, "the minion held {} KiB", peak_kib(pid.as_raw()));
@@ -29,7 +30,8 @@ async fn a_large_output_is_cut_with_a_flag_and_the_hash_of_the_whole() {
 async fn an_endless_output_is_ended_by_the_run_limit_in_bounded_memory() {
     let builder = Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "loud").minion("aws-1", "calm");
     let fabric = builder.start().await;
-    let args = ["echo $PPID > FILE; exec yes".replace("FILE", &fabric.dir().join("pid").display().to_string())];
+    let args =
+        ["echo $PPID > FILE; exec yes".replace("FILE", &fabric.dir().join("pid").display().to_string())];
     let mut job = fabric.job("loud", "cmd.run").args(args).run_ms(3_000).submit().await.unwrap();
     let runner = until("the runner to be there", async || {
         fs::read_to_string(fabric.dir().join("pid")).ok()?.trim().parse::<i32>().ok()
@@ -38,7 +40,8 @@ async fn an_endless_output_is_ended_by_the_run_limit_in_bounded_memory() {
     // Nobody else is slower for it: this is answered while the other one still runs.
     let mut other = fabric.run("calm", "test.ping", &[]).await;
     assert_eq!(other.counts(), [("ok", 1)].into());
-    job.until(&fabric, "be seen running or ended", |job| job.running() == 1 || job.answer("loud").is_some()).await;
+    job.until(&fabric, "be seen running or ended", |job| job.running() == 1 || job.answer("loud").is_some())
+        .await;
     let held = peak_kib(runner);
     job.closed(&fabric).await;
     let answer = job.answer("loud").unwrap();
@@ -55,7 +58,8 @@ fn peak_kib(pid: i32) -> u64 {
 }
 
 fn hash_of(command: &str) -> (bool, String) {
-    let shell = std::process::Command::new("sh").args(["-c", &format!("{command} | sha256sum")]).output().unwrap();
+    let shell =
+        std::process::Command::new("sh").args(["-c", &format!("{command} | sha256sum")]).output().unwrap();
     let text = String::from_utf8_lossy(&shell.stdout).split(' ').next().unwrap_or_default().to_owned();
     (shell.status.success(), text)
 }

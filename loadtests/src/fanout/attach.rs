@@ -1,0 +1,72 @@
+//! Bringing the swarm up: processes, certificates, and the wait until the top master knows every minion.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::tell;
+use crate::{
+    cli::Fanout,
+    fabric::{FABRIC, Fabric},
+    machine::Limits,
+    part::Part,
+    swarm::{self, shards},
+};
+
+/// How long attaching may take: this, and so much for each minion (any build, a busy machine).
+pub(super) const ATTACH_TIME: Duration = Duration::from_secs(60);
+/// See [`ATTACH_TIME`].
+const ATTACH_TIME_EACH: Duration = Duration::from_millis(30);
+/// How long one process of a swarm may take to issue its certificates.
+const ISSUE_TIME: Duration = Duration::from_secs(120);
+/// How many attached more are worth a line of progress.
+const TELL_EACH: u64 = 500;
+
+/// Starts the processes; each has issued its certificates when this comes back.
+pub(super) async fn start_swarm(
+    args: &Fanout,
+    seed: u64,
+    limits: &Limits,
+    fabric: &Fabric,
+    logs: &Path,
+) -> anyhow::Result<Vec<Part>> {
+    let mut swarm = Vec::new();
+    for (first, count) in shards(args.minions, limits.links_per_process()) {
+        let plan = swarm::Plan {
+            fabric: FABRIC.into(),
+            authority: fabric.authority_dir(),
+            seed,
+            first,
+            count,
+            syndics: fabric.places(),
+        };
+        swarm.push(Part::start(&format!("swarm-{first}"), "swarm", &plan, logs).await?);
+    }
+    for part in &mut swarm {
+        part.expect("ready", ISSUE_TIME).await?;
+    }
+    Ok(swarm)
+}
+
+/// Lets all minions dial, and waits until the top master knows each of them as up.
+pub(super) async fn attach(
+    minions: u32,
+    fabric: &mut Fabric,
+    swarm: &mut [Part],
+) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    for part in swarm.iter_mut() {
+        part.say("go").await?;
+    }
+    let mut told = 0;
+    let progress = |up| {
+        if up >= told + TELL_EACH {
+            told = up;
+            tell(&format!("{up} of {minions} minions attached"));
+        }
+        swarm.iter_mut().try_for_each(|part| part.process.check())
+    };
+    fabric.wait_for_minions(minions.into(), ATTACH_TIME + minions * ATTACH_TIME_EACH, progress).await?;
+    Ok(begun.elapsed())
+}

@@ -1,0 +1,338 @@
+//! Links inside one process, over real sockets and real TLS: who is let in, what overtakes what, what ends a link.
+//!
+//! Order is tested, never time: what waits for something waits for an event.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use relay_core::{
+    identity::{Identity, Role, check_region},
+    ids::{Incarnation, Jid},
+    message::{Down, ReturnBatch, ReturnGroup, Up},
+    outcome::{Answer, Outcome, Reason},
+};
+use relay_proto::{PROTOCOL, convert, link};
+use relay_runtime::{
+    authority::DevAuthority,
+    config::Parent,
+    identity::{self, LoadedIdentity},
+    link::{
+        Lane, LinkEvent, LinkIds, LinkLimits, LinkTx,
+        accept::{Acceptor, LinkService},
+        channel,
+        codec::FrameCodec,
+        dial::Dialler,
+        frame::{Encoded, Frame},
+    },
+    tls,
+};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Status, Streaming, client::Grpc};
+
+/// Longest wait for an event that has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FABRIC: &str = "test.example";
+
+fn who(id: &str, role: Role) -> Identity {
+    Identity::new(id, role, check_region("aws").unwrap(), FABRIC.parse().unwrap()).unwrap()
+}
+
+struct Pki(DevAuthority, tempfile::TempDir);
+
+impl Pki {
+    fn new() -> Pki {
+        let dir = tempfile::tempdir().unwrap();
+        Pki(DevAuthority::create(&dir.path().join("ca"), FABRIC.parse().unwrap()).unwrap(), dir)
+    }
+
+    fn load(&self, id: &str, role: Role) -> LoadedIdentity {
+        let dir: &Path = self.1.path();
+        let files = self.0.issue(&who(id, role), &dir.join(role.word())).unwrap();
+        identity::load(&files, &FABRIC.parse().unwrap()).unwrap()
+    }
+}
+
+fn admit(_: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
+    match peer.role() {
+        Role::Minion => Ok(LinkLimits::MINION),
+        Role::Syndic => Ok(LinkLimits::SYNDIC),
+        _ => Err(format!("{peer}: nobody for a syndic")),
+    }
+}
+
+/// A syndic's accepting side.
+struct Accepting {
+    address: SocketAddr,
+    events: mpsc::Receiver<LinkEvent<Up>>,
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Accepting {
+    async fn at(address: SocketAddr, pki: &Pki) -> Accepting {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (token, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (tx, events) = mpsc::channel(1_024);
+        let own = Arc::new(who("s", Role::Syndic));
+        let window = LinkLimits::SYNDIC.window;
+        let service =
+            LinkService { own, admit, ids: LinkIds::default(), events: tx, tasks: tasks.clone(), window };
+        let acceptor = Acceptor {
+            tls: tls::server(&pki.load("s", Role::Syndic)).unwrap(),
+            fabric: FABRIC.parse().unwrap(),
+            token: token.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(acceptor.run(listener, service));
+        Accepting { address, events, token, tasks }
+    }
+
+    async fn new(pki: &Pki) -> Accepting {
+        Accepting::at("127.0.0.1:0".parse().unwrap(), pki).await
+    }
+
+    async fn event(&mut self) -> LinkEvent<Up> {
+        timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("an open channel")
+    }
+
+    async fn up(&mut self) -> (Identity, LinkTx) {
+        match self.event().await {
+            LinkEvent::Up { peer, tx, .. } => (peer, tx),
+            other => panic!("{other:?} instead of a link"),
+        }
+    }
+
+    async fn message(&mut self) -> Up {
+        match self.event().await {
+            LinkEvent::Message { message, .. } => message,
+            other => panic!("{other:?} instead of a message"),
+        }
+    }
+
+    async fn stop(mut self) {
+        self.token.cancel();
+        self.tasks.close();
+        // Readers that wait for room in the channel must find it closed.
+        self.events.close();
+        timeout(PATIENCE, self.tasks.wait()).await.expect("every task ends");
+    }
+}
+
+/// A child's dialling side.
+struct Dialling {
+    events: mpsc::Receiver<LinkEvent<Down>>,
+    token: CancellationToken,
+}
+
+impl Dialling {
+    fn new(pki: &Pki, id: &str, role: Role, limits: LinkLimits, parent: SocketAddr) -> Dialling {
+        let (tx, events) = mpsc::channel(1_024);
+        let token = CancellationToken::new();
+        let parent = Parent {
+            id: "s".parse().unwrap(),
+            region: check_region("aws").unwrap(),
+            role: Role::Syndic,
+            address: parent.to_string().parse().unwrap(),
+        };
+        let dialler = Dialler {
+            parents: vec![parent],
+            fabric: FABRIC.parse().unwrap(),
+            tls: tls::client(&pki.load(id, role)).unwrap(),
+            incarnation: Incarnation(1),
+            check_incarnation: false,
+            limits,
+            ids: LinkIds::default(),
+            events: tx,
+            token: token.clone(),
+        };
+        tokio::spawn(dialler.run());
+        Dialling { events, token }
+    }
+
+    async fn event(&mut self) -> LinkEvent<Down> {
+        timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("an open channel")
+    }
+
+    async fn up(&mut self) -> LinkTx {
+        match self.event().await {
+            LinkEvent::Up { tx, .. } => tx,
+            other => panic!("{other:?} instead of a link"),
+        }
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}
+
+/// A batch of this many returns of 1 MiB each.
+fn returns(seq: u64, mebibytes: u64) -> Up {
+    let body = Bytes::from(vec![b'x'; 1 << 20]);
+    let answer = Arc::new(Answer { body, ..Answer::bare(Outcome::Ok, Reason::None) });
+    let group = |n| {
+        let (answer, members) = (answer.clone(), [0].into_iter().collect());
+        ReturnGroup { jid: Jid::from_micros(n), answer, members }
+    };
+    Up::Returns(ReturnBatch { seq, groups: (1..=mebibytes).map(group).collect() })
+}
+
+fn send(tx: &LinkTx, lane: Lane, up: &Up) {
+    tx.send(lane, Encoded::new(&convert::up_out(up)).frames()).unwrap();
+}
+
+/// Attaches by hand, and says this first. The link lives as long as what is returned.
+async fn say(
+    pki: &Pki,
+    role: Role,
+    parent: SocketAddr,
+    first: link::up::Message,
+) -> Result<(mpsc::Sender<Frame>, Streaming<Bytes>), Status> {
+    let name = who("s", Role::Syndic).to_dns();
+    let tls = tls::client(&pki.load("x", role)).unwrap();
+    let channel =
+        channel(&parent.to_string(), &name, tls).await.map_err(|e| Status::unavailable(e.to_string()))?;
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
+    let (tx, frames) = mpsc::channel(8);
+    for frame in Encoded::new(&link::Up { message: Some(first) }).frames() {
+        tx.send(frame).await.unwrap();
+    }
+    let path = "/relay.link.v1.Link/Attach".parse().unwrap();
+    let answer = grpc.streaming(Request::new(ReceiverStream::new(frames)), path, FrameCodec).await;
+    answer.map(|answer| (tx, answer.into_inner()))
+}
+
+fn hello(oldest: u32, newest: u32) -> link::up::Message {
+    link::up::Message::Hello(link::Hello { oldest, newest, incarnation: 1, software: "relay/9.9".into() })
+}
+
+#[tokio::test]
+async fn a_child_of_another_protocol_version_is_refused_in_clear_words() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let newest = *PROTOCOL.end();
+    let refused = say(&pki, Role::Minion, parent.address, hello(newest + 1, newest + 3)).await.unwrap_err();
+    let said = refused.message();
+    for words in ["refused (version)", "relay/9.9", &format!("{} to {}", newest + 1, newest + 3), "upgrade"] {
+        assert!(said.contains(words), "{words:?} is not in {said:?}");
+    }
+    // One that knows an older version too is welcome.
+    let _link = say(&pki, Role::Minion, parent.address, hello(newest, newest + 3)).await.unwrap();
+    parent.up().await;
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_role_and_a_missing_hello_are_refused() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let ours = hello(*PROTOCOL.start(), *PROTOCOL.end());
+    let refused = say(&pki, Role::Operator, parent.address, ours.clone()).await.unwrap_err();
+    assert!(refused.message().contains("x.operator.aws.test.example"), "{refused}");
+    let beat = link::up::Message::Heartbeat(link::Heartbeat::default());
+    let refused = say(&pki, Role::Minion, parent.address, beat).await.unwrap_err();
+    assert!(refused.message().contains("the first message must be a hello"), "{refused}");
+    assert!(parent.events.try_recv().is_err(), "no link came of it");
+    let _link = say(&pki, Role::Minion, parent.address, ours).await.unwrap();
+    assert_eq!(parent.up().await.0, who("x", Role::Minion));
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn a_child_takes_nobody_for_its_parent_but_who_is_named() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let tls = tls::client(&pki.load("x", Role::Minion)).unwrap();
+    for name in
+        ["other.syndic.aws.test.example", "s.top-master.aws.test.example", "s.syndic.azure.test.example"]
+    {
+        let error = channel(&parent.address.to_string(), name, tls.clone()).await.expect_err(name);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    assert!(parent.events.try_recv().is_err());
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn control_overtakes_bulk_that_was_queued_before_it() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let mut child = Dialling::new(&pki, "below", Role::Syndic, LinkLimits::SYNDIC, parent.address);
+    let tx = child.up().await;
+    parent.up().await;
+    // Ten MiB in fragments, then a heartbeat: it is there first, since no fragment waits for the one before it.
+    send(&tx, Lane::Bulk, &returns(1, 10));
+    send(&tx, Lane::Control, &Up::Heartbeat(Vec::new()));
+    assert!(matches!(parent.message().await, Up::Heartbeat(_)), "the heartbeat waited for the bulk");
+    match parent.message().await {
+        Up::Returns(batch) => assert_eq!(batch.groups.len(), 10),
+        other => panic!("{other:?}"),
+    }
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_ends_this_link_and_no_other() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let mut good = Dialling::new(&pki, "good", Role::Minion, LinkLimits::MINION, parent.address);
+    let good_tx = good.up().await;
+    parent.up().await;
+    // The child's own bound is larger here, as that of a child gone wrong would be.
+    let mut bad = Dialling::new(&pki, "bad", Role::Minion, LinkLimits::SYNDIC, parent.address);
+    let bad_tx = bad.up().await;
+    parent.up().await;
+    send(&bad_tx, Lane::Bulk, &returns(1, 3));
+    match parent.event().await {
+        LinkEvent::Down { why, .. } => assert!(why.contains("more than"), "{why}"),
+        other => panic!("{other:?} instead of the end of the link"),
+    }
+    send(&good_tx, Lane::Bulk, &returns(7, 1));
+    loop {
+        // The bad one may be back in between: it dials again.
+        match parent.event().await {
+            LinkEvent::Message { message: Up::Returns(batch), .. } => break assert_eq!(batch.seq, 7),
+            LinkEvent::Up { peer, .. } => assert_eq!(peer, who("bad", Role::Minion)),
+            other => panic!("{other:?}"),
+        }
+    }
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn a_child_comes_back_when_its_parent_does() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let address = parent.address;
+    let mut child = Dialling::new(&pki, "m", Role::Minion, LinkLimits::MINION, address);
+    child.up().await;
+    for _ in 0..2 {
+        parent.up().await;
+        parent.stop().await;
+        assert!(matches!(child.event().await, LinkEvent::Down { .. }));
+        parent = Accepting::at(address, &pki).await;
+        child.up().await;
+    }
+    assert_eq!(parent.up().await.0, who("m", Role::Minion));
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_shows_no_certificate_or_says_nothing_does_not_hold_up_the_others() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    // Fewer than the handshakes in flight that are allowed: they time out by themselves.
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        silent.push(tokio::net::TcpStream::connect(parent.address).await.unwrap());
+    }
+    let mut child = Dialling::new(&pki, "m", Role::Minion, LinkLimits::MINION, parent.address);
+    child.up().await;
+    assert_eq!(parent.up().await.0, who("m", Role::Minion));
+    parent.stop().await;
+}

@@ -1,0 +1,79 @@
+use std::sync::Mutex;
+
+use relay_core::{
+    ids::{Epoch, Jid},
+    ledger::GroupNo,
+    outcome::Answer,
+    time::WallMicros,
+};
+use relay_runtime::store::{JobSummary, JobView, Pruned, Recovered, StoreError};
+
+use super::*;
+
+/// Notes the tickets it is asked to commit; the first `refusals` of them fail.
+struct Grudging {
+    asked: Mutex<Vec<u64>>,
+    refusals: Mutex<u32>,
+}
+
+fn unused<T: Send + 'static>() -> StoreFuture<T> {
+    Box::pin(async { Err(StoreError::Closed) })
+}
+
+impl Store for Grudging {
+    fn begin(&self) -> StoreFuture<Recovered> {
+        unused()
+    }
+    fn commit(&self, ticket: u64, _: Vec<Write>) -> StoreFuture<(), WriteError> {
+        self.asked.lock().unwrap().push(ticket);
+        let mut refusals = self.refusals.lock().unwrap();
+        let refused = *refusals > 0;
+        *refusals = refusals.saturating_sub(1);
+        Box::pin(async move { if refused { Err(WriteError::Failed("full".into())) } else { Ok(()) } })
+    }
+    fn job(&self, _: Jid) -> StoreFuture<Option<JobView>> {
+        unused()
+    }
+    fn answers(&self, _: Jid, _: GroupNo) -> StoreFuture<Vec<(GroupNo, Arc<Answer>)>> {
+        unused()
+    }
+    fn jobs(&self, _: usize, _: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
+        unused()
+    }
+    fn prune(&self, _: u64, _: WallMicros) -> StoreFuture<Pruned> {
+        unused()
+    }
+    fn close(&self) -> futures_core::future::BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn cancel() -> Vec<Write> {
+    vec![Write::Cancel(Jid::from_micros(1), Epoch(1))]
+}
+
+#[tokio::test]
+async fn an_acceptance_waits_for_the_minions_it_may_name() {
+    let store = Arc::new(Grudging { asked: Mutex::default(), refusals: Mutex::new(1) });
+    let mut commits = Commits::new(store.clone());
+    commits.begin(1, vec![Write::Minions(Vec::new())], false);
+    commits.begin(2, cancel(), true);
+    commits.begin(3, cancel(), false);
+    assert_eq!(*store.asked.lock().unwrap(), [1], "the acceptance and what comes behind it are held back");
+    for ticket in [1, 2, 3] {
+        let done = commits.next().await;
+        assert_eq!((done.ticket, done.result), (ticket, Ok(())));
+    }
+    assert_eq!(*store.asked.lock().unwrap(), [1, 1, 2, 3], "1 was refused once, and tried again first");
+    assert_eq!(commits.stalled, None);
+}
+
+#[tokio::test]
+async fn what_may_fail_fails_and_the_rest_is_tried_again() {
+    let store = Arc::new(Grudging { asked: Mutex::default(), refusals: Mutex::new(2) });
+    let mut commits = Commits::new(store.clone());
+    commits.begin(1, cancel(), true);
+    commits.begin(2, cancel(), false);
+    assert!(matches!(commits.next().await, Done { ticket: 1, result: Err(WriteError::Failed(_)) }));
+    assert!(matches!(commits.next().await, Done { ticket: 2, result: Ok(()) }));
+}
