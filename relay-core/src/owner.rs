@@ -9,23 +9,26 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-
 use crate::{
     Members,
-    ids::{Epoch, Incarnation, Jid, MinionId, RegionName, RequestId, TierId},
-    inventory::{GrainsError, Inventory, Record},
-    job::{Job, JobSpec, MAX_OPEN_JOBS, Seal},
-    ledger::{Group, GroupNo, Ledger},
+    ids::{Epoch, Incarnation, Jid, RegionName, TierId},
+    inventory::{Inventory, Record},
+    job::{JobSpec, MAX_OPEN_JOBS, Seal},
+    ledger::{GroupNo, Ledger},
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
-    target::Target,
-    tier::{Placement, SendMark, Sending, Tier, Work},
+    tier::{Placement, Sending, Tier, Work},
     time::{Millis, WallMicros},
 };
 
+mod effect;
+mod record;
+mod request;
 mod timing;
+pub use effect::*;
+pub use record::*;
+pub use request::*;
 use timing::Timing;
 pub use timing::{HOP_GRACE, HOPS, SILENCE_CHECK};
 
@@ -33,267 +36,6 @@ pub use timing::{HOP_GRACE, HOPS, SILENCE_CHECK};
 pub const MAX_UNRESOLVED: usize = 256;
 /// How many similar ids an error suggests.
 const SUGGESTIONS: usize = 3;
-
-/// A job as it is accepted: what the store keeps of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobHead {
-    /// The sealed job.
-    pub job: Arc<Job>,
-    /// What is in it.
-    pub spec: JobSpec,
-    /// The client's id for its request.
-    pub request_id: RequestId,
-    /// SHA-256 over the request's body: a reused id with another body is an error.
-    pub request_digest: [u8; 32],
-    /// The target expression, as printed.
-    pub target: String,
-    /// The frozen targets, as inventory numbers.
-    pub targets: Members,
-    /// The inventory's version they were resolved at.
-    pub inventory_version: u64,
-    /// When, by the wall clock: for people.
-    pub created: WallMicros,
-    /// How long after acceptance it may still be delivered.
-    pub delivery_limit: Millis,
-    /// The owner's epoch.
-    pub epoch: Epoch,
-}
-
-/// An open job, or a closed one with unknown targets, as the store gives it back after a restart.
-#[derive(Debug, Clone)]
-pub struct StoredJob {
-    /// The head.
-    pub head: JobHead,
-    /// Who was sent it, by which path.
-    pub sent: Vec<(Incarnation, Members)>,
-    /// The answers so far, in order.
-    pub groups: Vec<Group>,
-    /// Every target has an outcome.
-    pub closed: bool,
-    /// A cancel was asked for.
-    pub cancelled: bool,
-}
-
-/// One row of answers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupRow {
-    /// Its number within the job.
-    pub no: GroupNo,
-    /// The answer, when the row is new.
-    pub answer: Option<Arc<Answer>>,
-    /// Everybody who gave it so far.
-    pub members: Members,
-}
-
-/// What goes to the store. One `Persist` is one transaction.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Write {
-    /// New or changed minions.
-    Minions(Vec<Record>),
-    /// A new job. Fails if its jid or its request id is taken.
-    Accept(Box<JobHead>),
-    /// A send begins.
-    Sent(SendMark, Epoch),
-    /// Answers.
-    Returns {
-        /// The job.
-        jid: Jid,
-        /// The owner's epoch: an older one than stored is refused.
-        epoch: Epoch,
-        /// The rows that changed.
-        rows: Vec<GroupRow>,
-    },
-    /// A cancel was asked for.
-    Cancel(Jid, Epoch),
-    /// Every target has an outcome.
-    Close {
-        /// The job.
-        jid: Jid,
-        /// The owner's epoch.
-        epoch: Epoch,
-        /// When, for people.
-        at: WallMicros,
-        /// How many have each outcome.
-        counts: BTreeMap<Outcome, u64>,
-    },
-}
-
-/// Why a write was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
-    /// Another job has this jid.
-    #[error("jid {0} is taken")]
-    JidTaken(Jid),
-    /// The request id was used before.
-    #[error("this request was accepted before, as job {jid}")]
-    RequestKnown {
-        /// The job it became.
-        jid: Jid,
-        /// How many targets that has.
-        targets: u64,
-        /// With the same body.
-        same: bool,
-    },
-    /// Another owner has taken over with a newer epoch.
-    #[error("another owner has taken the job over")]
-    Fenced,
-    /// The store can't be written.
-    #[error("the store can't be written: {0}")]
-    Failed(String),
-}
-
-/// A job that an operator asks for.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// The client's id for it.
-    pub request_id: RequestId,
-    /// SHA-256 over its body.
-    pub request_digest: [u8; 32],
-    /// Whom it is for.
-    pub target: Target,
-    /// The function.
-    pub function: String,
-    /// Arguments as JSON.
-    pub args: Bytes,
-    /// Who asks, from the certificate.
-    pub caller: String,
-    /// How long it may take to reach a minion.
-    pub delivery_limit: Millis,
-    /// How long one minion may take.
-    pub run_limit: Millis,
-}
-
-/// The answer to a submission: durable when it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// The job's name.
-    pub jid: Jid,
-    /// How many targets it has.
-    pub targets: u64,
-    /// It is a retry of a request accepted before.
-    pub known: bool,
-}
-
-/// A cancel under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cancelling {
-    /// Members that had no outcome yet.
-    pub outstanding: u64,
-    /// The commit that makes it last: before it, a crash forgets the cancel.
-    pub ticket: u64,
-}
-
-/// Why a submission was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// Nobody matches.
-    #[error("no minion matches {target:?}{}", suggest(nearest))]
-    NoMatch {
-        /// The expression.
-        target: String,
-        /// Ids that look alike.
-        nearest: Vec<MinionId>,
-    },
-    /// A list names ids that are not known.
-    #[error("unknown minion{}: {}{}", if ids.len() == 1 { "" } else { "s" }, ids.join(", "), suggest(nearest))]
-    UnknownIds {
-        /// The ids.
-        ids: Vec<String>,
-        /// Ids that look like the first.
-        nearest: Vec<MinionId>,
-    },
-    /// The request id was used for another body.
-    #[error("request id was used before for another request (job {0}): use a new id for a new request")]
-    RequestReused(Jid),
-    /// Too many jobs are open.
-    #[error(
-        "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
-    )]
-    TooManyJobs,
-    /// The store can't be written, so nothing can be promised.
-    #[error("the top master can't write its store ({0}): free space or mend it, then try again")]
-    Store(String),
-}
-
-fn suggest(nearest: &[MinionId]) -> String {
-    let names: Vec<&str> = nearest.iter().map(MinionId::as_str).collect();
-    if names.is_empty() { String::new() } else { format!("; nearest: {}", names.join(", ")) }
-}
-
-/// What changed in a job, once it is durable.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The job.
-    pub jid: Jid,
-    /// Answers, and who newly gave them.
-    pub answers: Vec<(GroupNo, Arc<Answer>, Members)>,
-    /// Every target has an outcome now (or still, after a late return).
-    pub closed: bool,
-}
-
-/// What the top master must do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OwnerEffect {
-    /// Commit these in one transaction, then call [`Owner::persisted`]. Commits are done in the order in which they were
-    /// asked for, retries included: no later one may land before an earlier one that must not fail.
-    Persist {
-        /// Rises by one.
-        ticket: u64,
-        /// The writes, in order.
-        writes: Vec<Write>,
-        /// If the store can't be written: give up and report it (an acceptance). Otherwise retry until it works, and
-        /// say [`Owner::set_stalled`] meanwhile.
-        may_fail: bool,
-    },
-    /// Send to syndics.
-    Send(Sending),
-    /// Drop this link.
-    Hangup {
-        /// The link.
-        link: LinkId,
-        /// Why.
-        why: &'static str,
-    },
-    /// Answer a submission.
-    Reply {
-        /// Which: the caller's own number.
-        token: u64,
-        /// The answer.
-        result: Result<Accepted, SubmitError>,
-    },
-    /// Tell whoever watches.
-    Changed {
-        /// The commit it belongs to.
-        ticket: u64,
-        /// What changed.
-        changes: Vec<Change>,
-    },
-    /// Duplicate answers were dropped.
-    Duplicates(u64),
-    /// Grains of a minion were refused.
-    GrainsRefused {
-        /// Whose.
-        id: MinionId,
-        /// Why.
-        why: GrainsError,
-    },
-    /// A syndic named a minion of another region (I8): a security event.
-    ForeignMinion {
-        /// The syndic.
-        syndic: TierId,
-        /// The minion.
-        id: MinionId,
-    },
-    /// Something to log, with the job it is about.
-    Note {
-        /// The job.
-        jid: Jid,
-        /// What happened to it.
-        what: &'static str,
-        /// How many members.
-        members: u64,
-    },
-}
 
 /// The owner's settings.
 #[derive(Debug, Clone)]

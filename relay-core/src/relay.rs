@@ -20,7 +20,9 @@ use crate::{
     time::{Millis, WallMicros},
 };
 
+mod effect;
 mod uplink;
+pub use effect::*;
 use uplink::Uplink;
 pub use uplink::{MAX_UNACKED_BATCHES, MAX_UNACKED_BYTES, ParentNo};
 
@@ -42,82 +44,6 @@ pub const ACK_SOON: Millis = 20;
 const BULK: usize = 64 << 10;
 /// New evidence of running jobs is passed on after at most this long.
 pub const TELL_PACE: Millis = 1_000;
-
-/// What the spool holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SpoolRecord {
-    /// A roster number was given.
-    Member {
-        /// The number.
-        no: u32,
-        /// Who.
-        id: MinionId,
-        /// Which journal.
-        incarnation: Incarnation,
-    },
-    /// A send begins.
-    Sent(SendMark),
-    /// Returns for a parent.
-    Batch {
-        /// The parent.
-        parent: ParentNo,
-        /// The batch.
-        batch: ReturnBatch,
-    },
-    /// The parent has every batch up to this one.
-    Acked {
-        /// The parent.
-        parent: ParentNo,
-        /// The newest batch it has.
-        up_to: u64,
-    },
-    /// Nothing about this job needs to be known any more.
-    Forget {
-        /// The job.
-        jid: Jid,
-    },
-}
-
-/// What the syndic must do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RelayEffect {
-    /// Append these to the spool, fsync once, then call [`Relay::persisted`]. On failure keep them, retry, and say
-    /// [`Relay::set_stalled`]. Writes are reported in the order in which they were asked for: a later one done means
-    /// that the earlier ones are.
-    Persist {
-        /// Rises by one.
-        ticket: u64,
-        /// The records.
-        records: Vec<SpoolRecord>,
-    },
-    /// Send to children.
-    Send(Sending),
-    /// Send to a parent.
-    SendUp {
-        /// The link.
-        link: LinkId,
-        /// The message.
-        up: Up,
-    },
-    /// Drop this link.
-    Hangup {
-        /// The link.
-        link: LinkId,
-        /// Why, for the log and the metric.
-        why: &'static str,
-    },
-    /// Something to log, with the job it is about.
-    Note {
-        /// The job.
-        jid: Jid,
-        /// What happened to it here.
-        what: &'static str,
-        /// How many members.
-        members: u64,
-    },
-    /// Duplicate answers were dropped.
-    Duplicates(u64),
-}
 
 /// The relay's settings.
 #[derive(Debug, Clone, Copy)]

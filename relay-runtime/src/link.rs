@@ -93,9 +93,9 @@ impl LinkLimits {
     pub const SYNDIC: LinkLimits =
         LinkLimits { max_message: 64 << 20, max_queued: 128 << 20, window: 4 << 20 };
     /// A link to or from a minion: one job or one return at a time, 1 MiB each and its framing.
-    pub const MINION: LinkLimits = LinkLimits { max_message: 2 << 20, max_queued: 8 << 20, window: 128 << 10 };
+    pub const MINION: LinkLimits =
+        LinkLimits { max_message: 2 << 20, max_queued: 8 << 20, window: 128 << 10 };
 }
 
 /// What this build calls itself on a link.
 pub const SOFTWARE: &str = concat!("relay/", env!("CARGO_PKG_VERSION"));
-

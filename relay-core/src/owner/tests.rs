@@ -1,5 +1,13 @@
+use bytes::Bytes;
+
 use super::*;
-use crate::{message::ReturnGroup, roster::Roster};
+use crate::{
+    ids::{MinionId, RequestId},
+    job::Job,
+    message::ReturnGroup,
+    roster::Roster,
+    target::Target,
+};
 
 const LINK: LinkId = LinkId(1);
 const SPOOL: Incarnation = Incarnation(77);

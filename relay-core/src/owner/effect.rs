@@ -1,0 +1,92 @@
+//! What an owner asks its top master to do.
+
+use std::sync::Arc;
+
+use super::{
+    record::Write,
+    request::{Accepted, SubmitError},
+};
+use crate::{
+    Members,
+    ids::{Jid, MinionId, TierId},
+    inventory::GrainsError,
+    ledger::GroupNo,
+    message::LinkId,
+    outcome::Answer,
+    tier::Sending,
+};
+
+/// What changed in a job, once it is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The job.
+    pub jid: Jid,
+    /// Answers, and who newly gave them.
+    pub answers: Vec<(GroupNo, Arc<Answer>, Members)>,
+    /// Every target has an outcome now (or still, after a late return).
+    pub closed: bool,
+}
+
+/// What the top master must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OwnerEffect {
+    /// Commit these in one transaction, then call [`Owner::persisted`]. Commits are done in the order in which they were
+    /// asked for, retries included: no later one may land before an earlier one that must not fail.
+    Persist {
+        /// Rises by one.
+        ticket: u64,
+        /// The writes, in order.
+        writes: Vec<Write>,
+        /// If the store can't be written: give up and report it (an acceptance). Otherwise retry until it works, and
+        /// say [`Owner::set_stalled`] meanwhile.
+        may_fail: bool,
+    },
+    /// Send to syndics.
+    Send(Sending),
+    /// Drop this link.
+    Hangup {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        why: &'static str,
+    },
+    /// Answer a submission.
+    Reply {
+        /// Which: the caller's own number.
+        token: u64,
+        /// The answer.
+        result: Result<Accepted, SubmitError>,
+    },
+    /// Tell whoever watches.
+    Changed {
+        /// The commit it belongs to.
+        ticket: u64,
+        /// What changed.
+        changes: Vec<Change>,
+    },
+    /// Duplicate answers were dropped.
+    Duplicates(u64),
+    /// Grains of a minion were refused.
+    GrainsRefused {
+        /// Whose.
+        id: MinionId,
+        /// Why.
+        why: GrainsError,
+    },
+    /// A syndic named a minion of another region (I8): a security event.
+    ForeignMinion {
+        /// The syndic.
+        syndic: TierId,
+        /// The minion.
+        id: MinionId,
+    },
+    /// Something to log, with the job it is about.
+    Note {
+        /// The job.
+        jid: Jid,
+        /// What happened to it.
+        what: &'static str,
+        /// How many members.
+        members: u64,
+    },
+}

@@ -1,0 +1,88 @@
+//! What operators ask of an owner, and what they are answered.
+
+use bytes::Bytes;
+
+use crate::{
+    ids::{Jid, MinionId, RequestId},
+    job::MAX_OPEN_JOBS,
+    target::Target,
+    time::Millis,
+};
+
+/// A job that an operator asks for.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// SHA-256 over its body.
+    pub request_digest: [u8; 32],
+    /// Whom it is for.
+    pub target: Target,
+    /// The function.
+    pub function: String,
+    /// Arguments as JSON.
+    pub args: Bytes,
+    /// Who asks, from the certificate.
+    pub caller: String,
+    /// How long it may take to reach a minion.
+    pub delivery_limit: Millis,
+    /// How long one minion may take.
+    pub run_limit: Millis,
+}
+
+/// The answer to a submission: durable when it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The job's name.
+    pub jid: Jid,
+    /// How many targets it has.
+    pub targets: u64,
+    /// It is a retry of a request accepted before.
+    pub known: bool,
+}
+
+/// A cancel under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelling {
+    /// Members that had no outcome yet.
+    pub outstanding: u64,
+    /// The commit that makes it last: before it, a crash forgets the cancel.
+    pub ticket: u64,
+}
+
+/// Why a submission was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Nobody matches.
+    #[error("no minion matches {target:?}{}", suggest(nearest))]
+    NoMatch {
+        /// The expression.
+        target: String,
+        /// Ids that look alike.
+        nearest: Vec<MinionId>,
+    },
+    /// A list names ids that are not known.
+    #[error("unknown minion{}: {}{}", if ids.len() == 1 { "" } else { "s" }, ids.join(", "), suggest(nearest))]
+    UnknownIds {
+        /// The ids.
+        ids: Vec<String>,
+        /// Ids that look like the first.
+        nearest: Vec<MinionId>,
+    },
+    /// The request id was used for another body.
+    #[error("request id was used before for another request (job {0}): use a new id for a new request")]
+    RequestReused(Jid),
+    /// Too many jobs are open.
+    #[error(
+        "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
+    )]
+    TooManyJobs,
+    /// The store can't be written, so nothing can be promised.
+    #[error("the top master can't write its store ({0}): free space or mend it, then try again")]
+    Store(String),
+}
+
+fn suggest(nearest: &[MinionId]) -> String {
+    let names: Vec<&str> = nearest.iter().map(MinionId::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; nearest: {}", names.join(", ")) }
+}
