@@ -22,6 +22,9 @@ pub use names::*;
 /// Overrides the configured level of one run, in the syntax of `RUST_LOG`: `RELAY_LOG=info,relay_runtime=debug`.
 pub const LOG_VARIABLE: &str = "RELAY_LOG";
 
+/// At level debug these print every HTTP/2 frame. [`LOG_VARIABLE`] can still ask for it.
+const QUIET: &str = ",h2=info,hyper=info,rustls=info";
+
 /// The exporter keeps every histogram sample until it is asked to sum them up; this bounds what it keeps.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -77,7 +80,7 @@ fn log_filter(level: &str, variable: Option<String>) -> Result<EnvFilter, Teleme
     let variable = variable.filter(|text| !text.trim().is_empty());
     let (place, filter) = match variable {
         Some(text) => (LOG_VARIABLE, text),
-        None => ("log level", level.to_owned()),
+        None => ("log level", format!("{level}{QUIET}")),
     };
     // A bare word that is no level would be taken for the name of a module, and all lines would silently vanish.
     let known =

@@ -226,7 +226,7 @@ fn directory(syndic: &TierId, part: usize) -> String {
     }
 }
 
-/// A syndic and then its neighbours, each syndic's in another order: when one dies, its minions spread over the others.
+/// A syndic and then its neighbours, beginning with the next one: the minions of two dead syndics do not meet at one.
 fn nearest(region: &Region, own: &Syndic, syndics: &[SyndicPlan]) -> Vec<Link> {
     let at = region.syndics.iter().position(|s| s.id == own.id).unwrap_or(0);
     let around = region.syndics.iter().cycle().skip(at).take(region.syndics.len());
