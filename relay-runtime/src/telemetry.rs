@@ -80,7 +80,8 @@ fn log_filter(level: &str, variable: Option<String>) -> Result<EnvFilter, Teleme
     let variable = variable.filter(|text| !text.trim().is_empty());
     let (place, filter) = match variable {
         Some(text) => (LOG_VARIABLE, text),
-        None => ("log level", format!("{level}{QUIET}")),
+        None if matches!(level, "debug" | "trace") => ("log level", format!("{level}{QUIET}")),
+        None => ("log level", level.to_owned()),
     };
     // A bare word that is no level would be taken for the name of a module, and all lines would silently vanish.
     let known =
