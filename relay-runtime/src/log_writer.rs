@@ -4,6 +4,7 @@
 //! What the records say is encoded by who sends them; what a failure means is decided by who hears of it.
 
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -13,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use relay_core::ids::Incarnation;
 use relay_proto::WireError;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, warn};
 
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 const QUEUE: usize = 4_096;
 /// Most writes of one group commit.
 const GROUP: usize = 1_024;
+/// Pause before a full channel of reports is tried again.
+const HAND_OVER: Duration = Duration::from_millis(1);
 /// Pause between two tries on a disk that refuses.
 const RETRY: Duration = Duration::from_millis(200);
 /// A log is compacted when it is over this, and four times what was alive after the last compaction.
@@ -155,7 +158,7 @@ impl LogWriter {
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<LogWriter> {
         let (tx, rx) = sync_channel(QUEUE);
-        let thread = Thread { stalled: vec![false; logs.len()], logs, reports };
+        let thread = Thread { stalled: vec![false; logs.len()], logs, reports, backlog: VecDeque::new() };
         thread::Builder::new().name(name.into()).stack_size(256 << 10).spawn(move || thread.run(rx))?;
         Ok(LogWriter(tx))
     }
@@ -181,24 +184,32 @@ struct Thread {
     logs: Vec<RecordLog>,
     stalled: Vec<bool>,
     reports: mpsc::Sender<Report>,
+    /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
+    /// cores bound. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
+    /// [`LogWriter::write`] for this thread.
+    backlog: VecDeque<Report>,
 }
 
 impl Thread {
     fn run(mut self, commands: Receiver<Command>) {
         let mut waiting: Vec<Write> = Vec::new();
         loop {
-            let first = if waiting.is_empty() {
-                match commands.recv() {
-                    Ok(command) => Some(command),
-                    Err(_) => return,
-                }
-            } else {
-                match commands.recv_timeout(RETRY) {
-                    Ok(command) => Some(command),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
+            self.hand_over();
+            let pause = match (waiting.is_empty(), self.backlog.is_empty()) {
+                (_, false) => Some(HAND_OVER),
+                (false, true) => Some(RETRY),
+                (true, true) => None,
             };
+            let first = match pause
+                .map_or_else(|| commands.recv().map_err(Into::into), |p| commands.recv_timeout(p))
+            {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if first.is_none() && waiting.is_empty() {
+                continue;
+            }
             let mut compactions = Vec::new();
             for command in first.into_iter().chain(commands.try_iter()).take(GROUP) {
                 match command {
@@ -273,9 +284,18 @@ impl Thread {
         }
     }
 
-    fn report(&self, report: Report) {
-        // The loop that listens may be gone: then nobody waits for this.
-        let _ = self.reports.blocking_send(report);
+    fn report(&mut self, report: Report) {
+        self.backlog.push_back(report);
+    }
+
+    /// Gives the loop what its channel has room for.
+    fn hand_over(&mut self) {
+        while let Some(report) = self.backlog.pop_front() {
+            if let Err(TrySendError::Full(report)) = self.reports.try_send(report) {
+                self.backlog.push_front(report);
+                return;
+            } // closed: the loop that listened is gone, and nobody waits for this
+        }
     }
 }
 
@@ -307,6 +327,18 @@ mod tests {
         drop(writer);
         while rx.blocking_recv().is_some() {}
         assert_eq!(open(dir.path(), 1 << 20).1, ["A", "b"]);
+    }
+
+    #[test]
+    fn a_loop_that_writes_more_than_it_reads_of_reports_is_not_a_deadlock() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tx, mut rx) = mpsc::channel(1);
+        let writer = LogWriter::start("test", vec![open(dir.path(), 1 << 20).0], tx).unwrap();
+        let writes = 3 * QUEUE as u64;
+        (0..writes).for_each(|ticket| writer.write(0, ticket, vec![b"x".to_vec()], false));
+        for expected in 0..writes {
+            assert!(matches!(rx.blocking_recv(), Some(Report::Written { ticket, .. }) if ticket == expected));
+        }
     }
 
     #[test]

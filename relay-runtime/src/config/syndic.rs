@@ -62,13 +62,13 @@ pub struct FlushConfig {
     pub count: u32,
     /// So many bytes. Default 64 KiB.
     pub bytes: u32,
-    /// The oldest is so old. Default 25 ms.
+    /// The oldest is so old. Default 50 ms.
     pub age: Duration,
 }
 
 impl Default for FlushConfig {
     fn default() -> Self {
-        FlushConfig { count: 4096, bytes: 65_536, age: Duration::from_millis(25) }
+        FlushConfig { count: 4096, bytes: 65_536, age: Duration::from_millis(50) }
     }
 }
 
