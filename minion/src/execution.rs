@@ -142,9 +142,13 @@ impl Executions {
         let token = RunToken::from(u128::from(run));
         self.on_disk.insert(token);
         self.handles.insert(jid, Handle::Command(token));
+        let running = self.running.clone();
         self.spawn(jid, async move {
             match runner.launch(token, &command).await {
-                Ok(handle) => runner.wait(&handle).await,
+                Ok(handle) => {
+                    runs_as(&running, jid, handle.pid);
+                    runner.wait(&handle).await
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
                     Answer::bare(Outcome::Refused, Reason::NoSpace)
                 }
@@ -209,6 +213,13 @@ impl Executions {
                 error!(run = %token, %error, "a finished run's directory stays");
             }
         });
+    }
+}
+
+/// A command runs under its runner's process id, not under this process's.
+fn runs_as(running: &Running, jid: Jid, pid: u32) {
+    if let Some(job) = running.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&jid) {
+        job.pid = pid;
     }
 }
 

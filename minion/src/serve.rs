@@ -44,7 +44,12 @@ const OWN_REPORT_QUEUE: usize = 64;
 /// # Errors
 /// Every problem found, with its place.
 pub fn check(path: &Path, count: usize) -> Result<Vec<MinionConfig>, config::ConfigErrors> {
-    config::load_minions(path, count)
+    let configs = config::load_minions(path, count)?;
+    let ports: Vec<_> = configs.iter().filter_map(|c| c.admin).collect();
+    match config::check_ports_free(&ports) {
+        busy if busy.is_empty() => Ok(configs),
+        busy => Err(config::ConfigErrors::new(path, busy)),
+    }
 }
 
 /// Runs the minions until a signal comes.

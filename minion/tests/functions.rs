@@ -146,6 +146,7 @@ async fn what_is_wrong_is_failed_with_the_usage() {
         ("cmd.run", json!(["ls"]), json!({"stdin": "x"}), "it has no argument 'stdin'"),
         ("cmd.run_all", json!(["ls"]), json!({"timeout": "soon"}), "'timeout' must be a number"),
         ("saltutil.find_job", json!(["../../etc"]), json!({}), "is not a jid"),
+        ("saltutil.find_job", json!(["1"]), json!({}), "\nUsage: saltutil.find_job JID"),
         ("test.exception", json!([]), json!({}), "The minion function caused an exception: Test Exception"),
         ("test.exception", json!(["Oh noes!"]), json!({}), "Oh noes!"),
     ] {

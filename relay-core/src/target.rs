@@ -1,8 +1,9 @@
 //! The target expression: which minions a job is for, as operators write it.
 //!
 //! Text becomes tokens with positions, tokens become a checked [`Expr`], and an `Expr` prints as text that parses to the
-//! same `Expr`. Today: id globs, `L@` lists, `G@` grains, and `and` / `or` / `not` / parentheses with Salt's precedence.
-//! The other matchers of Salt's table are recognised and refused with their position.
+//! same `Expr`. Matchers: id globs, range sets, `L@` lists, `E@` regular expressions, `G@` and `P@` grains, `S@` addresses,
+//! and `region:` and `syndic:` of our own; between them `and` / `or` / `not` / parentheses with Salt's precedence.
+//! Salt's other matchers are recognised and refused with their position.
 //! What an expression *matches* is the inventory's business ([`crate::inventory`]), which owns the indexes.
 
 use std::fmt;
@@ -13,10 +14,16 @@ mod grain;
 mod lexer;
 mod parser;
 mod print;
+mod range;
+mod regex;
+mod subnet;
 
+pub use self::regex::{MAX_REGEX_BYTES, MAX_REGEX_SIZE, Regex};
 pub use error::TargetError;
 pub use glob::Glob;
-pub use grain::GrainMatch;
+pub use grain::{GrainMatch, GrainRegex};
+pub use range::RangeSet;
+pub use subnet::Subnet;
 
 /// Longest target text, in bytes, as written and as printed (SECURITY section 4).
 pub const MAX_TARGET_BYTES: usize = 4096;
@@ -24,6 +31,9 @@ pub const MAX_TARGET_BYTES: usize = 4096;
 pub const MAX_TARGET_NODES: usize = 256;
 /// Deepest nesting of parentheses and `not` (SECURITY section 4): parser, printer and evaluation recurse.
 pub const MAX_TARGET_DEPTH: usize = 32;
+/// Most regular expressions compiled for one expression: with [`MAX_REGEX_SIZE`], a target takes 32 MiB at the most. A
+/// `P@` counts once per place where its keys may end.
+pub const MAX_TARGET_REGEXES: usize = 32;
 
 /// A checked expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +42,20 @@ pub enum Expr {
     Glob(Glob),
     /// Exactly these ids (`L@a,b`): at least one, none empty, none with a comma.
     List(Vec<String>),
+    /// Ids that a regular expression matches at their beginning (`E@regex`).
+    Regex(Regex),
+    /// Ids that a range set names (`web[001-120,200]`).
+    Range(RangeSet),
     /// Minions with such a grain (`G@key:sub:glob`).
     Grain(GrainMatch),
+    /// Minions with a grain whose value a regular expression matches at its beginning (`P@key:sub:regex`).
+    GrainRegex(GrainRegex),
+    /// Minions with an address in there (`S@10.0.0.0/8`), by their grains `ipv4` and `ipv6`.
+    Subnet(Subnet),
+    /// Minions of the regions with such a name (`region:aws`).
+    Region(Glob),
+    /// Minions last seen through the syndics with such an id (`syndic:aws-*`).
+    Syndic(Glob),
     /// All that the inner one does not match.
     Not(Box<Expr>),
     /// What all of these match: two or more.
@@ -93,9 +115,36 @@ impl Target {
     /// There is no key or no delimiter in it, the delimiter is not punctuation, or the text is too long.
     pub fn grain(text: &str, delimiter: char) -> Result<Target, TargetError> {
         check_length(text)?;
-        let grain =
-            GrainMatch::new(text, delimiter).map_err(|p| TargetError::new(text, 0, p.found, p.expected))?;
+        let grain = GrainMatch::new(text, delimiter).map_err(|p| p.in_text(text))?;
         Target::checked(Expr::Grain(grain))
+    }
+
+    /// Salt's `-E`: a regular expression that matches at the beginning of ids.
+    ///
+    /// # Errors
+    /// It is no regular expression, or passes [`MAX_REGEX_BYTES`] or [`MAX_REGEX_SIZE`].
+    pub fn regex(text: &str) -> Result<Target, TargetError> {
+        check_length(text)?;
+        Target::checked(Expr::Regex(Regex::new(text).map_err(|p| p.in_text(text))?))
+    }
+
+    /// Salt's `-P`: `key:sub:regex`, with `delimiter` between the keys.
+    ///
+    /// # Errors
+    /// As [`Target::grain`] and [`Target::regex`].
+    pub fn grain_regex(text: &str, delimiter: char) -> Result<Target, TargetError> {
+        check_length(text)?;
+        let grain = GrainRegex::new(text, delimiter).map_err(|p| p.in_text(text))?;
+        Target::checked(Expr::GrainRegex(grain))
+    }
+
+    /// Salt's `-S`: an address or a network.
+    ///
+    /// # Errors
+    /// It is neither, or a network with bits beyond its prefix.
+    pub fn subnet(text: &str) -> Result<Target, TargetError> {
+        check_length(text)?;
+        Target::checked(Expr::Subnet(Subnet::new(text).map_err(|p| p.in_text(text))?))
     }
 
     /// The expression.

@@ -17,8 +17,14 @@ const MAX_THREADS: usize = 4;
 #[derive(Debug, Subcommand)]
 pub enum Daemon {
     /// Run until stopped.
+    #[command(
+        after_help = "EXAMPLES:\n  top-master serve --config /etc/relay/top-master.yaml\n  syndic serve --config /etc/relay/syndic.yaml"
+    )]
     Serve(ConfigFile),
     /// Check a configuration and say everything that is wrong with it.
+    #[command(
+        after_help = "EXAMPLES:\n  top-master check-config --config /etc/relay/top-master.yaml\n  syndic check-config --config /etc/relay/syndic.yaml"
+    )]
     CheckConfig(ConfigFile),
 }
 

@@ -41,14 +41,14 @@ pub enum BeginError {
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
     /// A port that cannot be bound.
-    #[error("{what} {address}: {source}; stop what uses it, or configure another address")]
+    #[error("{what} {address}: {error}; stop what uses it, or configure another address")]
     Bind {
         /// Whose port.
         what: &'static str,
         /// Where.
         address: SocketAddr,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Signals.
     #[error("signals: {0}")]
@@ -60,7 +60,7 @@ pub enum BeginError {
 /// # Errors
 /// In use, or not ours.
 pub async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, BeginError> {
-    TcpListener::bind(address).await.map_err(|source| BeginError::Bind { what, address, source })
+    TcpListener::bind(address).await.map_err(|error| BeginError::Bind { what, address, error })
 }
 
 /// Makes a directory that only its owner can read.

@@ -10,6 +10,7 @@ use relay_core::{
 };
 use relay_proto::operator::{SubmitRequest, Submitted};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     arguments::Arguments,
@@ -27,7 +28,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 #[derive(Debug, Args)]
 #[command(after_help = examples())]
 pub struct RunArgs {
-    /// Which minions: a glob on their ids, or terms with "and", "or", "not", L@ (list) and G@ (grain)
+    /// Which minions: a glob on their ids (or web[001-120]), or terms with "and", "or", "not", L@ (list), E@ (regex),
+    /// G@ P@ (grain), S@ (subnet), region:, syndic:
     pub target: String,
     /// The function, as test.ping or cmd.run
     pub function: String,
@@ -89,7 +91,7 @@ pub async fn run(args: RunArgs, wanted: Option<&str>, out: &Output) -> anyhow::R
     let mut fabric = Fabric::of(contexts.choose(wanted)?)?;
     let submitted = tokio::select! {
         submitted = job::submit(&mut fabric, &request, Patience::ABSENT, Patience::LOST) => submitted?,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted before the answer came; {}", job::uncertain(&request)),
+        () = interrupted() => bail!("interrupted before the answer came; {}", job::uncertain(&request)),
     };
     let jid = Jid::from_micros(submitted.jid);
     if args.detached {
@@ -139,15 +141,31 @@ pub async fn watch(
     let mut live = Live::new();
     let ended = tokio::select! {
         ended = job::follow(fabric, &mut result, Patience::LOST, |now| live.update(&now.regions)) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(End::GivenUp("interrupted".into())),
+        () = interrupted() => Ok(End::GivenUp("interrupted".into())),
     };
     live.clear();
     let ended = ended.with_context(|| format!("jid {}", result.jid))?;
-    show(&result, fold, out)?;
+    if let Err(error) = show(&result, fold, out) {
+        // The job was accepted: to say anything else would invite to run it again.
+        eprintln!("relayctl: {error:#}; the job itself: relayctl jobs show {}", result.jid);
+        return Ok(Exit::Running);
+    }
     if let End::GivenUp(why) = ended {
         eprintln!("{why}; the job goes on: relayctl jobs watch {}", result.jid);
     }
     Ok(Exit::of_job(result.outcomes(), result.is_closed()))
+}
+
+/// Waits for Ctrl-C, or for a SIGTERM, which is the same from a script.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// Prints a job as far as it is known.

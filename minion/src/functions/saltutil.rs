@@ -32,8 +32,8 @@ fn running(_: &Bound, call: &Call, context: &Context) -> Result<Value, String> {
 }
 
 fn find_job(bound: &Bound, _: &Call, context: &Context) -> Result<Value, String> {
-    let jid: Jid =
-        bound.text("jid").unwrap_or_default().parse().map_err(|e| format!("saltutil.find_job: {e}"))?;
+    let wrong = |e| format!("{}: {e}\nUsage: {}", FIND_JOB.name, FIND_JOB.usage);
+    let jid: Jid = bound.text("jid").unwrap_or_default().parse().map_err(wrong)?;
     let found = (context.running)().into_iter().find(|job| job.jid == jid);
     Ok(found.map(describe).unwrap_or_else(|| Map::new().into()))
 }

@@ -1,5 +1,6 @@
 //! From a target to the minions it means: set algebra on the indexes, never a walk over minions (id globs that begin
-//! with a wildcard look at each id). And what to tell people when that comes out empty.
+//! with a wildcard look at each id, as do regular expressions and range sets without a literal beginning). And what to
+//! tell people when that comes out empty.
 
 use std::ops::Bound;
 
@@ -41,7 +42,13 @@ impl Inventory {
         match expr {
             Expr::Glob(glob) => self.ids_matching(glob),
             Expr::List(ids) => ids.iter().filter_map(|id| self.no_of(id)).collect(),
+            Expr::Regex(regex) => self.ids_from(regex.literal_prefix(), |id| regex.matches(id)),
+            Expr::Range(range) => self.ids_from(range.literal_prefix(), |id| range.matches(id)),
             Expr::Grain(pattern) => self.grains.matching(pattern),
+            Expr::GrainRegex(pattern) => self.grains.matching_regex(pattern),
+            Expr::Subnet(subnet) => self.grains.within(subnet),
+            Expr::Region(glob) => union(self.regions.iter().filter(|(name, _)| glob.matches(name.as_str()))),
+            Expr::Syndic(glob) => union(self.syndics.iter().filter(|(id, _)| glob.matches(id.as_str()))),
             Expr::Not(inner) => &self.all - self.matching(inner),
             Expr::And(parts) => self.intersection(parts),
             Expr::Or(parts) => parts.iter().fold(Members::new(), |all, part| all | self.matching(part)),
@@ -70,10 +77,15 @@ impl Inventory {
         if glob.is_literal() {
             return self.no_of(glob.as_str()).into_iter().collect();
         }
-        let from = self.ids.range::<str, _>((Bound::Included(glob.literal_prefix()), Bound::Unbounded));
-        let near = from.take_while(|(key, _)| key.0.as_str().starts_with(glob.literal_prefix()));
+        self.ids_from(glob.literal_prefix(), |id| glob.matches(id))
+    }
+
+    /// The ids that begin with `prefix` and match.
+    fn ids_from(&self, prefix: &str, matches: impl Fn(&str) -> bool) -> Members {
+        let from = self.ids.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let near = from.take_while(|(key, _)| key.0.as_str().starts_with(prefix));
         let mut found: Vec<MinionNo> =
-            near.filter(|(key, _)| glob.matches(key.0.as_str())).map(|(_, no)| *no).collect();
+            near.filter(|(key, _)| matches(key.0.as_str())).map(|(_, no)| *no).collect();
         // A bitmap grows by far the fastest at its end.
         found.sort_unstable();
         found.into_iter().collect()
@@ -81,14 +93,20 @@ impl Inventory {
 
     fn collect_unknown(&self, expr: &Expr, unknown: &mut Vec<String>) {
         match expr {
-            Expr::Glob(_) | Expr::Grain(_) => {}
             Expr::List(ids) => unknown.extend(ids.iter().filter(|id| self.no_of(id).is_none()).cloned()),
             Expr::Not(inner) => self.collect_unknown(inner, unknown),
             Expr::And(parts) | Expr::Or(parts) => {
                 parts.iter().for_each(|part| self.collect_unknown(part, unknown))
             }
+            // Patterns, range sets among them: gaps in a numbering are no slips.
+            Expr::Glob(_) | Expr::Regex(_) | Expr::Range(_) | Expr::Grain(_) | Expr::GrainRegex(_) => {}
+            Expr::Subnet(_) | Expr::Region(_) | Expr::Syndic(_) => {}
         }
     }
+}
+
+fn union<'a, K: 'a>(sets: impl Iterator<Item = (&'a K, &'a Members)>) -> Members {
+    sets.fold(Members::new(), |all, (_, set)| all | set)
 }
 
 /// Slips of the pen (one letter more, less, other, or two swapped) between a text and an id, or the id's beginning.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{MinionNo, grains::searchable};
 use crate::{
     Members,
-    target::{Glob, GrainMatch},
+    target::{Glob, GrainMatch, GrainRegex, Regex, Subnet},
 };
 
 /// The whole index: the top level's keys.
@@ -53,6 +53,25 @@ impl GrainIndex {
         let (key, rest) = pattern.split();
         if let Some(node) = self.root.children.get(key) {
             node.matching(rest, pattern.delimiter(), &mut found);
+        }
+        found
+    }
+
+    /// The minions with a grain value, or a key of a map, that the regular expression matches.
+    pub(super) fn matching_regex(&self, pattern: &GrainRegex) -> Members {
+        let mut found = Members::new();
+        let (key, rest) = pattern.pattern().split();
+        if let Some(node) = self.root.children.get(key) {
+            node.matching_regex(rest, pattern.pattern().delimiter(), pattern.readings(), &mut found);
+        }
+        found
+    }
+
+    /// The minions with an address in a subnet: each address that any minion has is looked at once.
+    pub(super) fn within(&self, subnet: &Subnet) -> Members {
+        let mut found = Members::new();
+        if let Some(node) = self.root.children.get(subnet.grain()) {
+            node.values_from("", |value| subnet.matches(value), &mut found);
         }
         found
     }
@@ -133,11 +152,42 @@ impl Node {
         } else if glob.is_literal() {
             self.values.get(glob.as_str()).into_iter().for_each(|posting| posting.add_to(found));
         } else {
-            let from =
-                self.values.range::<str, _>((Bound::Included(glob.literal_prefix()), Bound::Unbounded));
-            let near = from.take_while(|(value, _)| value.starts_with(glob.literal_prefix()));
-            near.filter(|(value, _)| glob.matches(value)).for_each(|(_, posting)| posting.add_to(found));
+            self.values_from(glob.literal_prefix(), |value| glob.matches(value), found);
         }
+    }
+
+    /// As `matching`, with the regular expression that each rest is, if it is one. Salt matches it with the keys of a
+    /// map too.
+    fn matching_regex(&self, rest: &str, delimiter: char, readings: &[Option<Regex>], found: &mut Members) {
+        let Some((reading, readings)) = readings.split_first() else { return };
+        if let Some(regex) = reading {
+            self.values_from(regex.literal_prefix(), |value| regex.matches(value), found);
+            let keys = self.children.iter().filter(|(key, _)| regex.matches(&key.to_lowercase()));
+            keys.for_each(|(_, child)| *found |= &child.present);
+        }
+        let Some((key, deeper)) = rest.split_once(delimiter) else { return };
+        if key == "*" {
+            let children = self.children.values();
+            children.for_each(|child| child.matching_regex(deeper, delimiter, readings, found));
+        } else if let Some(child) = self.children.get(key) {
+            child.matching_regex(deeper, delimiter, readings, found);
+        }
+    }
+
+    /// Adds those with a value that begins with `prefix` and matches.
+    fn values_from(&self, prefix: &str, matches: impl Fn(&str) -> bool, found: &mut Members) {
+        let from = self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let near = from.take_while(|(value, _)| value.starts_with(prefix));
+        let mut single = Vec::new();
+        for (_, posting) in near.filter(|(value, _)| matches(value)) {
+            match posting {
+                Posting::One(no) => single.push(*no),
+                Posting::Many(all) => *found |= all,
+            }
+        }
+        // A bitmap grows by far the fastest at its end.
+        single.sort_unstable();
+        found.extend(single);
     }
 }
 

@@ -1,9 +1,11 @@
-//! The inventory against tables, against a naive evaluator on random fleets, and against what it must forget.
+//! The inventory against tables, against a naive evaluator on random fleets (`naive`), and against what it must forget.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::target::{Expr, Glob, GrainMatch, Target};
+use crate::target::Target;
+
+mod naive;
 
 fn id(text: &str) -> MinionId {
     text.parse().expect("an id")
@@ -40,7 +42,7 @@ fn fleet() -> Inventory {
     add(
         &mut inventory,
         "web01",
-        r#"{"os":"Ubuntu","roles":["web","cache"],"num_cpus":4,"virtual":true,"a":{"b":{"c":"Deep"}}}"#,
+        r#"{"os":"Ubuntu","roles":["web","cache"],"num_cpus":4,"virtual":true,"a":{"b":{"c":"Deep"}},"ipv4":["127.0.0.1","10.1.0.1","192.168.7.7"],"ipv6":["fd00::1"]}"#,
     );
     add(
         &mut inventory,
@@ -50,7 +52,7 @@ fn fleet() -> Inventory {
     add(
         &mut inventory,
         "db1",
-        r#"{"os":"Ubuntu","roles":[],"load":1.5,"none":null,"disks":[{"name":"sda"},{"name":"sdb"}]}"#,
+        r#"{"os":"Ubuntu","roles":[],"load":1.5,"none":null,"disks":[{"name":"sda"},{"name":"sdb"}],"ipv4":"10.1.0.2","ipv6":["eth0"]}"#,
     );
     add(&mut inventory, "bare.x", "{}");
     inventory
@@ -98,6 +100,39 @@ fn finds_what_salt_finds() {
         ("not web* or web01", "web01 db1 bare.x"),
         ("not ( web* or db* )", "bare.x"),
         ("nobody and *", ""),
+        (r"E@web\d+$", "web01 web02"),
+        ("E@eb01", ""),
+        ("E@1|b|.*2", "web02 bare.x"),
+        ("E@WEB", ""),
+        ("web[01-20]", "web01 web02"),
+        ("web[02,10]", "web02"),
+        ("web[001-020]", ""),
+        ("[01-20]", ""),
+        ("P@os:ubun", "web01 db1"),
+        ("P@os:(UB|fed)", "web01 db1"),
+        ("P@os:buntu", ""),
+        ("P@os:.*n$", "web02"),
+        ("P@roles:(c|d)", "web01"),
+        (r"P@num_cpus:\d\d", "web02"),
+        ("P@a:b:c:de+p", "web01"),
+        ("P@a:B", "web01"),
+        ("P@a:*:c:(?:deep|x)", "web01"),
+        ("P@hw:eth0:aa:.*c$", "web02"),
+        ("P@hw:eth[0-3]$", "web02"),
+        ("P|@hw|eth0|aa:bb", "web02"),
+        ("P@disks:name:sd[b-z]", "db1"),
+        ("P@OS:.*", ""),
+        ("S@10.0.0.0/8", "web01 db1"),
+        ("S@10.1.0.2", "db1"),
+        ("S@10.1.0.0/16 and not S@192.168.0.0/16", "db1"),
+        ("S@FD00::0001", "web01"),
+        ("S@fd00::/8", "web01"),
+        ("S@0.0.0.0/0", "web01 db1"),
+        ("S@::/0", "web01"),
+        ("region:aws", "web01 web02 db1 bare.x"),
+        ("region:a*s and db1", "db1"),
+        ("region:gcp or syndic:gcp-*", ""),
+        ("syndic:aws-[1-3] and not syndic:aws-2", "web01 web02 db1 bare.x"),
     ] {
         assert_eq!(find(&inventory, target), expected, "{target}");
     }
@@ -217,6 +252,8 @@ fn up_and_down_are_noted_with_their_time() {
 fn a_minion_is_filed_under_one_region_and_one_syndic() {
     let mut inventory = fleet();
     put(&mut inventory, "web01", "gcp", "gcp-1", 1, None, true, 0);
+    assert_eq!(find(&inventory, "region:gcp"), "web01");
+    assert_eq!(find(&inventory, "syndic:aws-1"), "web02 db1 bare.x");
     let regions: Vec<_> =
         inventory.by_region().map(|(r, m)| format!("{r} {}", ids(&inventory, m).join(" "))).collect();
     assert_eq!(regions, ["aws web02 db1 bare.x", "gcp web01"]);
@@ -303,138 +340,4 @@ fn dead_grain_texts_do_not_pile_up() {
         add(&mut inventory, "a", &format!(r#"{{"n":{n}}}"#));
     }
     assert!(inventory.interner.len() <= 128, "{} texts for one minion", inventory.interner.len());
-}
-
-/// The definition of a match, minion by minion, with no index.
-fn naive(expr: &Expr, minion: &Minion) -> bool {
-    match expr {
-        Expr::Glob(g) => g.matches(minion.id.as_str()),
-        Expr::List(ids) => ids.iter().any(|id| id == minion.id.as_str()),
-        Expr::Grain(g) => naive_grain(g, &minion.grains),
-        Expr::Not(e) => !naive(e, minion),
-        Expr::And(parts) => parts.iter().all(|e| naive(e, minion)),
-        Expr::Or(parts) => parts.iter().any(|e| naive(e, minion)),
-    }
-}
-
-/// Salt's `subdict_match`: at each delimiter, the left is keys and the right is a glob on what lies there.
-fn naive_grain(pattern: &GrainMatch, grains: &Value) -> bool {
-    let parts: Vec<&str> = pattern.as_str().split(pattern.delimiter()).collect();
-    (1..parts.len()).any(|n| {
-        let glob = parts[n..].join(&pattern.delimiter().to_string());
-        let mut places = vec![grains];
-        for (depth, key) in parts[..n].iter().enumerate() {
-            places = places.iter().flat_map(|place| step(place, key, depth > 0)).collect();
-        }
-        places.iter().any(|place| lies_there(place, &glob))
-    })
-}
-
-fn step<'a>(place: &'a Value, key: &str, may_be_wild: bool) -> Vec<&'a Value> {
-    match place {
-        Value::Object(map) if may_be_wild && key == "*" => map.values().collect(),
-        Value::Object(map) => map.get(key).into_iter().collect(),
-        Value::Array(items) => items.iter().flat_map(|item| step(item, key, may_be_wild)).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn lies_there(place: &Value, glob: &str) -> bool {
-    match place {
-        Value::Object(map) => {
-            (Glob::new(glob).is_everything() && !map.is_empty()) || map.get(glob).is_some_and(has_content)
-        }
-        Value::Array(items) => items.iter().any(|item| lies_there(item, glob)),
-        Value::String(s) => Glob::new(&glob.to_lowercase()).matches(&s.to_lowercase()),
-        other => Glob::new(&glob.to_lowercase()).matches(&other.to_string().replace("null", "none")),
-    }
-}
-
-fn has_content(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => !map.is_empty(),
-        Value::Array(items) => items.iter().any(has_content),
-        _ => true,
-    }
-}
-
-fn grain_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (0..20).prop_map(Value::from),
-        "[xXy:ab]{0,3}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from), grain_map(inner),]
-    })
-}
-
-fn grain_map(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
-    proptest::collection::vec(("[ab]|a:b", value), 0..3)
-        .prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
-}
-
-fn expr() -> impl Strategy<Value = Expr> {
-    let term = prop_oneof![
-        "[ab0-2*?]{1,4}".prop_map(|t| Expr::Glob(Glob::new(&t))),
-        proptest::collection::vec("[ab][0-2]", 1..3).prop_map(Expr::List),
-        "[ab](:[ab*]){0,3}:([xX*y?]{0,3}|[ab]|1?[0-9]|true|None|\\*)".prop_map(|t| grain(&t)),
-    ];
-    term.prop_recursive(3, 12, 3, |inner| {
-        let parts = proptest::collection::vec(inner.clone(), 2..4);
-        prop_oneof![
-            inner.prop_map(|e| Expr::Not(Box::new(e))),
-            parts.clone().prop_map(Expr::And),
-            parts.prop_map(Expr::Or),
-        ]
-    })
-}
-
-fn grain(text: &str) -> Expr {
-    Target::grain(text, ':').expect("a grain").expr().clone()
-}
-
-fn target(expr: &Expr) -> Target {
-    Target::parse(&expr.to_string()).expect("what is printed parses")
-}
-
-fn random_fleet() -> impl Strategy<Value = Inventory> {
-    let row = ("[ab][0-2]", proptest::option::of(grain_map(grain_value())), any::<bool>());
-    proptest::collection::vec(row, 0..15).prop_map(|rows| {
-        let mut inventory = Inventory::new();
-        for (name, grains, up) in rows {
-            let text = grains.map(|g| g.to_string());
-            put(&mut inventory, &name, "aws", "aws-1", 1, text.as_deref(), up, 0);
-        }
-        inventory
-    })
-}
-
-proptest! {
-    #[test]
-    fn bitmaps_find_what_a_walk_over_minions_finds(inventory in random_fleet(), expr in expr()) {
-        let walked: Members = inventory.iter().filter(|(_, m)| naive(&expr, m)).map(|(no, _)| no).collect();
-        prop_assert_eq!(inventory.evaluate(&target(&expr)), walked, "{}", expr);
-    }
-
-    #[test]
-    fn de_morgan(inventory in random_fleet(), a in expr(), b in expr()) {
-        let not = |e: &Expr| Expr::Not(Box::new(e.clone()));
-        let all = |e: &Expr| inventory.evaluate(&target(e));
-        let (both, either) = (vec![a.clone(), b.clone()], vec![a.clone(), b.clone()]);
-        let (neither, not_both) = (vec![not(&a), not(&b)], vec![not(&a), not(&b)]);
-        prop_assert_eq!(all(&not(&Expr::Or(either))), all(&Expr::And(neither)));
-        prop_assert_eq!(all(&not(&Expr::And(both))), all(&Expr::Or(not_both)));
-        prop_assert!(all(&a).is_subset(inventory.all()));
-    }
-
-    #[test]
-    fn nothing_stays_indexed_of_grains_that_are_gone(inventory in random_fleet()) {
-        let mut inventory = inventory;
-        for name in inventory.iter().map(|(_, m)| m.id.to_string()).collect::<Vec<_>>() {
-            add(&mut inventory, &name, "{}");
-        }
-        prop_assert!(inventory.grains.is_empty());
-    }
 }

@@ -18,6 +18,32 @@ pub struct TargetError {
     pub expected: String,
 }
 
+/// What is wrong with one pattern, before it is known where in the target that stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The byte of the pattern; `None` if it is the pattern as a whole.
+    pub(super) at: Option<usize>,
+    pub(super) found: String,
+    pub(super) expected: String,
+}
+
+impl Problem {
+    /// A problem of a pattern as a whole.
+    pub(super) fn new(found: impl Into<String>, expected: impl Into<String>) -> Problem {
+        Problem { at: None, found: found.into(), expected: expected.into() }
+    }
+
+    /// The same in a longer pattern, of which this one is the part from byte `start`.
+    pub(super) fn moved(self, start: usize) -> Problem {
+        Problem { at: self.at.map(|at| at + start), ..self }
+    }
+
+    /// The error in a text that is the pattern and nothing else.
+    pub(super) fn in_text(self, text: &str) -> TargetError {
+        TargetError::new(text, self.at.unwrap_or(0), self.found, self.expected)
+    }
+}
+
 impl TargetError {
     /// An error at byte `at` of `text`.
     pub(super) fn new(text: &str, at: usize, found: impl Into<String>, expected: impl Into<String>) -> Self {

@@ -1,6 +1,7 @@
-//! The pattern of `G@key:sub:glob`: which key, at any depth, and what its value must look like.
+//! The patterns of `G@key:sub:glob` and `P@key:sub:regex`: which key, at any depth, and what its value must look like.
 
-use super::Glob;
+use super::{Glob, Regex, error::Problem};
+use crate::inventory::MAX_GRAIN_DEPTH;
 
 /// The delimiter when none is given.
 pub(super) const DELIMITER: char = ':';
@@ -13,28 +14,25 @@ pub struct GrainMatch {
     delimiter: char,
 }
 
-/// What is wrong with a pattern; the parser adds where.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) found: String,
-    pub(super) expected: String,
-}
-
 impl GrainMatch {
     pub(super) fn new(text: &str, delimiter: char) -> Result<GrainMatch, Problem> {
+        GrainMatch::split_by(text, delimiter, ("glob", "*"))
+    }
+
+    /// `value` is what stands after the keys, and one that matches everything, for messages.
+    fn split_by(text: &str, delimiter: char, value: (&str, &str)) -> Result<GrainMatch, Problem> {
+        let example = |key: &str| format!("key{delimiter}{}, such as {key}{delimiter}{}", value.0, value.1);
         if !may_delimit(delimiter) {
             let found = format!("{delimiter:?} can not be the delimiter of a grain");
-            return Err(Problem { found, expected: "punctuation such as ':' or '|'".into() });
+            return Err(Problem::new(found, "punctuation such as ':' or '|'"));
         }
         match text.split_once(delimiter) {
             Some((key, _)) if !key.is_empty() => Ok(GrainMatch { text: text.into(), delimiter }),
-            Some(_) => {
-                Err(Problem { found: "the grain has no name".into(), expected: example("os", delimiter) })
-            }
+            Some(_) => Err(Problem::new("the grain has no name", example("os"))),
             None => {
                 let found = format!("{text:?} names a grain and no value");
                 let name = if text.is_empty() { "os" } else { text };
-                Err(Problem { found, expected: example(name, delimiter) })
+                Err(Problem::new(found, example(name)))
             }
         }
     }
@@ -60,11 +58,54 @@ impl GrainMatch {
     }
 }
 
+/// A grain pattern whose last part is a regular expression, without regard to case. As with `G@`, where the keys end is
+/// open until it meets grains, so each rest of the text that grains can reach is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrainRegex {
+    pattern: GrainMatch,
+    /// The rests after one key, after two, and so on, no further than grains nest. `None`: this rest is no regular
+    /// expression, so the keys do not end before it. (A `(?:a|b)` holds delimiters of its own.)
+    readings: Vec<Option<Regex>>,
+}
+
+impl GrainRegex {
+    /// The rest after the first key must compile (after `*` levels: what follows them); later ones may fail to.
+    pub(super) fn new(text: &str, delimiter: char) -> Result<GrainRegex, Problem> {
+        let pattern = GrainMatch::split_by(text, delimiter, ("regex", ".*"))?;
+        let (mut rest, mut readings) = (pattern.split().1, Vec::new());
+        let mut must_compile = true;
+        while readings.len() < MAX_GRAIN_DEPTH {
+            let next = rest.split_once(delimiter);
+            let wild = must_compile && next.is_some_and(|(key, _)| key == "*");
+            match Regex::folded(rest) {
+                Ok(regex) => readings.push(Some(regex)),
+                Err(problem) if must_compile && !wild => return Err(problem.moved(text.len() - rest.len())),
+                Err(_) => readings.push(None),
+            }
+            must_compile &= wild;
+            let Some((_, deeper)) = next else { break };
+            rest = deeper;
+        }
+        Ok(GrainRegex { pattern, readings })
+    }
+
+    /// Keys, delimiters and regular expression, as written after the `@`.
+    pub fn pattern(&self) -> &GrainMatch {
+        &self.pattern
+    }
+
+    /// The regular expressions that follow one key, two keys, and so on; `None` where the keys can not end.
+    pub fn readings(&self) -> &[Option<Regex>] {
+        &self.readings
+    }
+
+    /// How many regular expressions it is.
+    pub(super) fn compiled(&self) -> usize {
+        self.readings.iter().flatten().count()
+    }
+}
+
 /// Whether a character may stand between keys: one that can not be part of a matcher letter, a quote or a parenthesis.
 pub(super) fn may_delimit(c: char) -> bool {
     c.is_ascii_punctuation() && !matches!(c, '"' | '(' | ')' | '@' | '*' | '?' | '[' | ']')
-}
-
-fn example(name: &str, delimiter: char) -> String {
-    format!("key{delimiter}glob, such as {name}{delimiter}*")
 }

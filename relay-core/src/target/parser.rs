@@ -7,7 +7,10 @@
 //! ```
 
 use super::{
-    Expr, Glob, GrainMatch, MAX_TARGET_DEPTH, MAX_TARGET_NODES, TargetError, check_length, grain, lexer,
+    Expr, Glob, GrainMatch, GrainRegex, MAX_TARGET_DEPTH, MAX_TARGET_NODES, MAX_TARGET_REGEXES, RangeSet,
+    Regex, Subnet, TargetError, check_length,
+    error::Problem,
+    grain, lexer,
     lexer::{Term, Token, Word},
     list_items,
 };
@@ -17,10 +20,15 @@ const A_TERM: &str = "a glob on ids, L@id,id, G@key:glob, 'not' or '('";
 const AN_OPERATOR: &str = "'and', 'or' or the end (put a pattern that holds spaces in double quotes)";
 const AN_OPERATOR_OR_CLOSE: &str = "'and', 'or' or ')'";
 
+/// Our own matchers, of a place in the tree.
+pub(super) const PLACES: [(&str, Place); 2] = [("region:", Expr::Region), ("syndic:", Expr::Syndic)];
+/// What a glob on names becomes.
+type Place = fn(Glob) -> Expr;
+
 pub(super) fn parse(text: &str) -> Result<Expr, TargetError> {
     check_length(text)?;
     let tokens = lexer::lex(text)?;
-    let mut parser = Parser { text, tokens: &tokens, nodes: 0, depth: 0 };
+    let mut parser = Parser { text, tokens: &tokens, nodes: 0, depth: 0, regexes: 0 };
     let expr = parser.any()?;
     match parser.tokens.first() {
         None => Ok(expr),
@@ -34,6 +42,8 @@ struct Parser<'a> {
     tokens: &'a [Token],
     nodes: usize,
     depth: usize,
+    /// How many regular expressions are compiled.
+    regexes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -82,47 +92,47 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn term(&self, at: usize, term: &Term) -> Result<Expr, TargetError> {
-        let wrong = |found: String, expected: String| TargetError::new(self.text, at, found, expected);
-        match term.letter {
-            Some('G') => GrainMatch::new(&term.pattern, term.delimiter.unwrap_or(grain::DELIMITER))
-                .map(Expr::Grain)
-                .map_err(|p| wrong(p.found, p.expected)),
-            Some(letter) => match (unsupported(letter), term.delimiter) {
-                (None, None) if letter == 'L' => self.list(at, term),
-                (Some((what, instead)), _) => {
-                    Err(wrong(format!("{letter}@ ({what}) is not supported yet"), instead.into()))
-                }
-                (None, _) => Err(wrong(no_such_matcher(letter, term.delimiter), A_TERM.into())),
-            },
-            None => self.glob(at, term),
-        }
+    fn term(&mut self, at: usize, term: &Term) -> Result<Expr, TargetError> {
+        let (letter, text) = (term.letter, term.pattern.as_str());
+        let delimiter = term.delimiter.unwrap_or(grain::DELIMITER);
+        let read = match letter {
+            Some('G') => GrainMatch::new(text, delimiter).map(Expr::Grain),
+            Some('P') => GrainRegex::new(text, delimiter).map(Expr::GrainRegex),
+            Some('E') if term.delimiter.is_none() => Regex::new(text).map(Expr::Regex),
+            Some('S') if term.delimiter.is_none() => Subnet::new(text).map(Expr::Subnet),
+            Some('L') if term.delimiter.is_none() => list(text),
+            Some(letter) => Err(no_matcher(letter, term.delimiter)),
+            None => default_matcher(term),
+        };
+        let expr = read.map_err(|problem| {
+            let place = problem.at.map_or(at, |offset| self.place(at, term, offset));
+            TargetError::new(self.text, place, problem.found, problem.expected)
+        })?;
+        self.count_regexes(at, &expr)?;
+        Ok(expr)
     }
 
-    fn list(&self, at: usize, term: &Term) -> Result<Expr, TargetError> {
-        let ids: Vec<String> = list_items(&term.pattern).collect();
-        match ids.is_empty() {
-            true => Err(TargetError::new(
-                self.text,
-                at,
-                "L@ without an id",
-                "minion ids separated by commas: L@web01,db3",
-            )),
-            false => Ok(Expr::List(ids)),
-        }
+    /// Where byte `offset` of a pattern stands in the text: after letter, delimiter and `@`, all ASCII, and with each
+    /// escape in quotes one byte longer.
+    fn place(&self, at: usize, term: &Term, offset: usize) -> usize {
+        let letter = term.letter.map_or(0, |_| 2) + term.delimiter.map_or(0, |_| 1);
+        let before = term.pattern.get(..offset).unwrap_or(&term.pattern);
+        let quotes = if term.quoted { 1 + before.matches(['"', '\\']).count() } else { 0 };
+        at + letter + quotes + offset
     }
 
-    fn glob(&self, at: usize, term: &Term) -> Result<Expr, TargetError> {
-        let own =
-            ["region:", "syndic:"].into_iter().find(|own| term.pattern.starts_with(own) && !term.quoted);
-        if let Some(own) = own {
-            let found = format!("{own} (our own matcher of a place in the tree) is not supported yet");
-            return Err(TargetError::new(self.text, at, found, "a glob on ids, L@id,id or G@key:glob"));
+    /// Before the next one is compiled, so at most one `P@` goes beyond the bound.
+    fn count_regexes(&mut self, at: usize, expr: &Expr) -> Result<(), TargetError> {
+        self.regexes += match expr {
+            Expr::Regex(_) => 1,
+            Expr::GrainRegex(grain) => grain.compiled(),
+            _ => 0,
+        };
+        if self.regexes <= MAX_TARGET_REGEXES {
+            return Ok(());
         }
-        match term.pattern.is_empty() {
-            true => Err(TargetError::new(self.text, at, "an empty glob", A_TERM)),
-            false => Ok(Expr::Glob(Glob::new(&term.pattern))),
-        }
+        let expected = format!("at most {MAX_TARGET_REGEXES}: join some with '|', or use globs");
+        Err(TargetError::new(self.text, at, "too many regular expressions in one target", expected))
     }
 
     /// One part stands for itself; more become one node, however many there are.
@@ -191,25 +201,59 @@ impl<'a> Parser<'a> {
     }
 }
 
+fn list(text: &str) -> Result<Expr, Problem> {
+    let ids: Vec<String> = list_items(text).collect();
+    match ids.is_empty() {
+        true => Err(Problem::new("L@ without an id", "minion ids separated by commas: L@web01,db3")),
+        false => Ok(Expr::List(ids)),
+    }
+}
+
+/// A term without a letter: in quotes a glob, else perhaps a place in the tree or a range set.
+fn default_matcher(term: &Term) -> Result<Expr, Problem> {
+    let text = term.pattern.as_str();
+    let place = PLACES.iter().find_map(|(own, expr)| Some((own, text.strip_prefix(own)?, expr)));
+    match (place, RangeSet::read(text)) {
+        _ if text.is_empty() => Err(Problem::new("an empty glob", A_TERM)),
+        _ if term.quoted => Ok(Expr::Glob(Glob::new(text))),
+        (Some((own, "", _)), _) => {
+            Err(Problem::new(format!("{own} without a name"), format!("a glob on names: {own}aws*")))
+        }
+        (Some((_, name, expr)), _) => Ok(expr(Glob::new(name))),
+        (None, Some(range)) => range.map(Expr::Range),
+        (None, None) => Ok(Expr::Glob(Glob::new(text))),
+    }
+}
+
+/// The letters that are matchers.
+const HERE: [char; 5] = ['E', 'G', 'L', 'P', 'S'];
+
 /// The matchers of Salt's table that are still to come: what they are, and what to write today.
 fn unsupported(letter: char) -> Option<(&'static str, &'static str)> {
     Some(match letter {
-        'E' => ("regular expression on ids", "a glob such as 'web[0-4]*', or L@id,id"),
-        'P' => ("regular expression on a grain", "G@key:glob"),
         'I' => ("pillar", "G@key:glob, or a glob on ids"),
         'J' => ("regular expression on pillar", "G@key:glob, or a glob on ids"),
-        'S' => ("subnet or address", "a glob on the address, G@ipv4:10.1.*"),
         'N' => ("node group", "the expression that the group stands for"),
-        'R' => ("range", "a glob such as 'web[0-4]*', or L@id,id"),
+        'R' => ("range server", "a range set such as 'web[001-120,200]', or L@id,id"),
         _ => return None,
     })
 }
 
+/// Why a letter is no matcher.
+fn no_matcher(letter: char, delimiter: Option<char>) -> Problem {
+    match unsupported(letter) {
+        Some((what, instead)) => Problem::new(format!("{letter}@ ({what}) is not supported yet"), instead),
+        None => Problem::new(no_such_matcher(letter, delimiter), A_TERM),
+    }
+}
+
 fn no_such_matcher(letter: char, delimiter: Option<char>) -> String {
     let upper = letter.to_ascii_uppercase();
-    match delimiter {
-        Some(delimiter) if letter == 'L' => format!("L{delimiter}@: a list takes no delimiter"),
-        _ if upper != letter && (matches!(upper, 'L' | 'G') || unsupported(upper).is_some()) => {
+    match (letter, delimiter) {
+        ('L', Some(delimiter)) => format!("L{delimiter}@: a list takes no delimiter"),
+        ('E', Some(delimiter)) => format!("E{delimiter}@: a regular expression on ids takes no delimiter"),
+        ('S', Some(delimiter)) => format!("S{delimiter}@: an address takes no delimiter"),
+        _ if upper != letter && (HERE.contains(&upper) || unsupported(upper).is_some()) => {
             format!("there is no matcher {letter}@ (matchers are capitals: {upper}@)")
         }
         _ => format!("there is no matcher {letter}@"),

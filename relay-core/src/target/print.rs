@@ -4,8 +4,9 @@
 use std::fmt;
 
 use super::{
-    Expr, grain, lexer,
+    Expr, GrainMatch, RangeSet, grain, lexer,
     lexer::{Term, Word},
+    parser,
 };
 
 /// How tightly an expression holds together; one that holds less than its place asks for goes in parentheses.
@@ -21,10 +22,14 @@ impl fmt::Display for Expr {
         match self {
             Expr::Glob(glob) => pattern(f, None, None, glob.as_str()),
             Expr::List(ids) => pattern(f, Some('L'), None, &ids.join(",")),
-            Expr::Grain(g) => {
-                let delimiter = Some(g.delimiter()).filter(|d| *d != grain::DELIMITER);
-                pattern(f, Some('G'), delimiter, g.as_str())
-            }
+            Expr::Regex(regex) => pattern(f, Some('E'), None, regex.as_str()),
+            // Only bare words become one of these three, so they need no quotes; and in quotes they would be globs.
+            Expr::Range(range) => f.write_str(range.as_str()),
+            Expr::Region(glob) => write!(f, "region:{}", glob.as_str()),
+            Expr::Syndic(glob) => write!(f, "syndic:{}", glob.as_str()),
+            Expr::Grain(g) => grain_pattern(f, 'G', g),
+            Expr::GrainRegex(g) => grain_pattern(f, 'P', g.pattern()),
+            Expr::Subnet(subnet) => write!(f, "S@{subnet}"),
             Expr::Not(inner) => {
                 f.write_str("not ")?;
                 inside(f, inner, Grip::Not)
@@ -54,6 +59,11 @@ fn inside(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Grip) -> fmt::Result {
     if own < asked { write!(f, "( {expr} )") } else { write!(f, "{expr}") }
 }
 
+fn grain_pattern(f: &mut fmt::Formatter<'_>, letter: char, grain: &GrainMatch) -> fmt::Result {
+    let delimiter = Some(grain.delimiter()).filter(|d| *d != grain::DELIMITER);
+    pattern(f, Some(letter), delimiter, grain.as_str())
+}
+
 fn pattern(
     f: &mut fmt::Formatter<'_>,
     letter: Option<char>,
@@ -75,7 +85,8 @@ fn pattern(
 
 /// Whether a term survives without quotes: asked of the lexer itself, so that the two can not drift apart.
 fn reads_back(bare: &str, term: &Term) -> bool {
-    let reserved = term.letter.is_none() && ["region:", "syndic:"].iter().any(|own| bare.starts_with(own));
+    let place = || parser::PLACES.iter().any(|(own, _)| bare.starts_with(own));
+    let reserved = term.letter.is_none() && (place() || RangeSet::is_meant(bare));
     let one =
         lexer::lex(bare).is_ok_and(|t| matches!(t.as_slice(), [t] if t.word == Word::Term(term.clone())));
     one && !reserved

@@ -12,7 +12,13 @@ fn shape(expr: &Expr) -> String {
     match expr {
         Expr::Glob(g) => g.as_str().into(),
         Expr::List(ids) => format!("L{ids:?}"),
+        Expr::Regex(r) => format!("E[{}]", r.as_str()),
+        Expr::Range(r) => format!("range[{}]", r.as_str()),
         Expr::Grain(g) => format!("G{}[{}]", g.delimiter(), g.as_str()),
+        Expr::GrainRegex(g) => format!("P{}[{}]", g.pattern().delimiter(), g.pattern().as_str()),
+        Expr::Subnet(s) => format!("S[{s}]"),
+        Expr::Region(g) => format!("region[{}]", g.as_str()),
+        Expr::Syndic(g) => format!("syndic[{}]", g.as_str()),
         Expr::Not(e) => format!("not({})", shape(e)),
         Expr::And(parts) => all("and", parts),
         Expr::Or(parts) => all("or", parts),
@@ -43,6 +49,18 @@ fn reads_what_salt_reads() {
         (r#"G@"os_full:Red \"Hat\" \\ 8" and (b)"#, r#"and(G:[os_full:Red "Hat" \ 8] b)"#),
         (r#""and" or "G@x:y""#, "or(and G@x:y)"),
         ("android or order or nothing", "or(android order nothing)"),
+        (r"E@web\d+(a|b)$ and x", r"and(E[web\d+(a|b)$] x)"),
+        (r#"E@"web (a|b) \\d""#, r"E[web (a|b) \d]"),
+        ("P@os:(Ub|Deb).*", "P:[os:(Ub|Deb).*]"),
+        ("P@a:*:(?:x|y)", "P:[a:*:(?:x|y)]"),
+        ("P|@a|b:c+", "P|[a|b:c+]"),
+        ("S@10.0.0.0/8 or S@10.0.0.0/255.0.0.0", "or(S[10.0.0.0/8] S[10.0.0.0/8])"),
+        ("not S@fd00::1", "not(S[fd00::1])"),
+        ("web[001-120,200]", "range[web[001-120,200]]"),
+        ("(web[01-20].x or db[0-4])", "or(range[web[01-20].x] db[0-4])"),
+        (r#""web[01-20]""#, "web[01-20]"),
+        ("region:aws and not syndic:aws-*", "and(region[aws] not(syndic[aws-*]))"),
+        (r#""region:aws""#, "region:aws"),
     ] {
         let shown = Target::parse(text).map_or_else(|_| "error".into(), |t| shape(t.expr()));
         assert_eq!(shown, expected, "{text}");
@@ -62,11 +80,8 @@ fn errors_point_at_the_column() {
         ("a )", 3, "')'"),
         ("()", 2, "')'; expected a glob"),
         ("a(b or c", 2, "not closed"),
-        ("é and E@web.*", 7, "regular expression on ids) is not supported yet"),
-        ("P@os:x", 1, "regular expression on a grain"),
         ("I@a:b", 1, "pillar"),
         ("J|@a|b", 1, "pillar"),
-        ("S@10.0.0.0/8", 1, "G@ipv4:10.1.*"),
         ("N@group", 1, "node group"),
         ("R@%web", 1, "range"),
         ("g@os:x", 1, "G@"),
@@ -76,8 +91,26 @@ fn errors_point_at_the_column() {
         ("L@,", 1, "without an id"),
         ("G@os", 1, "os:*"),
         ("G@:x", 1, "no name"),
-        ("region:aws", 1, "not supported yet"),
-        ("a and syndic:aws-1", 7, "not supported yet"),
+        ("é and N@web", 7, "node group) is not supported yet"),
+        ("region:", 1, "without a name"),
+        ("a and syndic:", 7, "without a name"),
+        ("a and e@web", 7, "E@"),
+        ("E|@web", 1, "no delimiter"),
+        ("S|@10.0.0.1", 1, "no delimiter"),
+        ("E@", 1, "an empty regular expression"),
+        ("é and E@web[", 12, "unclosed character class"),
+        ("E@ab(?=c)", 5, "look-around"),
+        (r#"E@"\\d \"[""#, 10, "unclosed character class"),
+        (r#"a or E@"\\w{999}""#, 6, "too large when compiled"),
+        ("P@os", 1, "expected key:regex, such as os:.*"),
+        ("P@os:", 1, "an empty regular expression"),
+        ("P@os:*", 6, "repetition"),
+        ("P|@os|a[", 8, "unclosed character class"),
+        ("P@a:*:b[", 8, "unclosed character class"),
+        ("a or S@10.1.2.3/8", 6, "the network 10.0.0.0/8 or the address 10.1.2.3"),
+        ("S@web01", 1, "no address and no network"),
+        ("a or web[20-01]", 6, "expected 01-20"),
+        ("web[01-20]*", 1, "wildcards"),
         (r#""web"#, 5, "inside of quotes"),
         (r#""we\b""#, 4, "lone"),
         (r#""a"b"#, 4, "closing quote"),
@@ -91,14 +124,11 @@ fn errors_point_at_the_column() {
 
 #[test]
 fn an_error_shows_the_line_and_a_caret() {
-    let error = Target::parse("web* and\tE@x").expect_err("E@ is refused");
+    let error = Target::parse("web* and\tN@x").expect_err("N@ is refused");
     let shown = error.to_string();
     let lines: Vec<_> = shown.lines().collect();
-    assert_eq!(lines[1..], ["  web* and?E@x", "           ^"]);
-    assert!(
-        lines[0]
-            .starts_with("target, column 10: E@ (regular expression on ids) is not supported yet; expected")
-    );
+    assert_eq!(lines[1..], ["  web* and?N@x", "           ^"]);
+    assert!(lines[0].starts_with("target, column 10: N@ (node group) is not supported yet; expected"));
 }
 
 #[test]
@@ -129,6 +159,22 @@ fn bounds_hold_and_what_is_within_them_passes() {
 }
 
 #[test]
+fn regular_expressions_are_bounded_in_length_and_number() {
+    let error = Target::parse(&format!("a or E@{}", "[".repeat(MAX_REGEX_BYTES + 1))).expect_err("too long");
+    assert!(error.column == 6 && error.found.contains("1025 bytes"), "{error}");
+
+    let terms = |n: usize| vec!["E@a"; n].join(" or ");
+    assert!(Target::parse(&terms(MAX_TARGET_REGEXES)).is_ok());
+    let error = Target::parse(&terms(MAX_TARGET_REGEXES + 1)).expect_err("too many");
+    assert_eq!(error.column, 1 + MAX_TARGET_REGEXES * "E@a or ".len(), "{error}");
+
+    // However many delimiters it holds, its keys end no deeper than grains nest.
+    let deep = format!("P@k:{}", "a:".repeat(100));
+    assert!(Target::parse(&[deep.as_str(); 4].join(" or ")).is_ok());
+    assert!(Target::parse(&[deep.as_str(); 5].join(" or ")).is_err());
+}
+
+#[test]
 fn the_flags_of_salt_make_the_same_targets() {
     let parsed = |text| Target::parse(text).expect("parses");
     assert_eq!(Target::glob("web*").ok(), Some(parsed("web*")));
@@ -136,13 +182,25 @@ fn the_flags_of_salt_make_the_same_targets() {
     assert_eq!(Target::grain("os:Ubuntu", ':').ok(), Some(parsed("G@os:Ubuntu")));
     assert_eq!(Target::grain("a|b:c", '|').ok(), Some(parsed("G|@a|b:c")));
     assert_eq!(Target::glob("G@a:b and c").map(|t| t.to_string()).ok(), Some("\"G@a:b and c\"".into()));
+    assert_eq!(Target::regex("web.*").ok(), Some(parsed("E@web.*")));
+    assert_eq!(Target::grain_regex("a|b:c", '|').ok(), Some(parsed("P|@a|b:c")));
+    assert_eq!(Target::subnet("10.0.0.0/8").ok(), Some(parsed("S@10.0.0.0/8")));
+    for text in ["web[01-20]", "region:aws"] {
+        assert_eq!(Target::glob(text).map(|t| t.to_string()).ok(), Some(format!("\"{text}\"")));
+    }
+    assert_eq!(Target::grain_regex("os:a[", ':').map_err(|e| e.column), Err(5));
+    assert!(Target::regex("").is_err() && Target::subnet("x").is_err());
     assert!(Target::list([" ", ","]).is_err() && Target::glob("").is_err());
     assert!(Target::grain("os", ':').is_err() && Target::grain("axb", 'x').is_err());
 }
 
 fn expr() -> impl Strategy<Value = Expr> {
-    let text =
-        prop_oneof!["[a-c*?. \"\\\\@:(){}]{1,6}", "and|or|not|L@a|G@b:c|region:x|web\\(1\\)", "\\PC{1,4}"];
+    let text = prop_oneof![
+        "[a-c*?. \"\\\\@:(){}]{1,6}",
+        "and|or|not|L@a|G@b:c|region:x|web\\(1\\)|w\\[01-20\\]",
+        "\\PC{1,4}"
+    ];
+    let place = "[a-c*?:-]{1,6}";
     let term = prop_oneof![
         text.clone().prop_map(|t| Expr::Glob(Glob::new(&t))),
         proptest::collection::vec("[a-c(\" ]{0,2}[a-c\\\\)]", 1..4)
@@ -151,6 +209,17 @@ fn expr() -> impl Strategy<Value = Expr> {
             let g = GrainMatch::new(&format!("k{d}{t}"), d).expect("has a key");
             Expr::Grain(g)
         }),
+        regex().prop_map(|t| Expr::Regex(Regex::new(&t).expect("compiles"))),
+        (regex(), prop_oneof![Just(':'), Just('|'), Just('/')]).prop_map(|(t, d)| {
+            let g = GrainRegex::new(&format!("k{d}{t}"), d).expect("has a key and compiles");
+            Expr::GrainRegex(g)
+        }),
+        "w?\\[(0[1-5]-[1-9][0-9]|[1-9]00,20)\\](\\.x|\\[07,08\\])?"
+            .prop_map(|t| Expr::Range(RangeSet::read(&t).expect("is a range").expect("is right"))),
+        (any::<u32>(), 0..=32u8).prop_map(|(a, n)| subnet(std::net::Ipv4Addr::from(a).into(), n)),
+        (any::<u128>(), 0..=128u8).prop_map(|(a, n)| subnet(std::net::Ipv6Addr::from(a).into(), n)),
+        place.prop_map(|t| Expr::Region(Glob::new(&t))),
+        place.prop_map(|t| Expr::Syndic(Glob::new(&t))),
     ];
     term.prop_recursive(4, 30, 4, |inner| {
         let parts = proptest::collection::vec(inner.clone(), 2..4);
@@ -160,6 +229,17 @@ fn expr() -> impl Strategy<Value = Expr> {
             parts.prop_map(Expr::Or),
         ]
     })
+}
+
+/// Regular expressions with all that makes quotes necessary, or nearly.
+fn regex() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[a-c. :@\"|]|\\\\[dSw.()\\\\]|\\((\\?:)?a\\|b ?\\)|[a-c][*+?]", 1..5)
+        .prop_map(|parts| parts.concat())
+}
+
+fn subnet(address: std::net::IpAddr, prefix: u8) -> Expr {
+    let net = ipnet::IpNet::new(address, prefix).expect("a prefix").trunc();
+    Expr::Subnet(Subnet::new(&net.to_string()).expect("a network"))
 }
 
 proptest! {
@@ -172,7 +252,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_parses_or_errs_within_its_line(text in "[a-c()@GLE:,\"\\\\ é]{0,30}|\\PC{0,20}|(a|not|and|or|\\(|\\)| ){0,20}") {
+    fn any_text_parses_or_errs_within_its_line(text in "[a-c()@GLEPS:,\"\\\\ é]{0,30}|([a-c@EPS:*/]|\\[|\\]|0[1-3]|-){0,20}|\\PC{0,20}|(a|not|and|or|\\(|\\)| ){0,20}") {
         match Target::parse(&text) {
             Ok(target) => prop_assert_eq!(Target::parse(target.as_str()), Ok(target)),
             Err(error) => {

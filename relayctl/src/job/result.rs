@@ -42,12 +42,12 @@ impl Said {
         Ok(Said { outcome, reason, retcode: returns.retcode, body, truncated })
     }
 
-    /// The value. What is cut off, or no JSON, is shown as text.
+    /// The value. What is cut off, or no JSON, is shown as text; of a text that is cut off, what there is of it.
     pub fn value(&self) -> Value {
         let text = || Value::String(String::from_utf8_lossy(&self.body).into_owned());
         match (self.body.is_empty(), self.truncated.is_empty()) {
             (true, _) => Value::Null,
-            (_, false) => text(),
+            (_, false) => beginning(&self.body).map_or_else(text, Value::String),
             _ => serde_json::from_slice(&self.body).unwrap_or_else(|_| text()),
         }
     }
@@ -56,6 +56,17 @@ impl Said {
     pub fn words(&self) -> String {
         words(self.outcome, self.reason)
     }
+}
+
+/// Longest piece of a JSON text that means nothing without its end, in bytes: two `\uXXXX` of one character.
+const LONGEST_ESCAPE: usize = 12;
+
+/// What a JSON text says that was cut off somewhere; nothing for another value. Without this, a command's long output
+/// would be one line full of `\n`.
+fn beginning(body: &[u8]) -> Option<String> {
+    body.first().filter(|first| **first == b'"')?;
+    let ends = (1..=body.len()).rev().take(LONGEST_ESCAPE);
+    ends.map(|end| [&body[..end], b"\""].concat()).find_map(|closed| serde_json::from_slice(&closed).ok())
 }
 
 fn words(outcome: Outcome, reason: Reason) -> String {

@@ -4,13 +4,16 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use relay_core::{ids::Jid, outcome::Outcome};
+use relay_core::{
+    ids::Jid,
+    outcome::{Outcome, Reason},
+};
 use relay_proto::operator::{
     Closed, Count, JobHead, Progress, RegionProgress, Returns, SubmitRequest, Submitted, WatchEvent,
     watch_event::Event,
 };
 
-use super::*;
+use super::{result::Said, *};
 use crate::{
     api::{Api, CallError, Events},
     output::{Paint, Report, report_text},
@@ -274,6 +277,32 @@ fn a_value_that_was_cut_is_shown_as_what_it_is() {
     assert_eq!(json["returns"][0]["return"], "{\"a\": \"beg");
     assert_eq!(json["returns"][0]["truncated"], "ab01");
     assert!(report_text(&result, true, &Paint::PLAIN).contains("cut off here"));
+}
+
+#[test]
+fn a_text_that_was_cut_is_shown_as_far_as_it_goes_wherever_it_was_cut() {
+    let whole = "a\nb \"c\" \\ é 😀 \u{1}end";
+    for json in
+        [serde_json::to_string(whole).unwrap(), r#""a\nb \"c\" \\ \u00e9 \ud83d\ude00 \u0001end""#.into()]
+    {
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), whole);
+        for end in 1..json.len() {
+            let said = Said {
+                outcome: Outcome::Ok,
+                reason: Reason::None,
+                retcode: 0,
+                body: Bytes::copy_from_slice(&json.as_bytes()[..end]),
+                truncated: vec![1],
+            };
+            let value = said.value();
+            let shown = value.as_str().unwrap();
+            assert!(whole.starts_with(shown), "{end}: {shown:?}");
+            assert!(
+                json.len() - end > 2 || shown.ends_with("en") || shown.ends_with("end"),
+                "{end}: {shown:?}"
+            );
+        }
+    }
 }
 
 fn any_returns() -> impl Strategy<Value = (usize, Vec<u8>)> {
