@@ -3,21 +3,19 @@
 //! The blob is reported upwards at every attach, so it holds only what stays the same between two starts of the
 //! process on the same machine. What changes with the process ([`volatile`]) is added where a person asks for it.
 
-mod fixed;
 mod hardware;
 mod network;
 mod os;
 mod process;
 mod sources;
 
-pub use fixed::{GrainsError, MAX_FILE_BYTES, merge_fixed, read_fixed};
 pub use process::volatile;
 
 use relay_core::ids::MinionId;
 use serde_json::{Map, Value};
 use sources::Sources;
 
-/// Gathers the grains of this machine. `fixed` is what the operator set ([`read_fixed`], [`merge_fixed`]); it
+/// Gathers the grains of this machine. `fixed` is what the operator set (the configuration and its grains file); it
 /// overrides what was found, all but the `id`. Reads files under /etc, /proc and /sys: a few milliseconds of
 /// blocking, never of network. What cannot be read is left out.
 pub fn collect(id: &MinionId, fixed: &Map<String, Value>) -> Value {

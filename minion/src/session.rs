@@ -14,7 +14,7 @@ use relay_core::{
 use relay_proto::envelope;
 use relay_runtime::{
     clock::{Clock, wall},
-    link::{EVENT_QUEUE, LinkEvent, table::LinkTable},
+    link::{LinkEvent, table::LinkTable},
     log_writer::Report,
 };
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Events of one minion's link waiting for its loop; a minion hears little.
-pub const LINK_QUEUE: usize = if EVENT_QUEUE < 16 { EVENT_QUEUE } else { 16 };
+pub const LINK_QUEUE: usize = 16;
 
 /// What a session is made of.
 pub struct Parts {

@@ -84,7 +84,7 @@ pub enum Reason {
     DigestMismatch,
     /// The other side speaks a version that this side does not.
     Version,
-    /// It was sent, its minion is not connected, and nothing says that it started.
+    /// It was sent, its minion is not connected (or lost its journal since), and nothing says that it started.
     ConnectionLost,
     /// It was running when last heard of, and no end was reported by the bound.
     NoReport,
@@ -92,13 +92,11 @@ pub enum Reason {
     ProcessDied,
     /// The machine was restarted under it.
     Rebooted,
-    /// Dispatched to an incarnation of the minion whose journal is gone.
-    JournalLost,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 13] = [
         Reason::None,
         Reason::Unreachable,
         Reason::Expired,
@@ -112,7 +110,6 @@ impl Reason {
         Reason::NoReport,
         Reason::ProcessDied,
         Reason::Rebooted,
-        Reason::JournalLost,
     ];
 
     /// The word in JSON and in the store; empty for [`Reason::None`].
@@ -131,7 +128,6 @@ impl Reason {
             Reason::NoReport => "no_report",
             Reason::ProcessDied => "process_died",
             Reason::Rebooted => "rebooted",
-            Reason::JournalLost => "journal_lost",
         }
     }
 
@@ -162,7 +158,6 @@ impl Reason {
             Reason::NoReport => "started, but no end was reported in time; a late return resolves it",
             Reason::ProcessDied => "started, then its process died; partly done",
             Reason::Rebooted => "started, then the machine was restarted; partly done",
-            Reason::JournalLost => "sent, then the minion lost its journal; it may have run",
         }
     }
 }

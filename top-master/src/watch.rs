@@ -127,7 +127,7 @@ async fn follow(
             let page = store.answers(jid, group.no).await.map_err(store_error)?;
             answer = page.into_iter().next().map_or(answer, |(_, answer)| answer);
         }
-        picture.take(group.no, &answer, &group.members, events).await?;
+        picture.take(&answer, &group.members, events).await?;
     }
     if let Some(closed) = view.closed {
         return picture.close(closed, events).await;
@@ -138,8 +138,8 @@ async fn follow(
             Update::Changed { ticket, .. } if view.as_of.is_some_and(|seen| ticket <= seen) => continue,
             Update::Changed { change, running, .. } => {
                 picture.running = running;
-                for (no, answer, members) in &change.answers {
-                    picture.take(*no, answer, members, events).await?;
+                for (_, answer, members) in &change.answers {
+                    picture.take(answer, members, events).await?;
                 }
                 picture.progress(events).await?;
                 if change.closed {
@@ -194,13 +194,7 @@ impl Picture {
         }
     }
 
-    async fn take(
-        &mut self,
-        _no: u32,
-        answer: &Answer,
-        members: &Members,
-        events: &Events,
-    ) -> Result<(), Status> {
+    async fn take(&mut self, answer: &Answer, members: &Members, events: &Events) -> Result<(), Status> {
         self.done |= members;
         match answer.outcome {
             Outcome::Ok => self.ok |= members,
