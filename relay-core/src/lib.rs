@@ -8,11 +8,12 @@
 //!
 //! * the words: [`ids`], [`identity`], [`outcome`], [`message`], [`job`], [`time`]
 //! * what is below a place in the tree: [`roster`], [`inventory`], [`target`], [`compact`]
-//! * what happens to a job: [`ledger`], [`fold`], [`tier`]
+//! * what happens to a job: [`batch`], [`ledger`], [`fold`], [`tier`]
 //! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
 //! * [`topology`], [`backoff`], and the [`invariants`] every test checks
 
 pub mod backoff;
+pub mod batch;
 pub mod compact;
 pub mod document;
 pub mod fold;

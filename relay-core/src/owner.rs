@@ -65,6 +65,8 @@ struct OpenJob {
     token: Option<u64>,
     /// Targets that were first sent the job as an incarnation that was not known when the targets were frozen.
     sent_to: BTreeMap<u32, Incarnation>,
+    /// The number of the last change of its answers.
+    seq: u64,
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +138,7 @@ impl Owner {
     }
 
     fn restore(&mut self, now: Millis, wall: WallMicros, stored: StoredJob) {
-        let StoredJob { mut head, sent, groups, closed, cancelled } = stored;
+        let StoredJob { mut head, sent, groups, closed, cancelled, seq, approved: _ } = stored;
         let jid = head.job.jid;
         head.epoch = self.rule.epoch;
         self.inventory.raise_version(head.inventory_version);
@@ -155,7 +157,7 @@ impl Owner {
         }
         let timing = Timing::new(now.max(deliver_by), head.spec.run_limit);
         self.tier.works.insert(jid, work);
-        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None, sent_to: BTreeMap::new() });
+        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None, sent_to: BTreeMap::new(), seq });
         // A crash between the last outcome and the close.
         self.dirty.entry(jid).or_default();
         if cancelled {
@@ -231,6 +233,7 @@ impl Owner {
             inventory_version: self.inventory.version(),
             created: wall,
             delivery_limit: submission.delivery_limit,
+            batch: submission.batch,
             epoch: self.rule.epoch,
         };
         self.open(now, token, head);
@@ -248,7 +251,7 @@ impl Owner {
         let timing = Timing::new(deliver_by, head.spec.run_limit);
         self.note(jid, "accepted", head.targets.len());
         let sent_to = BTreeMap::new();
-        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token), sent_to });
+        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token), sent_to, seq: 0 });
         // The messages are made when the job stands: links may come and go while the store writes.
         let waiting = Waiting { accept: Some(jid), ..Waiting::default() };
         self.persist(writes, waiting, true);
@@ -499,11 +502,14 @@ impl Owner {
         let epoch = job.head.epoch;
         let row = |no: GroupNo| {
             let members = work.ledger.groups().get(no as usize).map(|g| g.members.clone());
-            GroupRow { no, answer: dirty.new_rows.remove(&no), members: members.unwrap_or_default() }
+            let added = dirty.added.get(&no).map(|(_, members)| members.clone()).unwrap_or_default();
+            let answer = dirty.new_rows.remove(&no);
+            GroupRow { no, answer, members: members.unwrap_or_default(), added }
         };
         let rows: Vec<GroupRow> = dirty.rows.into_iter().map(row).collect();
         if !rows.is_empty() {
-            writes.push(Write::Returns { jid, epoch, rows });
+            job.seq += 1;
+            writes.push(Write::Returns { jid, epoch, seq: job.seq, at: wall, rows });
         }
         let counts = work.ledger.counts();
         if work.ledger.is_complete() && (!job.closed || !dirty.added.is_empty()) {
@@ -511,7 +517,7 @@ impl Owner {
             writes.push(Write::Close { jid, epoch, at: wall, counts });
         }
         let answers = dirty.added.into_iter().map(|(no, (answer, members))| (no, answer, members)).collect();
-        changes.push(Change { jid, answers, closed: job.closed });
+        changes.push(Change { jid, seq: job.seq, at: wall, answers, closed: job.closed });
     }
 
     fn acknowledge(&mut self, acks: BTreeMap<LinkId, u64>) {

@@ -13,6 +13,12 @@ pub enum Code {
     RequestReused,
     /// There is no such job.
     NoSuchJob,
+    /// There is no such plan (any more), or no such schedule.
+    NotFound,
+    /// The targets are not the plan's any more.
+    PlanMoved,
+    /// Too wide a job without a batch: a batch, or the number of targets, is asked for.
+    TooWide,
     /// The caller may not do this.
     Denied,
     /// Too much is going on: try again later.
@@ -28,11 +34,14 @@ impl Code {
     pub const METADATA: &'static str = "relay-error";
 
     /// Every code.
-    pub const ALL: [Code; 8] = [
+    pub const ALL: [Code; 11] = [
         Code::Invalid,
         Code::NoMatch,
         Code::RequestReused,
         Code::NoSuchJob,
+        Code::NotFound,
+        Code::PlanMoved,
+        Code::TooWide,
         Code::Denied,
         Code::Busy,
         Code::Store,
@@ -46,6 +55,9 @@ impl Code {
             Code::NoMatch => "no_match",
             Code::RequestReused => "request_reused",
             Code::NoSuchJob => "no_such_job",
+            Code::NotFound => "not_found",
+            Code::PlanMoved => "plan_moved",
+            Code::TooWide => "too_wide",
             Code::Denied => "denied",
             Code::Busy => "busy",
             Code::Store => "store",
@@ -59,11 +71,11 @@ impl Code {
         let mut status = match self {
             Code::Invalid | Code::NoMatch => Status::invalid_argument(message),
             Code::RequestReused => Status::already_exists(message),
-            Code::NoSuchJob => Status::not_found(message),
+            Code::NoSuchJob | Code::NotFound => Status::not_found(message),
             Code::Denied => Status::permission_denied(message),
             Code::Busy => Status::resource_exhausted(message),
             Code::Store => Status::unavailable(message),
-            Code::Version => Status::failed_precondition(message),
+            Code::Version | Code::PlanMoved | Code::TooWide => Status::failed_precondition(message),
         };
         let word = tonic::metadata::MetadataValue::from_static(self.word());
         status.metadata_mut().insert(Code::METADATA, word);

@@ -3,6 +3,7 @@
 //! Nothing here decides anything. What comes from a wire or a file is checked for form here ([`WireError`]) and becomes
 //! a core type, or is refused.
 
+pub mod batch;
 pub mod convert;
 pub mod envelope;
 pub mod error;

@@ -70,6 +70,7 @@ fn hint(code: Code) -> &'static str {
         Code::Denied => "; see who you are with \"relayctl context show\"",
         Code::Version => "; upgrade the older side",
         Code::Invalid | Code::NoMatch | Code::RequestReused | Code::NoSuchJob | Code::Busy => "",
+        Code::NotFound | Code::PlanMoved | Code::TooWide => "",
     }
 }
 

@@ -107,7 +107,7 @@ impl Api for Fabric {
     }
 
     async fn watch(&mut self, jid: Jid) -> Result<Streaming<WatchEvent>, CallError> {
-        self.call(async |client| client.watch(WatchRequest { jid: jid.micros() }).await).await
+        self.call(async |client| client.watch(WatchRequest { jid: jid.micros(), after: 0 }).await).await
     }
 }
 

@@ -111,6 +111,7 @@ fn request(args: &RunArgs, random: u128) -> anyhow::Result<SubmitRequest> {
         args: Arguments::read(&args.args).to_json(),
         delivery_timeout_ms: millis(args.delivery_timeout),
         run_timeout_ms: millis(args.timeout),
+        ..SubmitRequest::default()
     })
 }
 
@@ -210,6 +211,7 @@ mod tests {
             args: br#"{"args":["uptime",-5],"kwargs":{"cwd":"/tmp"}}"#.to_vec(),
             delivery_timeout_ms: 2000,
             run_timeout_ms: 1500,
+            ..SubmitRequest::default()
         };
         assert_eq!(found.unwrap(), expected);
     }

@@ -122,6 +122,15 @@ impl OperatorService {
             function: request.function,
             args: request.args.into(),
             caller,
+            batch: request
+                .batch
+                .map(relay_proto::batch::decode)
+                .transpose()
+                .map_err(|e| invalid(e.to_string()))?
+                .unwrap_or_default(),
+            subset: None,
+            planned: None,
+            confirmed: None,
         })
     }
 }
@@ -147,6 +156,8 @@ fn submit_error(error: SubmitError) -> Status {
     let code = match error {
         SubmitError::NoMatch { .. } => Code::NoMatch,
         SubmitError::UnknownIds { .. } => Code::Invalid,
+        SubmitError::PlanMoved { .. } => Code::PlanMoved,
+        SubmitError::TooWide { .. } => Code::TooWide,
         SubmitError::RequestReused(_) => Code::RequestReused,
         SubmitError::TooManyJobs => Code::Busy,
         SubmitError::Store(_) => Code::Store,
@@ -179,6 +190,8 @@ fn summary(job: JobSummary) -> wire::JobHead {
         created: job.created,
         closed: job.closed.unwrap_or(0),
         outcomes: watch::counts(job.counts.into_iter()),
+        cancelled: job.cancelled,
+        ..wire::JobHead::default()
     }
 }
 
@@ -212,11 +225,46 @@ impl Operator for OperatorService {
     }
 
     async fn list_jobs(&self, request: Request<wire::ListJobsRequest>) -> Reply<wire::ListJobsReply> {
-        let wire::ListJobsRequest { limit, before } = request.into_inner();
+        let wire::ListJobsRequest { limit, before, .. } = request.into_inner();
         let limit = if limit == 0 { 50 } else { limit as usize };
         let before = (before != 0).then(|| Jid::from_micros(before));
         let jobs = self.store.jobs(limit, before).await.map_err(store_error)?;
         Ok(Response::new(wire::ListJobsReply { jobs: jobs.into_iter().map(summary).collect() }))
+    }
+
+    async fn approve(&self, _: Request<wire::ApproveRequest>) -> Reply<wire::ApproveReply> {
+        Err(Status::unimplemented("approve"))
+    }
+    async fn plan(&self, _: Request<wire::SubmitRequest>) -> Reply<wire::PlanReply> {
+        Err(Status::unimplemented("plan"))
+    }
+    type OutstandingStream = Streamed<wire::OutstandingPage>;
+    async fn outstanding(&self, _: Request<wire::OutstandingRequest>) -> Reply<Self::OutstandingStream> {
+        Err(Status::unimplemented("outstanding"))
+    }
+    async fn job_stats(&self, _: Request<wire::JobFilter>) -> Reply<wire::JobStatsReply> {
+        Err(Status::unimplemented("job_stats"))
+    }
+    async fn prune_jobs(&self, _: Request<wire::PruneJobsRequest>) -> Reply<wire::PruneJobsReply> {
+        Err(Status::unimplemented("prune_jobs"))
+    }
+    async fn put_schedule(&self, _: Request<wire::PutScheduleRequest>) -> Reply<wire::Schedule> {
+        Err(Status::unimplemented("put_schedule"))
+    }
+    async fn list_schedules(
+        &self,
+        _: Request<wire::ListSchedulesRequest>,
+    ) -> Reply<wire::ListSchedulesReply> {
+        Err(Status::unimplemented("list_schedules"))
+    }
+    async fn remove_schedule(&self, _: Request<wire::ScheduleName>) -> Reply<wire::Schedule> {
+        Err(Status::unimplemented("remove_schedule"))
+    }
+    async fn pause_schedule(&self, _: Request<wire::PauseScheduleRequest>) -> Reply<wire::Schedule> {
+        Err(Status::unimplemented("pause_schedule"))
+    }
+    async fn run_schedule(&self, _: Request<wire::RunScheduleRequest>) -> Reply<wire::Submitted> {
+        Err(Status::unimplemented("run_schedule"))
     }
 
     type ListMinionsStream = Streamed<wire::MinionsPage>;

@@ -156,7 +156,7 @@ async fn follow(
 }
 
 async fn send(events: &Events, event: Event) -> Result<(), Status> {
-    let sent = events.send(Ok(wire::WatchEvent { event: Some(event) })).await;
+    let sent = events.send(Ok(wire::WatchEvent { event: Some(event), cursor: 0 })).await;
     sent.map_err(|_| Status::cancelled("the watcher is gone"))
 }
 
@@ -172,6 +172,8 @@ pub fn head(view: &JobView) -> wire::JobHead {
         created: view.head.created,
         closed: view.closed.unwrap_or(0),
         outcomes: counts(view.counts.iter().map(|(outcome, n)| (*outcome, *n))),
+        cancelled: view.cancelled,
+        ..wire::JobHead::default()
     }
 }
 
@@ -212,6 +214,7 @@ impl Picture {
                 body: answer.body.clone(),
                 truncated: answer.truncated.map(Vec::from).unwrap_or_default(),
                 minions: ids.to_vec(),
+                at: 0,
             };
             send(events, Event::Returns(returns)).await?;
         }
@@ -232,7 +235,7 @@ impl Picture {
             }
         };
         let regions = self.regions.iter().map(region).collect();
-        send(events, Event::Progress(wire::Progress { regions })).await
+        send(events, Event::Progress(wire::Progress { regions, ..wire::Progress::default() })).await
     }
 
     async fn close(&self, at: u64, events: &Events) -> Result<(), Status> {

@@ -78,6 +78,7 @@ impl Operator {
             args: args.as_bytes().to_vec(),
             delivery_timeout_ms: 0,
             run_timeout_ms: 0,
+            ..SubmitRequest::default()
         };
         let job = timeout(JOB_TIME, self.follow(request)).await;
         job.with_context(|| format!("{function}: not closed within {JOB_TIME:?}"))?
@@ -87,7 +88,7 @@ impl Operator {
     async fn follow(&mut self, request: SubmitRequest) -> anyhow::Result<Ended> {
         let begun = Instant::now();
         let submitted = self.client.submit(request).await?.into_inner();
-        let mut events = self.client.watch(WatchRequest { jid: submitted.jid }).await?.into_inner();
+        let mut events = self.client.watch(WatchRequest { jid: submitted.jid, after: 0 }).await?.into_inner();
         let mut named_ok = 0;
         while let Some(event) = events.message().await? {
             match event.event {

@@ -14,6 +14,7 @@ use crate::{
     message::LinkId,
     outcome::Answer,
     tier::Sending,
+    time::WallMicros,
 };
 
 /// What changed in a job, once it is durable.
@@ -21,6 +22,10 @@ use crate::{
 pub struct Change {
     /// The job.
     pub jid: Jid,
+    /// Its number within the job, as in [`Write::Returns`]; if there are no answers, the one before.
+    pub seq: u64,
+    /// When it was asked for, by the wall clock.
+    pub at: WallMicros,
     /// Answers, and who newly gave them.
     pub answers: Vec<(GroupNo, Arc<Answer>, Members)>,
     /// Every target has an outcome now (or still, after a late return).

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Members,
+    batch::BatchRule,
     ids::{Epoch, Incarnation, Jid, RequestId},
     inventory::Record,
     job::{Job, JobSpec},
@@ -34,6 +35,8 @@ pub struct JobHead {
     pub created: WallMicros,
     /// How long after acceptance it may still be delivered.
     pub delivery_limit: Millis,
+    /// How many at once, and when it stops.
+    pub batch: BatchRule,
     /// The owner's epoch.
     pub epoch: Epoch,
 }
@@ -51,6 +54,10 @@ pub struct StoredJob {
     pub closed: bool,
     /// A cancel was asked for.
     pub cancelled: bool,
+    /// The number of the last change of its answers; 0: none yet.
+    pub seq: u64,
+    /// How many stages of its canary were approved.
+    pub approved: u32,
 }
 
 /// One row of answers.
@@ -62,6 +69,8 @@ pub struct GroupRow {
     pub answer: Option<Arc<Answer>>,
     /// Everybody who gave it so far.
     pub members: Members,
+    /// Those of them who are new in this change. Empty in a row that only lost members to another.
+    pub added: Members,
 }
 
 /// What goes to the store. One `Persist` is one transaction.
@@ -79,11 +88,17 @@ pub enum Write {
         jid: Jid,
         /// The owner's epoch: an older one than stored is refused.
         epoch: Epoch,
+        /// The change's number: rises by one within the job. A watcher that has it goes on after it.
+        seq: u64,
+        /// When, for people.
+        at: WallMicros,
         /// The rows that changed.
         rows: Vec<GroupRow>,
     },
     /// A cancel was asked for.
     Cancel(Jid, Epoch),
+    /// So many stages of its canary are approved.
+    Approve(Jid, Epoch, u32),
     /// Every target has an outcome.
     Close {
         /// The job.

@@ -3,10 +3,13 @@
 use bytes::Bytes;
 
 use crate::{
+    Members,
+    batch::BatchRule,
     ids::{Jid, MinionId, RequestId},
     job::MAX_OPEN_JOBS,
     target::Target,
     time::Millis,
+    topology::Share,
 };
 
 /// A job that an operator asks for.
@@ -28,6 +31,23 @@ pub struct Submission {
     pub delivery_limit: Millis,
     /// How long one minion may take.
     pub run_limit: Millis,
+    /// How many at once, and when it stops; the regions' part is filled in by the owner.
+    pub batch: BatchRule,
+    /// Only some of the targets.
+    pub subset: Option<Subset>,
+    /// The targets must be these (a plan's), or the submission is refused.
+    pub planned: Option<Members>,
+    /// The number of targets, as the operator typed it to allow a wide job without a batch.
+    pub confirmed: Option<u64>,
+}
+
+/// Some of a job's targets, chosen by chance but the same for the same seed, whatever else is in the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subset {
+    /// How many.
+    pub count: u32,
+    /// Chooses them.
+    pub seed: u64,
 }
 
 /// The answer to a submission: durable when it is given.
@@ -72,6 +92,27 @@ pub enum SubmitError {
     /// The request id was used for another body.
     #[error("request id was used before for another request (job {0}): use a new id for a new request")]
     RequestReused(Jid),
+    /// The targets are not those of the plan any more.
+    #[error("the plan has moved: {}; plan again", moved(came, gone))]
+    PlanMoved {
+        /// Targets that the plan did not have.
+        came: Vec<MinionId>,
+        /// Targets that the plan had and that are none now.
+        gone: Vec<MinionId>,
+    },
+    /// The job is wider than the fabric allows without a batch.
+    #[error(
+        "{targets} of {fleet} minions at once, without a batch: more than the {guard} that this fabric allows; use --batch 10% \
+         or --batch canary:1,10%,100%, or confirm the number of targets (--confirm {targets})"
+    )]
+    TooWide {
+        /// Its targets.
+        targets: u64,
+        /// All minions.
+        fleet: u64,
+        /// What is allowed.
+        guard: Share,
+    },
     /// Too many jobs are open.
     #[error(
         "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
@@ -80,6 +121,19 @@ pub enum SubmitError {
     /// The store can't be written, so nothing can be promised.
     #[error("the top master can't write its store ({0}): free space or mend it, then try again")]
     Store(String),
+}
+
+/// Ids named in a message about a plan.
+const MOVED_SHOWN: usize = 5;
+
+fn moved(came: &[MinionId], gone: &[MinionId]) -> String {
+    let part = |what: &str, ids: &[MinionId]| {
+        let names: Vec<&str> = ids.iter().take(MOVED_SHOWN).map(MinionId::as_str).collect();
+        let more = if ids.len() > MOVED_SHOWN { ", …" } else { "" };
+        (!ids.is_empty()).then(|| format!("{} {what} ({}{more})", ids.len(), names.join(", ")))
+    };
+    let parts = [part("new", came), part("gone", gone)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn suggest(nearest: &[MinionId]) -> String {

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::batch::BatchRule;
 use crate::{
     ids::{MinionId, RequestId},
     job::Job,
@@ -31,6 +32,10 @@ fn submission(target: &str) -> Submission {
         caller: "root".into(),
         delivery_limit: 10_000,
         run_limit: 60_000,
+        batch: BatchRule::default(),
+        subset: None,
+        planned: None,
+        confirmed: None,
     }
 }
 
@@ -298,7 +303,7 @@ fn a_restart_goes_on_with_open_jobs_and_old_ones_do_not_start_late() {
     bench.submit("*").unwrap();
     let head = bench.owner.jobs.values().next().unwrap().head.clone();
     let sent = vec![(SPOOL, set(&[0]))];
-    let stored = StoredJob { head, sent, groups: Vec::new(), closed: false, cancelled: false };
+    let stored = StoredJob { head, sent, groups: Vec::new(), closed: false, cancelled: false, seq: 0, approved: 0 };
     let minutes_later = 600 * 1_000_000;
     let mut inventory = Inventory::new();
     for no in [0, 1] {
@@ -390,6 +395,8 @@ fn a_cancel_holds_for_the_unsent_although_the_crash_came_before_their_outcomes()
         groups: Vec::new(),
         closed: false,
         cancelled: true,
+        seq: 0,
+        approved: 0,
     };
     let owner = Owner::recover(rule(), 0, 0, Inventory::new(), vec![stored]);
     let mut again = Bench { owner, writes: Vec::new(), out: Vec::new(), refuse: None };

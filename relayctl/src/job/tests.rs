@@ -64,14 +64,14 @@ fn request() -> SubmitRequest {
 }
 
 fn event(event: Event) -> WatchEvent {
-    WatchEvent { event: Some(event) }
+    WatchEvent { event: Some(event), cursor: 0 }
 }
 fn head(targets: u64, closed: u64, known: u64) -> WatchEvent {
     let outcomes = vec![Count { outcome: "ok".into(), minions: known }];
     event(Event::Head(JobHead { jid: JID, targets, closed, outcomes, ..JobHead::default() }))
 }
 fn progress() -> WatchEvent {
-    event(Event::Progress(Progress { regions: vec![RegionProgress::default()] }))
+    event(Event::Progress(Progress { regions: vec![RegionProgress::default()], ..Progress::default() }))
 }
 fn closed() -> WatchEvent {
     event(Event::Closed(Closed { elapsed_ms: 430, outcomes: Vec::new() }))
@@ -84,6 +84,7 @@ fn returns(outcome: &str, reason: &str, retcode: i32, body: &str, minions: &[&st
         body: Bytes::copy_from_slice(body.as_bytes()),
         truncated: Vec::new(),
         minions: minions.iter().map(|m| (*m).to_owned()).collect(),
+        ..Returns::default()
     }))
 }
 fn ok(minions: &[&str]) -> WatchEvent {

@@ -66,7 +66,7 @@ impl Job {
 /// Runs it.
 pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let before = args.before.map_or(0, Jid::micros);
-    let heads = fabric.jobs(ListJobsRequest { limit: args.limit, before }).await?;
+    let heads = fabric.jobs(ListJobsRequest { limit: args.limit, before, filter: None }).await?;
     let jobs: Vec<Job> = heads.iter().map(Job::new).collect();
     let now = when::now_micros();
     out.show(&jobs, |_| {
@@ -124,6 +124,7 @@ mod tests {
             created: 1_000_000,
             closed,
             outcomes: vec![Count { outcome: "ok".into(), minions: 2 }],
+            ..JobHead::default()
         }
     }
 

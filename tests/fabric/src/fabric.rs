@@ -217,6 +217,7 @@ impl Fabric {
             args: br#"{"args":[],"kwargs":{}}"#.to_vec(),
             delivery_timeout_ms: 0,
             run_timeout_ms: 0,
+            ..SubmitRequest::default()
         };
         Request::new(self, request)
     }

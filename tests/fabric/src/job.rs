@@ -186,7 +186,7 @@ impl Job {
         }
         let Some(stream) = &mut self.stream else { return tokio::time::sleep(LOOK_EVERY).await };
         match stream.message().await {
-            Ok(Some(WatchEvent { event: Some(event) })) => self.take(event),
+            Ok(Some(WatchEvent { event: Some(event), .. })) => self.take(event),
             _ => self.stream = None,
         }
     }

@@ -68,7 +68,7 @@ impl Operator {
     /// # Errors
     /// Refused, or nobody there.
     pub async fn watch(&self, jid: u64) -> Result<Streaming<WatchEvent>, Status> {
-        self.call(async |c| c.watch(WatchRequest { jid }).await).await
+        self.call(async |c| c.watch(WatchRequest { jid, after: 0 }).await).await
     }
 
     /// Cancels a job.
@@ -84,7 +84,7 @@ impl Operator {
     /// # Errors
     /// Nobody there.
     pub async fn jobs(&self) -> Result<Vec<JobHead>, Status> {
-        let request = ListJobsRequest { limit: 1_000, before: 0 };
+        let request = ListJobsRequest { limit: 1_000, before: 0, filter: None };
         self.call(async |c| c.list_jobs(request).await).await.map(|reply| reply.jobs)
     }
 

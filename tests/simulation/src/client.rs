@@ -69,6 +69,10 @@ impl World {
             caller: "operator".into(),
             delivery_limit: request.delivery_limit,
             run_limit: request.run_limit,
+            batch: relay_core::batch::BatchRule::default(),
+            subset: None,
+            planned: None,
+            confirmed: None,
         };
         let wall = self.wall();
         self.say(|| format!("request {no} reaches the top master"));

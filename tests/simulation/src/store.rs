@@ -29,6 +29,8 @@ pub struct Kept {
     slots: BTreeMap<u32, GroupNo>,
     closed: bool,
     cancelled: bool,
+    seq: u64,
+    approved: u32,
 }
 
 /// The store.
@@ -47,7 +49,7 @@ fn epoch_of(write: &Write) -> Option<(Jid, Epoch)> {
         Write::Minions(_) => None,
         Write::Accept(head) => Some((head.job.jid, head.epoch)),
         Write::Sent(mark, epoch) => Some((mark.jid, *epoch)),
-        Write::Returns { jid, epoch, .. } | Write::Cancel(jid, epoch) | Write::Close { jid, epoch, .. } => {
+        Write::Returns { jid, epoch, .. } | Write::Cancel(jid, epoch) | Write::Approve(jid, epoch, _) | Write::Close { jid, epoch, .. } => {
             Some((*jid, *epoch))
         }
     }
@@ -96,7 +98,17 @@ impl Store {
                     *kept.sent.entry(mark.via).or_default() |= &mark.members;
                 }
             }
-            Write::Returns { jid, rows, .. } => self.returns(*jid, rows, seen),
+            Write::Returns { jid, seq, rows, .. } => {
+                if let Some(kept) = self.jobs.get_mut(jid) {
+                    kept.seq = *seq;
+                }
+                self.returns(*jid, rows, seen);
+            }
+            Write::Approve(jid, _, stages) => {
+                if let Some(kept) = self.jobs.get_mut(jid) {
+                    kept.approved = *stages;
+                }
+            }
             Write::Cancel(jid, _) => {
                 if let Some(kept) = self.jobs.get_mut(jid) {
                     kept.cancelled = true;
@@ -116,7 +128,7 @@ impl Store {
         self.requests.insert(head.request_id, (jid, head.request_digest));
         seen.push(Observation::Recorded { jid, targets: self.names(&head.targets) });
         let (sent, rows, slots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.jobs.insert(jid, Kept { head, sent, rows, slots, closed: false, cancelled: false });
+        self.jobs.insert(jid, Kept { head, sent, rows, slots, closed: false, cancelled: false, seq: 0, approved: 0 });
     }
 
     fn returns(&mut self, jid: Jid, rows: &[GroupRow], seen: &mut Vec<Observation>) {
@@ -224,6 +236,8 @@ impl Kept {
             groups: self.rows.values().map(group).collect(),
             closed: self.closed,
             cancelled: self.cancelled,
+            seq: self.seq,
+            approved: self.approved,
         }
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn head(row: &Row<'_>) -> Result<JobHead, StoreError> {
         inventory_version: c.bits("inventory_version")?,
         created: c.bits("created")?,
         delivery_limit: c.bits("delivery_limit")?,
+        batch: Default::default(),
         epoch: Epoch(c.bits("epoch")?),
     })
 }

@@ -77,7 +77,7 @@ fn stored(connection: &Connection, row: &Row<'_>) -> Result<StoredJob, StoreErro
     let c = Columns::of(row, "jobs", &jid);
     let closed = c.get::<Option<i64>>("closed")?.is_some();
     let (sent, groups) = (sent(connection, jid)?, groups(connection, jid)?);
-    Ok(StoredJob { sent, groups, closed, cancelled: c.get("cancelled")?, head })
+    Ok(StoredJob { sent, groups, closed, cancelled: c.get("cancelled")?, head, seq: 0, approved: 0 })
 }
 
 fn sent(connection: &Connection, jid: Jid) -> Result<Vec<(Incarnation, relay_core::Members)>, StoreError> {

@@ -71,7 +71,7 @@ impl Bench {
     }
 
     fn returns(&self, jid: Jid, rows: Vec<GroupRow>) -> Write {
-        Write::Returns { jid, epoch: self.epoch, rows }
+        Write::Returns { jid, epoch: self.epoch, seq: 1, at: 1, rows }
     }
 
     /// Runs on the store's thread, between requests.
@@ -128,6 +128,7 @@ fn head_of(spec: JobSpec, request: u64, epoch: Epoch) -> JobHead {
         inventory_version: 7,
         created: THEN,
         delivery_limit: 10_000,
+        batch: Default::default(),
         epoch,
     }
 }
@@ -138,7 +139,7 @@ fn answer(body: &str) -> Arc<Answer> {
 }
 
 fn row(no: GroupNo, answer: Option<&Arc<Answer>>, members: &[u32]) -> GroupRow {
-    GroupRow { no, answer: answer.cloned(), members: set(members) }
+    GroupRow { no, answer: answer.cloned(), members: set(members), added: set(members) }
 }
 
 fn mark(jid: Jid, via: u64, members: &[u32]) -> SendMark {

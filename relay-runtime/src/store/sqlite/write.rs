@@ -60,6 +60,7 @@ pub(super) fn apply(
                 rows.iter().try_for_each(|row| returns(connection, *jid, row))?;
             }
             Write::Returns { .. } => {}
+            Write::Approve(..) => {}
             Write::Cancel(jid, _) => {
                 let sql = "UPDATE jobs SET cancelled = 1 WHERE jid = ?1";
                 connection.prepare_cached(sql)?.execute([jid_column(*jid)])?;
@@ -83,6 +84,7 @@ fn fence(stored: Epoch, ours: Epoch, write: &Write) -> Result<(), Refused> {
         Write::Sent(_, epoch)
         | Write::Returns { epoch, .. }
         | Write::Cancel(_, epoch)
+        | Write::Approve(_, epoch, _)
         | Write::Close { epoch, .. } => *epoch,
     };
     match carried.min(ours).cmp(&stored) {

@@ -59,6 +59,7 @@ async fn the_same_request_is_the_same_job_and_another_body_is_an_error() {
         args: format!("{{\"args\":[\"{}\"],\"kwargs\":{{}}}}", fabric.witness().command()).into(),
         delivery_timeout_ms: 0,
         run_timeout_ms: 0,
+        ..SubmitRequest::default()
     };
     let (same, other) = (request("cmd.run"), request("cmd.run_all"));
     let first = fabric.operator().submit(same.clone()).await.unwrap();

@@ -87,6 +87,8 @@ impl ModelJob {
             groups: self.groups.iter().map(group).collect(),
             closed: self.closed.is_some(),
             cancelled: self.cancelled,
+            seq: 0,
+            approved: 0,
         }
     }
 }
@@ -127,8 +129,8 @@ impl Model {
                 let body = format!("{no}").into();
                 let answer = Arc::new(Answer { body, ..Answer::bare(outcome, Reason::None) });
                 let no = (*no).min(there);
-                let row = GroupRow { no, answer: (no == there).then_some(answer), members: set(members) };
-                Write::Returns { jid: jid(n), epoch: self.epoch, rows: vec![row] }
+                let row = GroupRow { no, answer: (no == there).then_some(answer), members: set(members), added: set(members) };
+                Write::Returns { jid: jid(n), epoch: self.epoch, seq: 1, at: 1, rows: vec![row] }
             }
             Op::Cancel { jid: n } => Write::Cancel(jid(n), self.epoch),
             Op::Close { jid: n, at } => {
@@ -161,6 +163,7 @@ impl Model {
                     job.groups[row.no as usize].1 = row.members.clone();
                 }
             }
+            Write::Approve(..) => {}
             Write::Cancel(jid, _) => {
                 if let Some(job) = self.jobs.get_mut(jid) {
                     job.cancelled = true;
