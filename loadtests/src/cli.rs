@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{fanout, floor, machine, swarm};
+use crate::{batch, fanout, floor, machine, report::Report, swarm, targets};
 
 /// Exit code for a command line that cannot be used, or a size that does not fit this machine.
 const BAD_USAGE: u8 = 3;
@@ -30,6 +30,16 @@ enum Scenario {
         after_help = "EXAMPLES:\n  loadtests fanout --minions 5000 --syndics 8 --rounds 20 --json\n  loadtests fanout --minions 40 --syndics 2 --rounds 2 --tiny    # any build; only what does not depend on speed is judged"
     )]
     Fanout(Fanout),
+    /// A job through a window of so many at once, against the time that the window allows in theory.
+    #[command(
+        after_help = "EXAMPLES:\n  loadtests batch --minions 5000 --syndics 8 --window 500 --json\n  loadtests batch --minions 40 --syndics 2 --window 10 --rounds 1 --sleep-ms 100 --tiny"
+    )]
+    Batch(Batch),
+    /// Compounds of five terms on the inventory of a large fleet: how long one evaluation takes.
+    #[command(
+        after_help = "EXAMPLES:\n  loadtests targets --minions 100000 --rounds 21\n  loadtests targets --minions 70000 --rounds 1 --tiny    # any build; only what does not depend on speed is judged"
+    )]
+    Targets(Targets),
     /// Simulated minions (started by a scenario; its plan comes on standard input).
     #[command(hide = true)]
     Swarm,
@@ -70,6 +80,52 @@ pub struct Fanout {
     pub tiny: bool,
 }
 
+/// What can be asked of `batch`.
+#[derive(Debug, Clone, Args)]
+pub struct Batch {
+    /// Simulated minions in all.
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub minions: u32,
+    /// Syndics between them and the top master.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub syndics: u32,
+    /// How many run at once.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub window: u32,
+    /// How long each minion runs, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sleep_ms: u32,
+    /// Measured rounds.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// Seed of what the bench itself draws. Default: drawn and shown.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// One JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// For small runs with any build: figures of time are shown but not judged.
+    #[arg(long)]
+    pub tiny: bool,
+}
+
+/// What can be asked of `targets`.
+#[derive(Debug, Clone, Args)]
+pub struct Targets {
+    /// Minions in the inventory. The expressions mean somebody from 65,537 on.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(65_537..=1_000_000))]
+    pub minions: u32,
+    /// Measured rounds.
+    #[arg(long, value_name = "N", default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// One JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// For any build: figures of time are shown but not judged.
+    #[arg(long)]
+    pub tiny: bool,
+}
+
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -80,7 +136,9 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.scenario {
-        Scenario::Fanout(args) => return scenario(&args),
+        Scenario::Fanout(args) => return scenario(args.json, fanout::run(&args)),
+        Scenario::Batch(args) => return scenario(args.json, batch::run(&args)),
+        Scenario::Targets(args) => return scenario(args.json, targets::run(&args)),
         Scenario::Swarm => swarm::main(),
         Scenario::FloorTop => floor::top::main(),
         Scenario::FloorMiddle => floor::middle::main(),
@@ -98,7 +156,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { BAD_USAGE } else { FAILED })
 }
 
-fn scenario(args: &Fanout) -> ExitCode {
+fn scenario(json: bool, run: impl Future<Output = anyhow::Result<Report>>) -> ExitCode {
     // One thread, and the first one: children are tied to the thread that starts them (see `process`).
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -106,13 +164,13 @@ fn scenario(args: &Fanout) -> ExitCode {
     };
     let measured = runtime.block_on(async {
         tokio::select! {
-            measured = fanout::run(args) => measured,
+            measured = run => measured,
             why = interrupted() => Err(why),
         }
     });
     match measured {
         Ok(report) => {
-            match args.json {
+            match json {
                 true => println!("{}", report.to_json()),
                 false => println!("{}", report.to_table()),
             }

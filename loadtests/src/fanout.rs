@@ -4,16 +4,15 @@
 //! the project's first load harness: a ratio of 4 (aim 2), 64 KiB (24) of syndic memory for an idle minion, 12 MiB (6)
 //! for a minion process, and at most one body in each batch of equal returns.
 
-mod attach;
 mod bodies;
 
 use std::{path::Path, time::Duration};
 
-use attach::{ATTACH_TIME, attach, start_swarm};
 use bodies::{BODY, bodies_per_batch};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
+    attach::{ATTACH_TIME, attach, start_swarm},
     cli::Fanout,
     fabric::{Binaries, Fabric, NO_ARGUMENTS, Site, Uplinks, operator::Ended},
     floor::Floor,
@@ -98,9 +97,9 @@ impl<'a> Bench<'a> {
         tell(&format!("seed {seed}; starting a top master and {syndics} syndics"));
         let site = Site::new(dir, binaries, args.daemon_threads)?;
         let mut fabric = Fabric::start(site, syndics).await?;
-        let mut swarm = start_swarm(args, seed, &limits, &fabric, dir).await?;
+        let mut swarm = start_swarm(minions, seed, &limits, &fabric, dir).await?;
         let rss_before_kib = fabric.syndics_rss_kib()?;
-        let attach = attach(minions, &mut fabric, &mut swarm).await?;
+        let attach = attach(minions, &mut fabric, &mut swarm, tell).await?;
         tell(&format!("{minions} minions attached in {} ms", attach.as_millis()));
         tokio::time::sleep(SETTLE).await;
         let grown = fabric.syndics_rss_kib()?.saturating_sub(rss_before_kib);

@@ -3,11 +3,13 @@
 //! Owns the tasks of running executions and how they are killed. Whether something may start is the seat's; what
 //! functions do is [`crate::functions`]'.
 
+mod live;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
@@ -21,15 +23,17 @@ use relay_proto::envelope;
 use relay_runtime::clock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use crate::{
     functions::{self, Call, Context, Prepared, RunningJob},
-    runner::{CommandSpec, Probe, RunHandle, RunToken, Runner},
+    grains::GrainBook,
+    runner::{CommandSpec, Probe, RunToken, Runner},
 };
+use live::LiveJobs;
 
-/// Ends waiting for the session's loop. A minion runs 16 jobs at most.
+/// Ends waiting for the session's loop. A minion runs 20 jobs at most.
 pub const FINISHED_QUEUE: usize = 32;
 
 /// An execution ended.
@@ -41,21 +45,11 @@ pub struct Finished {
     pub answer: Answer,
 }
 
-/// What runs now, shared with `saltutil.running`.
-type Running = Arc<Mutex<HashMap<Jid, RunningJob>>>;
-
-#[derive(Debug)]
-enum Handle {
-    Builtin(AbortHandle),
-    Command(RunToken),
-}
-
 /// The executions of one minion.
 pub struct Executions {
     context: Context,
     runner: Option<Runner>,
-    running: Running,
-    handles: HashMap<Jid, Handle>,
+    live: Arc<LiveJobs>,
     /// Runs that have a directory to remove.
     on_disk: HashSet<RunToken>,
     finished: mpsc::Sender<Finished>,
@@ -73,19 +67,14 @@ impl Executions {
     /// Nothing runs. Without a runner (simulated minions) commands fail.
     pub fn new(
         minion: relay_core::ids::MinionId,
-        grains: Arc<Value>,
+        grains: Arc<GrainBook>,
         runner: Option<Runner>,
         finished: mpsc::Sender<Finished>,
     ) -> Executions {
-        let running = Running::default();
-        let shared = running.clone();
-        let list = move || {
-            let running = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            running.values().cloned().collect()
-        };
-        let context = Context { minion, grains, running: Arc::new(list) };
+        let live = Arc::new(LiveJobs::new(runner.clone()));
+        let context = Context { minion, grains, jobs: live.clone() };
         let on_disk = runner.as_ref().and_then(|r| r.tokens().ok()).unwrap_or_default().into_iter().collect();
-        Executions { context, runner, running, handles: HashMap::new(), on_disk, finished }
+        Executions { context, runner, live, on_disk, finished }
     }
 
     /// Starts a job whose intent is durable. An answer that is there at once is returned.
@@ -109,7 +98,7 @@ impl Executions {
         match functions::prepare(call, &self.context) {
             Err(answer) => Some(answer),
             Ok(Prepared::Builtin(function)) => self.builtin(spec.jid, function),
-            Ok(Prepared::Command(command)) => self.command(spec.jid, run, command),
+            Ok(Prepared::Command(command)) => self.command(spec.jid, run, *command),
         }
     }
 
@@ -121,7 +110,7 @@ impl Executions {
             started_wall: clock::wall(),
             pid: std::process::id(),
         };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.jid, job);
+        self.live.enter(job);
     }
 
     /// Most functions are done at the first look; only those that wait get a task.
@@ -130,8 +119,14 @@ impl Executions {
         if let Poll::Ready(answer) = Pin::new(&mut function).poll(&mut cx) {
             return Some(answer);
         }
-        let task = self.spawn(jid, function);
-        self.handles.insert(jid, Handle::Builtin(task));
+        let stopped = self.live.goes_on_inside(jid);
+        self.spawn(jid, async move {
+            tokio::select! {
+                biased;
+                Ok(answer) = stopped => answer,
+                answer = function => answer,
+            }
+        });
         None
     }
 
@@ -141,12 +136,12 @@ impl Executions {
         };
         let token = RunToken::from(u128::from(run));
         self.on_disk.insert(token);
-        self.handles.insert(jid, Handle::Command(token));
-        let running = self.running.clone();
+        self.live.launching(jid, token);
+        let live = self.live.clone();
         self.spawn(jid, async move {
             match runner.launch(token, &command).await {
                 Ok(handle) => {
-                    runs_as(&running, jid, handle.pid);
+                    live.launched(jid, handle.pid);
                     runner.wait(&handle).await
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
@@ -158,50 +153,54 @@ impl Executions {
         None
     }
 
-    fn spawn(&self, jid: Jid, future: impl Future<Output = Answer> + Send + 'static) -> AbortHandle {
+    fn spawn(&self, jid: Jid, future: impl Future<Output = Answer> + Send + 'static) {
         let finished = self.finished.clone();
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let answer = future.await;
             let _ = finished.send(Finished { jid, answer }).await;
         });
-        task.abort_handle()
     }
 
     /// Finds out what became of an execution that was running when the minion died.
     pub fn recover(&mut self, jid: Jid, run: u64) {
         let token = RunToken::from(u128::from(run));
         let Some(runner) = self.runner.clone() else { return };
-        self.handles.insert(jid, Handle::Command(token));
+        self.enter_again(jid, &runner, token);
+        let live = self.live.clone();
         self.spawn(jid, async move {
             match runner.probe(token).await {
                 Probe::Ended(answer) => answer,
-                Probe::Running(handle) => runner.wait(&handle).await,
+                Probe::Running(handle) => {
+                    live.launched(jid, handle.pid);
+                    runner.wait(&handle).await
+                }
                 Probe::Gone(reason) => Answer::bare(Outcome::Interrupted, reason),
             }
         });
     }
 
+    /// A run that outlived the minion is among the running jobs again, as far as its directory tells of it; what has
+    /// none is over.
+    fn enter_again(&self, jid: Jid, runner: &Runner, token: RunToken) {
+        let Ok(spec) = runner.spec(token) else { return };
+        self.live.enter(RunningJob {
+            jid,
+            function: spec.function,
+            args: vec![spec.shown.into()],
+            started_wall: jid.micros(),
+            pid: 0,
+        });
+        self.live.launching(jid, token);
+    }
+
     /// Kills a running job. It ends as `cancelled`, unless it ended by itself first.
-    pub fn kill(&mut self, jid: Jid) -> Option<Answer> {
-        match self.handles.get(&jid)? {
-            Handle::Builtin(task) => {
-                task.abort();
-                Some(Answer::bare(Outcome::Cancelled, Reason::WhileRunning))
-            }
-            Handle::Command(token) => {
-                let handle = RunHandle { token: *token, pid: 0 };
-                if let Some(Err(error)) = self.runner.as_ref().map(|r| r.kill(&handle)) {
-                    error!(%jid, minion = %self.context.minion, %error, "the runner could not be told to stop");
-                }
-                None
-            }
-        }
+    pub fn kill(&mut self, jid: Jid) {
+        self.live.cancel(jid);
     }
 
     /// An execution is over.
     pub fn leave(&mut self, jid: Jid) {
-        self.handles.remove(&jid);
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&jid);
+        self.live.leave(jid);
     }
 
     /// Nobody needs this run's files any more.
@@ -213,13 +212,6 @@ impl Executions {
                 error!(run = %token, %error, "a finished run's directory stays");
             }
         });
-    }
-}
-
-/// A command runs under its runner's process id, not under this process's.
-fn runs_as(running: &Running, jid: Jid, pid: u32) {
-    if let Some(job) = running.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&jid) {
-        job.pid = pid;
     }
 }
 

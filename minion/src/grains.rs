@@ -1,14 +1,17 @@
 //! What a minion knows of its machine, under the names that Salt gives it, and what its operator adds to it.
 //!
-//! The blob is reported upwards at every attach, so it holds only what stays the same between two starts of the
-//! process on the same machine. What changes with the process ([`volatile`]) is added where a person asks for it.
+//! The blob is reported upwards at every attach and whenever it changes ([`GrainBook`]), so it holds only what stays the
+//! same between two starts of the process on the same machine. What changes with the process ([`volatile`]) is added where a person asks for it.
 
+mod book;
+mod file;
 mod hardware;
 mod network;
 mod os;
 mod process;
 mod sources;
 
+pub use book::{GrainBook, StoreError};
 pub use process::volatile;
 
 use relay_core::ids::MinionId;

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use minion::{runner, serve};
+use minion::{
+    local::{self, LocalCall},
+    runner, serve,
+};
 
 /// Exit code for a configuration that cannot be used.
 const BAD_CONFIG: u8 = 3;
@@ -30,6 +33,14 @@ enum Command {
     /// Check a configuration and say everything that is wrong with it.
     #[command(after_help = "EXAMPLES:\n  minion check-config --config /etc/relay/minion.yaml")]
     CheckConfig(Config),
+    /// Run one function on this machine, without a master, and print one line of JSON.
+    #[command(
+        after_help = "The line has id, jid, fun, outcome, reason, retcode, truncated and return. Exit code: 0 if the outcome is ok, \
+                      1 if it is not, 3 if the command line cannot be used.\n\nEXAMPLES:\n  minion call test.ping\n  \
+                      minion call cmd.run --json-args '{\"args\": [\"uptime\"], \"kwargs\": {\"timeout\": 5}}'\n  \
+                      minion call grains.get os --config /etc/relay/minion.yaml"
+    )]
+    Call(LocalArgs),
     /// Run one command and write down how it ended (started by the minion itself).
     #[command(hide = true)]
     Runner {
@@ -49,6 +60,27 @@ struct Config {
     count: usize,
 }
 
+#[derive(clap::Args)]
+struct LocalArgs {
+    /// The function.
+    function: String,
+    /// Its positional arguments; each is a text.
+    #[arg(value_name = "ARG", allow_negative_numbers = true, conflicts_with = "json_args")]
+    words: Vec<String>,
+    /// All arguments: {"args": [...], "kwargs": {...}}, or the name of a file with that.
+    #[arg(long, value_name = "JSON or FILE")]
+    json_args: Option<String>,
+    /// Take id and grains of the minion with this configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The minion id [default: the configuration's, or the host's name].
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The form of the output.
+    #[arg(long, value_name = "FORM", default_value = "json", value_parser = ["json"])]
+    out: String,
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -62,6 +94,23 @@ fn main() -> ExitCode {
         Command::Runner { dir } => ExitCode::from(u8::try_from(runner::runner_main(&dir)).unwrap_or(1)),
         Command::CheckConfig(args) => check(&args),
         Command::Serve(args) => run(&args),
+        Command::Call(args) => call(args),
+    }
+}
+
+fn call(args: LocalArgs) -> ExitCode {
+    let LocalArgs { function, words, json_args, config, id, out: _ } = args;
+    let what = LocalCall { function, words, json_args, config, id };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(local::call(what))) {
+        Ok(called) => {
+            println!("{}", called.line);
+            ExitCode::from(u8::from(!called.ok))
+        }
+        Err(error) => {
+            eprintln!("minion call: {error:#}");
+            ExitCode::from(BAD_CONFIG)
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! How each side knows of the other, without process ids (which are reused) and without polling: the runner holds the
 //! write end of the FIFO `life` as long as it lives, so the kernel itself tells every waiting minion of its death, as
 //! an end of file. That takes one descriptor per run and no thread, and it works whoever the runner's parent is. The
-//! runner reads the FIFO `control`, where a byte asks it to kill the command. The file `claim.json` can be made only
+//! runner reads the FIFO `control`, where a byte asks it to kill the command, or to send it a signal. The file `claim.json` can be made only
 //! once: by the runner before it starts anything, or by a minion, which then knows that nothing will ever be started.
 //!
 //! What is journaled, and when a run's directory may go, is the session's business.
@@ -23,7 +23,7 @@ mod watch;
 
 pub use launch::Runner;
 pub use process::runner_main;
-pub use spec::{CommandSpec, RunToken, Shape};
+pub use spec::{CommandSpec, Request, RunToken, Shape};
 pub use verdict::Probe;
 
 /// A run that was started.

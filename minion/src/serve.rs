@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    grains,
+    grains::GrainBook,
     journal::{self, Journal},
     runner::Runner,
     session::{LINK_QUEUE, Parts, Session},
@@ -107,7 +107,7 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
         let (events, links) = mpsc::channel(LINK_QUEUE);
         let (inbox, own_reports) = mpsc::channel(OWN_REPORT_QUEUE);
         inboxes.push(inbox);
-        let grains = grains_of(&config)?;
+        let grains = Arc::new(grains_of(&config)?);
         let dialler = Dialler {
             parents: config.parents.clone(),
             fabric: config.fabric.clone(),
@@ -122,7 +122,7 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
         let parts = Parts {
             id: config.id.clone(),
             fabric: config.fabric.clone(),
-            grains: Arc::new(grains),
+            grains: grains.value(),
             heartbeat: heartbeat(&config),
             journal: Journal::disk(writer.clone(), log),
             incarnation,
@@ -135,7 +135,7 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             token: shutdown.token.clone(),
         };
         shutdown.spawn_named(format!("dialler {}", config.id), Role::Passing, dialler.run());
-        shutdown.spawn_named(format!("minion {}", config.id), Role::Vital, Session::run(parts));
+        shutdown.spawn_named(format!("minion {}", config.id), Role::Vital, Session::run_with(parts, grains));
     }
     shutdown.spawn_named("reports", Role::Vital, async move {
         while let Some(report) = reports.recv().await {
@@ -150,13 +150,16 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn grains_of(config: &MinionConfig) -> anyhow::Result<serde_json::Value> {
-    let mut fixed = serde_json::Map::new();
-    if let Some(file) = &config.grains_file {
-        fixed.extend(config::load_grains(file)?);
-    }
-    fixed.extend(config.grains.clone());
-    Ok(grains::collect(&config.id, &fixed))
+/// The name of the file of custom grains in the state directory, where the configuration names no other.
+const OWN_GRAINS: &str = "grains.yaml";
+
+/// A minion's grains, with its file of custom ones.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn grains_of(config: &MinionConfig) -> anyhow::Result<GrainBook> {
+    let file = config.grains_file.clone().unwrap_or_else(|| config.state_dir.join(OWN_GRAINS));
+    Ok(GrainBook::open(config.id.clone(), config.grains.clone(), file)?)
 }
 
 fn heartbeat(config: &MinionConfig) -> HeartbeatRule {

@@ -2,14 +2,15 @@
 //!
 //! Every source becomes one event for [`Seat`]; every effect of the seat is carried out here. Nothing is decided here.
 
+mod roster;
+
 use std::sync::Arc;
 
 use relay_core::{
     identity::FabricName,
     ids::{Incarnation, Jid, MinionId},
     message::{Down, LinkId, Up},
-    roster::roster_of_one,
-    seat::{HeartbeatRule, JournalRecord, Seat, SeatEffect},
+    seat::{HeartbeatRule, JournalRecord, Place, Seat, SeatEffect},
 };
 use relay_proto::envelope;
 use relay_runtime::{
@@ -23,9 +24,13 @@ use tracing::{debug, error, info};
 
 use crate::{
     execution::{Executions, FINISHED_QUEUE, Finished},
+    functions,
+    grains::GrainBook,
     journal::Journal,
     runner::Runner,
 };
+
+use roster::OwnRoster;
 
 /// Events of one minion's link waiting for its loop; a minion hears little.
 pub const LINK_QUEUE: usize = 16;
@@ -64,8 +69,7 @@ pub struct Parts {
 pub struct Session {
     id: MinionId,
     fabric: FabricName,
-    grains: Arc<str>,
-    incarnation: Incarnation,
+    roster: OwnRoster,
     seat: Seat,
     journal: Journal,
     executions: Executions,
@@ -76,18 +80,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Runs a minion until it is stopped.
+    /// Runs a minion until it is stopped. Its grains stay as they are.
     pub async fn run(parts: Parts) {
+        let grains = Arc::new(GrainBook::fixed(parts.id.clone(), parts.grains.clone()));
+        Session::run_with(parts, grains).await;
+    }
+
+    /// The same, with grains that may change: a change is told to the parent at once.
+    pub async fn run_with(parts: Parts, grains: Arc<GrainBook>) {
         let Parts { mut links, mut reports, token, clock, .. } = parts;
         let (finished, mut ends) = mpsc::channel(FINISHED_QUEUE);
         let (seat, probes) = Seat::recover(parts.heartbeat, clock.now(), parts.records);
-        let grains = parts.grains.to_string().into();
-        let executions = Executions::new(parts.id.clone(), parts.grains, parts.runner, finished);
+        let executions = Executions::new(parts.id.clone(), grains.clone(), parts.runner, finished);
+        let roster = OwnRoster::new(parts.id.clone(), parts.incarnation, grains);
         let mut session = Session {
             id: parts.id,
             fabric: parts.fabric,
-            grains,
-            incarnation: parts.incarnation,
+            roster,
             seat,
             journal: parts.journal,
             executions,
@@ -109,6 +118,7 @@ impl Session {
                 () = &mut timer => session.seat.tick(clock.now()),
             }
             session.perform();
+            session.tell_grains();
             // The timer is only moved when it must ring earlier, or has rung.
             let next = session.seat.next_deadline(clock.now());
             if next < deadline || timer.is_elapsed() {
@@ -133,8 +143,7 @@ impl Session {
                 self.table.insert(link, peer, hello, tx);
                 self.link = Some(link);
                 (self.attached)(true);
-                let roster = roster_of_one(&self.id, self.incarnation, self.grains.clone());
-                self.table.send_up(link, &Up::Roster(roster));
+                self.show_roster();
                 self.seat.attached(now);
             }
             LinkEvent::Message { message, .. } => self.received(message),
@@ -150,12 +159,36 @@ impl Session {
         }
     }
 
-    fn received(&mut self, mut down: Down) {
-        if let Down::Dispatch(dispatch) = &mut down {
-            dispatch.flaw = envelope::verify(dispatch, self.fabric.as_str()).err();
-            debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
+    /// The whole roster, as a link begins with it.
+    fn show_roster(&mut self) {
+        if let Some(link) = self.link {
+            self.table.send_up(link, &Up::Roster(self.roster.whole()));
         }
-        self.seat.received(self.clock.now(), down, rand::random());
+    }
+
+    /// Grains that have changed go up at once. Without a link they go with the attach.
+    fn tell_grains(&mut self) {
+        let Some(link) = self.link else { return };
+        if let Some(change) = self.roster.change() {
+            info!(minion = %self.id, "the grains have changed");
+            self.table.send_up(link, &Up::Roster(change));
+        }
+    }
+
+    fn received(&mut self, mut down: Down) {
+        let mut place = Place::Common;
+        match &mut down {
+            Down::Dispatch(dispatch) => {
+                match envelope::verify(dispatch, self.fabric.as_str()) {
+                    Ok(spec) => place = functions::place_of(&spec.function),
+                    Err(flaw) => dispatch.flaw = Some(flaw),
+                }
+                debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
+            }
+            Down::RosterResync => self.show_roster(),
+            _ => {}
+        }
+        self.seat.received_for(self.clock.now(), down, rand::random(), place);
     }
 
     fn report(&mut self, report: Report) {
@@ -205,11 +238,7 @@ impl Session {
                     self.finished(job.jid, answer);
                 }
             }
-            SeatEffect::Kill { jid } => {
-                if let Some(answer) = self.executions.kill(jid) {
-                    self.finished(jid, answer);
-                }
-            }
+            SeatEffect::Kill { jid } => self.executions.kill(jid),
             SeatEffect::Release { run, .. } => self.executions.release(run),
             SeatEffect::Send(up) => {
                 if let Some(link) = self.link {

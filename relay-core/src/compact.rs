@@ -4,6 +4,10 @@
 //! their last run of digits. A number is written with at least as many digits as the first of its range, so `[08-11]`
 //! is 08, 09, 10, 11 and `[8-11]` is 8, 9, 10, 11. `\` stands before a `[`, `]`, `,` or `\` that belongs to an id, and
 //! `[]` is an id without any character.
+//!
+//! As a target, the text names exactly these minions (ids of minions hold nothing that needs a `\`). One group alone
+//! with numbers of several widths would be read as a glob there, so it stands in a piece for each width:
+//! `web[8-9],web[10-11]`.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -30,16 +34,20 @@ pub fn compact<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
             None => plain.push(id),
         }
     }
+    let plain_is_empty = plain.is_empty();
     plain.sort_unstable();
     plain.dedup();
     let mut pieces: Vec<(NaturalKey, String)> =
         plain.into_iter().map(|id| (natural(id), escaped_whole(id))).collect();
+    let alone = plain_is_empty && groups.len() == 1;
     for ((before, after), mut numbers) in groups {
         numbers.sort_unstable();
         numbers.dedup();
-        let first = numbers.first().map_or(String::new(), |n| digits(*n));
-        let key = natural(&format!("{before}{first}{after}"));
-        pieces.push((key, group(before, &numbers, after)));
+        for numbers in if alone { by_width(numbers) } else { vec![numbers] } {
+            let first = numbers.first().map_or(String::new(), |n| digits(*n));
+            let key = natural(&format!("{before}{first}{after}"));
+            pieces.push((key, group(before, &numbers, after)));
+        }
     }
     pieces.sort();
     pieces.into_iter().map(|(_, piece)| piece).collect::<Vec<_>>().join(",")
@@ -54,6 +62,18 @@ fn split(id: &str) -> Option<(Around<'_>, Number)> {
     let width = end - start;
     let value = (width <= MAX_DIGITS).then(|| id[start..end].parse().ok())??;
     Some(((&id[..start], &id[end..]), (value, width)))
+}
+
+/// The numbers of each width, unless one bracket of them all is a range set to a target too: nothing of one digit only.
+fn by_width(numbers: Vec<Number>) -> Vec<Vec<Number>> {
+    let mut widths: BTreeMap<usize, Vec<Number>> = BTreeMap::new();
+    let wider = |two: &[Number]| two[1].0 == two[0].0 + 1 && two[1].1 > two[0].1;
+    let grows = numbers.windows(2).any(|two| wider(two) && two[1].1 == digit_count(two[1].0));
+    let short = numbers.iter().any(|(_, width)| *width == 1);
+    for number in &numbers {
+        widths.entry(number.1).or_default().push(*number);
+    }
+    if widths.len() > 1 && (short || grows) { widths.into_values().collect() } else { vec![numbers] }
 }
 
 fn group(before: &str, numbers: &[Number], after: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Owns one [`Trace`] of plain observations and one function per invariant over it, used by property tests, the
 //! simulation and the end-to-end checker alike. How an observation is made (a witness file, a simulated disk, a query
-//! to the store) is the observer's. I9, I10 and I12 are measured elsewhere: they speak of memory, streams and batches.
+//! to the store) is the observer's. I9 and I10 are measured elsewhere: they speak of memory and streams.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,10 @@ use crate::{
     outcome::{Answer, Outcome, Reason},
     time::Millis,
 };
+
+mod batches;
+use batches::Batches;
+pub use batches::{Knowledge, Limits, RegionLimits, START_GRACE, i12};
 
 /// One (jid, minion): at most one execution, exactly one outcome.
 pub type Slot = (Jid, MinionId);
@@ -145,6 +149,18 @@ pub enum Observation {
     Due(Jid, Millis),
     /// A job was closed.
     Closed(Jid, Millis),
+    /// This is what a job's batch promises.
+    Limited(Jid, Limits),
+    /// The owner has given a minion a place: its "send begun" is durable.
+    Granted(Slot),
+    /// The owner sends a job to a minion, which may start it until then on the observer's clock.
+    Offered(Slot, Millis),
+    /// The owner knows this now.
+    Known(Jid, Knowledge),
+    /// An execution runs since that time on the observer's clock,
+    Running(Slot, Millis),
+    /// and is over.
+    Over(Slot),
     /// A ledger was found broken, see [`Trace::ledger`].
     BrokenLedger(String),
 }
@@ -163,6 +179,7 @@ pub struct Trace {
     stale_writes: Vec<(Jid, Epoch, Epoch)>,
     closings: BTreeMap<Jid, Closing>,
     broken_ledgers: Vec<String>,
+    batches: Batches,
 }
 
 impl Trace {
@@ -194,6 +211,12 @@ impl Trace {
                 let closing = self.closings.entry(jid).or_insert(Closing { due: at, at: None });
                 closing.at.get_or_insert(at);
             }
+            Observation::Limited(jid, limits) => self.batches.limited(jid, limits),
+            Observation::Granted(slot) => self.batches.granted(slot),
+            Observation::Offered(slot, until) => self.batches.offered(slot, until),
+            Observation::Known(jid, known) => self.batches.known(jid, known),
+            Observation::Running(slot, now) => self.batches.running(slot, now),
+            Observation::Over(slot) => self.batches.over(&slot),
             Observation::BrokenLedger(what) => self.broken_ledgers.push(what),
         }
     }
@@ -358,7 +381,7 @@ pub fn i11(trace: &Trace) -> Vec<Violation> {
 
 /// What must hold at every instant.
 pub fn throughout(trace: &Trace) -> Vec<Violation> {
-    [i1, i2, i4, i5, i7, i8, i11].iter().flat_map(|check| check(trace)).collect()
+    [i1, i2, i4, i5, i7, i8, i11, i12].iter().flat_map(|check| check(trace)).collect()
 }
 
 /// What must hold once everything is healed and quiet, besides what must hold throughout.

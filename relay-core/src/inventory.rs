@@ -3,7 +3,11 @@
 //! Minions have numbers that are never used again, so that sets of them are bitmaps, in memory and in the store. The
 //! store persists the records; rosters (numbered per link) and liveness belong to the tiers; this is only their sum.
 
-use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::Value;
 
@@ -17,6 +21,7 @@ mod evaluate;
 mod grains;
 mod index;
 mod record;
+mod sorted;
 
 pub use grains::{GrainsError, MAX_GRAIN_DEPTH, MAX_GRAIN_LEAVES, MAX_GRAIN_VALUE_BYTES, MAX_GRAINS_BYTES};
 pub use record::{MAX_RESTORED_NO, Record, RestoreError};
@@ -73,6 +78,8 @@ pub struct Inventory {
     up: Members,
     regions: BTreeMap<RegionName, Members>,
     syndics: BTreeMap<TierId, Members>,
+    /// The ids again, for patterns. Made by the first one that asks after a minion was added.
+    sorted: OnceLock<sorted::SortedIds>,
     grains: index::GrainIndex,
     interner: grains::Interner,
 }
@@ -233,6 +240,7 @@ impl Inventory {
             self.grains.add(&minion.grains, no);
         }
         if old.is_none() {
+            self.sorted.take();
             self.ids.insert(IdKey(minion.id.clone()), no);
             self.all.insert(no);
             self.next = self.next.max(no + 1);

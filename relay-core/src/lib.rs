@@ -8,9 +8,10 @@
 //!
 //! * the words: [`ids`], [`identity`], [`outcome`], [`message`], [`job`], [`time`]
 //! * what is below a place in the tree: [`roster`], [`inventory`], [`target`], [`compact`]
-//! * what happens to a job: [`batch`], [`ledger`], [`fold`], [`tier`]
+//! * what happens to a job: [`batch`], [`ledger`], [`window`], [`fold`], [`tier`]
 //! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
-//! * [`topology`], [`backoff`], and the [`invariants`] every test checks
+//! * jobs at times: [`schedule`]
+//! * [`topology`], [`placement`], [`backoff`], and the [`invariants`] every test checks
 
 pub mod backoff;
 pub mod batch;
@@ -26,13 +27,16 @@ pub mod ledger;
 pub mod message;
 pub mod outcome;
 pub mod owner;
+pub mod placement;
 pub mod relay;
 pub mod roster;
+pub mod schedule;
 pub mod seat;
 pub mod target;
 pub mod tier;
 pub mod time;
 pub mod topology;
+pub mod window;
 
 /// A set of minions, by number. Which numbering (inventory or a link's roster) is said where it is used.
 pub type Members = roaring::RoaringBitmap;

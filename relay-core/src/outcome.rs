@@ -92,11 +92,19 @@ pub enum Reason {
     ProcessDied,
     /// The machine was restarted under it.
     Rebooted,
+    /// Its batch was stopped by failures before its turn.
+    BatchStopped,
+    /// As many as the operator asked for had answered (`--until`).
+    Enough,
+    /// The job's own deadline passed (`--deadline`).
+    Deadline,
+    /// Nobody approved the next stage of the canary in time.
+    NotApproved,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 17] = [
         Reason::None,
         Reason::Unreachable,
         Reason::Expired,
@@ -110,6 +118,10 @@ impl Reason {
         Reason::NoReport,
         Reason::ProcessDied,
         Reason::Rebooted,
+        Reason::BatchStopped,
+        Reason::Enough,
+        Reason::Deadline,
+        Reason::NotApproved,
     ];
 
     /// The word in JSON and in the store; empty for [`Reason::None`].
@@ -128,6 +140,10 @@ impl Reason {
             Reason::NoReport => "no_report",
             Reason::ProcessDied => "process_died",
             Reason::Rebooted => "rebooted",
+            Reason::BatchStopped => "batch_stopped",
+            Reason::Enough => "enough",
+            Reason::Deadline => "deadline",
+            Reason::NotApproved => "not_approved",
         }
     }
 
@@ -158,6 +174,10 @@ impl Reason {
             Reason::NoReport => "started, but no end was reported in time; a late return resolves it",
             Reason::ProcessDied => "started, then its process died; partly done",
             Reason::Rebooted => "started, then the machine was restarted; partly done",
+            Reason::BatchStopped => "the batch was stopped by failures before its turn; safe to run again",
+            Reason::Enough => "the job closed when enough had answered (--until); a late return resolves what is unknown",
+            Reason::Deadline => "the job's deadline passed (--deadline); a late return resolves what is unknown",
+            Reason::NotApproved => "nobody approved its stage in time; safe to run again",
         }
     }
 }

@@ -9,23 +9,31 @@ use std::{
     sync::Arc,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     Members,
-    ids::{Epoch, Incarnation, Jid, RegionName, TierId},
+    batch::{BatchRule, RegionBatch},
+    ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
     inventory::{Inventory, Record},
     job::{JobSpec, MAX_OPEN_JOBS, Seal},
     ledger::{GroupNo, Ledger},
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
-    tier::{Placement, Sending, Tier, Work},
+    tier::{Sending, Tier, Work},
     time::{Millis, WallMicros},
+    topology::Share,
+    window::Window,
 };
 
+mod accept;
+mod advance;
 mod effect;
 mod record;
 mod request;
 mod timing;
+pub use advance::{ApproveError, Approving, Held};
 pub use effect::*;
 pub use record::*;
 pub use request::*;
@@ -48,6 +56,17 @@ pub struct OwnerRule {
     pub heartbeat: HeartbeatRule,
     /// Encodes a job.
     pub seal: Seal,
+    /// What regions have for jobs whose operator does not say.
+    pub batches: Batches,
+}
+
+/// What the topology says of batches.
+#[derive(Debug, Clone, Default)]
+pub struct Batches {
+    /// By region.
+    pub regions: BTreeMap<RegionName, RegionBatch>,
+    /// A job without any batch that is wider than this share of the fleet must be confirmed. Nothing: no limit.
+    pub unbatched_limit: Option<Share>,
 }
 
 #[derive(Debug)]
@@ -60,6 +79,7 @@ struct Syndic {
 struct OpenJob {
     head: JobHead,
     timing: Timing,
+    window: Window,
     closed: bool,
     /// Who waits for the acceptance; gone once answered.
     token: Option<u64>,
@@ -81,6 +101,8 @@ struct Waiting {
     accept: Option<Jid>,
     /// It holds "send begun" marks of this job.
     marks: Option<Jid>,
+    /// Those of them who are sent the job for the first time.
+    granted: Members,
     sendings: Vec<Sending>,
     acks: BTreeMap<LinkId, u64>,
     changes: Vec<Change>,
@@ -102,6 +124,10 @@ pub struct Owner {
     next_ticket: u64,
     last_jid: u64,
     committing: bool,
+    /// Jobs that something has happened to in this turn.
+    ready: BTreeSet<Jid>,
+    /// The newest moment heard of.
+    now: Millis,
     ticked: Millis,
     stalled: Option<String>,
     effects: Vec<OwnerEffect>,
@@ -129,6 +155,8 @@ impl Owner {
             next_ticket: 0,
             last_jid: 0,
             committing: false,
+            ready: BTreeSet::new(),
+            now,
             ticked: now,
             stalled: None,
             effects: Vec::new(),
@@ -138,15 +166,14 @@ impl Owner {
     }
 
     fn restore(&mut self, now: Millis, wall: WallMicros, stored: StoredJob) {
-        let StoredJob { mut head, sent, groups, closed, cancelled, seq, approved: _ } = stored;
+        let StoredJob { mut head, sent, groups, closed, cancelled, seq, approved } = stored;
         let jid = head.job.jid;
         head.epoch = self.rule.epoch;
         self.inventory.raise_version(head.inventory_version);
         self.last_jid = self.last_jid.max(jid.micros());
         let age = wall.saturating_sub(head.created) / 1_000;
-        let deliver_by = now + head.delivery_limit.saturating_sub(age);
         let all_sent = sent.iter().fold(Members::new(), |all, (_, m)| all | m);
-        let mut work = Work::new(Some(head.job.clone()), head.epoch, Members::new(), deliver_by);
+        let mut work = Work::new(Some(head.job.clone()), head.epoch, Members::new());
         work.ledger = Ledger::restore(head.targets.clone(), &all_sent, groups);
         work.cancelled = cancelled;
         for (via, members) in sent {
@@ -155,9 +182,21 @@ impl Owner {
             }
             *work.sent_via.entry(via).or_default() |= members;
         }
-        let timing = Timing::new(now.max(deliver_by), head.spec.run_limit);
+        let mut window = self.window(now, age, &head);
+        window.set_approved(approved);
+        // They hold their places from now on as if they had just been sent it: perhaps they were.
+        // What is `unknown` may still run, but nothing more may start there.
+        let (deliver_by, open) = (window.deliver_by(now), work.ledger.in_flight() | work.ledger.unknown());
+        window.linger(work.ledger.unknown());
+        let mut timing = Timing::new(head.spec.run_limit, self.rule.heartbeat.dead_after);
+        timing.sending(now, deliver_by, &open);
+        work.deadlines.set(now, deliver_by, work.ledger.in_flight());
         self.tier.works.insert(jid, work);
-        self.jobs.insert(jid, OpenJob { head, timing, closed, token: None, sent_to: BTreeMap::new(), seq });
+        self.jobs.insert(
+            jid,
+            OpenJob { head, timing, window, closed, token: None, sent_to: BTreeMap::new(), seq },
+        );
+        self.ready.insert(jid);
         // A crash between the last outcome and the close.
         self.dirty.entry(jid).or_default();
         if cancelled {
@@ -173,89 +212,6 @@ impl Owner {
     }
 
     // ---- operators ----
-
-    /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
-    pub fn submit(&mut self, now: Millis, wall: WallMicros, token: u64, submission: Submission) {
-        match self.admit(&submission) {
-            Err(error) => self.effects.push(OwnerEffect::Reply { token, result: Err(error) }),
-            Ok(targets) => self.accept(now, wall, token, submission, targets),
-        }
-    }
-
-    fn admit(&self, submission: &Submission) -> Result<Members, SubmitError> {
-        if let Some(why) = &self.stalled {
-            return Err(SubmitError::Store(why.clone()));
-        }
-        let ids = self.inventory.unknown_ids(&submission.target);
-        if let Some(first) = ids.first() {
-            let nearest = self.inventory.nearest(first, SUGGESTIONS);
-            return Err(SubmitError::UnknownIds { nearest, ids });
-        }
-        let targets = self.inventory.evaluate(&submission.target);
-        if targets.is_empty() {
-            let target = submission.target.to_string();
-            return Err(SubmitError::NoMatch {
-                nearest: self.inventory.nearest(&target, SUGGESTIONS),
-                target,
-            });
-        }
-        if self.jobs.values().filter(|j| !j.closed).count() >= MAX_OPEN_JOBS {
-            return Err(SubmitError::TooManyJobs);
-        }
-        Ok(targets)
-    }
-
-    fn accept(
-        &mut self,
-        now: Millis,
-        wall: WallMicros,
-        token: u64,
-        submission: Submission,
-        targets: Members,
-    ) {
-        self.last_jid = wall.max(self.last_jid + 1);
-        let jid = Jid::from_micros(self.last_jid);
-        let spec = JobSpec {
-            jid,
-            fabric: self.rule.fabric.clone(),
-            function: submission.function,
-            args: submission.args,
-            caller: submission.caller,
-            run_limit: submission.run_limit,
-        };
-        let head = JobHead {
-            job: Arc::new((self.rule.seal)(&spec)),
-            spec,
-            request_id: submission.request_id,
-            request_digest: submission.request_digest,
-            target: submission.target.to_string(),
-            targets,
-            inventory_version: self.inventory.version(),
-            created: wall,
-            delivery_limit: submission.delivery_limit,
-            batch: submission.batch,
-            epoch: self.rule.epoch,
-        };
-        self.open(now, token, head);
-    }
-
-    /// Opens the job, and commits it together with the first "send begun" marks.
-    fn open(&mut self, now: Millis, token: u64, head: JobHead) {
-        let jid = head.job.jid;
-        let deliver_by = now + head.delivery_limit;
-        let work = Work::new(Some(head.job.clone()), head.epoch, head.targets.clone(), deliver_by);
-        self.tier.works.insert(jid, work);
-        let placement = self.tier.place(now, jid, &head.targets);
-        let mut writes = vec![Write::Accept(Box::new(head.clone()))];
-        writes.extend(placement.marks.into_iter().map(|mark| Write::Sent(mark, head.epoch)));
-        let timing = Timing::new(deliver_by, head.spec.run_limit);
-        self.note(jid, "accepted", head.targets.len());
-        let sent_to = BTreeMap::new();
-        self.jobs.insert(jid, OpenJob { head, timing, closed: false, token: Some(token), sent_to, seq: 0 });
-        // The messages are made when the job stands: links may come and go while the store writes.
-        let waiting = Waiting { accept: Some(jid), ..Waiting::default() };
-        self.persist(writes, waiting, true);
-    }
 
     fn persist(&mut self, writes: Vec<Write>, waiting: Waiting, may_fail: bool) {
         let ticket = self.next_ticket;
@@ -316,6 +272,7 @@ impl Owner {
         if !self.tier.has(link) {
             return;
         }
+        self.now = now;
         self.tier.heard(link, now);
         match up {
             Up::Roster(update) => self.roster(now, wall, link, update),
@@ -380,57 +337,13 @@ impl Owner {
         self.tier.take_contested().into_iter().for_each(|link| self.resync(link));
     }
 
-    /// Offers open jobs to members that came up.
-    fn offer(&mut self, now: Millis, up: &Members) {
-        let open: Vec<Jid> = self.jobs.keys().copied().collect();
-        for jid in open {
-            let (Some(job), Some(work)) = (self.jobs.get(&jid), self.tier.works.get(&jid)) else { continue };
-            if job.token.is_none() {
-                let sent = work.ledger.in_flight() | work.ledger.unknown();
-                self.offer_job(now, jid, up, &sent);
-            } // else not durable yet: offered when it is
-        }
-    }
-
-    /// Offers a job to its open targets among `up`. What was `sent` to one incarnation is never offered to another.
-    fn offer_job(&mut self, now: Millis, jid: Jid, up: &Members, sent: &Members) {
-        let Some(job) = self.jobs.get_mut(&jid) else { return };
-        let mut lost = Members::new();
-        for no in &(up & &job.head.targets) {
-            let known = self.inventory.get(no).filter(|m| m.incarnation_seq > job.head.inventory_version);
-            let Some(incarnation) = known.map(|m| m.incarnation) else { continue };
-            if sent.contains(no) && job.sent_to.get(&no) != Some(&incarnation) {
-                lost.insert(no);
-            } else {
-                job.sent_to.insert(no, incarnation);
-            }
-        }
-        let placement = self.tier.place(now, jid, &(up - &lost));
-        self.begin(jid, placement);
-    }
-
-    /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
-    fn begin(&mut self, jid: Jid, placement: Placement) {
-        if placement.marks.is_empty() {
-            let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
-            match marking {
-                Some(waiting) => waiting.sendings.extend(placement.sendings),
-                None => self.effects.extend(placement.sendings.into_iter().map(OwnerEffect::Send)),
-            }
-            return;
-        }
-        let epoch = self.rule.epoch;
-        let writes = placement.marks.into_iter().map(|mark| Write::Sent(mark, epoch)).collect();
-        let waiting = Waiting { sendings: placement.sendings, marks: Some(jid), ..Waiting::default() };
-        self.persist(writes, waiting, false);
-    }
-
     fn returns(&mut self, link: LinkId, batch: ReturnBatch) {
         let known = batch.groups.iter().all(|g| self.tier.knows(link, &g.members));
         if !self.tier.takes(link, batch.seq, known && self.stalled.is_none()) {
             if !known {
                 self.resync(link);
             }
+            self.congested(link);
             let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
             self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
             return;
@@ -441,6 +354,12 @@ impl Owner {
             self.record(group.jid, group.answer, &believed);
         }
         self.owed.insert(link, batch.seq);
+    }
+
+    /// Returns come faster than they can be taken, from this link among others.
+    fn congested(&mut self, link: LinkId) {
+        let members = self.tier.members_of(link);
+        self.jobs.values_mut().filter(|job| !job.closed).for_each(|job| job.window.congested(&members));
     }
 
     fn record(&mut self, jid: Jid, answer: Arc<Answer>, members: &Members) {
@@ -463,13 +382,18 @@ impl Owner {
         if recorded.first {
             dirty.new_rows.insert(recorded.group, answer.clone());
         }
-        dirty.added.entry(recorded.group).or_insert_with(|| (answer, Members::new())).1 |= recorded.members;
+        let added =
+            &mut dirty.added.entry(recorded.group).or_insert_with(|| (answer.clone(), Members::new())).1;
+        *added |= &recorded.members;
+        self.answered(jid, &answer, &recorded.members);
     }
 
     // ---- durability ----
 
-    /// The events of one turn are in: commit the outcomes they brought, if no such commit is under way.
-    pub fn end_turn(&mut self, wall: WallMicros) {
+    /// The events of one turn are in: let jobs go on, and commit the outcomes they brought, if no such commit is under way.
+    pub fn end_turn(&mut self, now: Millis, wall: WallMicros) {
+        self.now = now;
+        self.advance(now);
         if self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
             return;
         }
@@ -527,6 +451,7 @@ impl Owner {
 
     /// A [`OwnerEffect::Persist`] was done, or (if it may fail) was not.
     pub fn persisted(&mut self, now: Millis, ticket: u64, result: Result<(), WriteError>) {
+        self.now = now;
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
         if waiting.outcomes {
             self.committing = false;
@@ -542,45 +467,6 @@ impl Owner {
         if !waiting.changes.is_empty() {
             self.effects.push(OwnerEffect::Changed { ticket, changes: waiting.changes });
         }
-    }
-
-    /// Answers the operator, and if the job stands, offers it to all who are up by now.
-    fn accepted(&mut self, now: Millis, jid: Jid, result: Result<(), WriteError>) {
-        let Some(job) = self.jobs.get_mut(&jid) else { return };
-        let Some(token) = job.token.take() else { return };
-        let targets = job.head.targets.len();
-        let reply = match result {
-            Ok(()) => Ok(Accepted { jid, targets, known: false }),
-            Err(WriteError::RequestKnown { jid, targets, same: true }) => {
-                Ok(Accepted { jid, targets, known: true })
-            }
-            Err(WriteError::RequestKnown { jid, same: false, .. }) => Err(SubmitError::RequestReused(jid)),
-            Err(WriteError::JidTaken(_)) => {
-                self.rename(now, jid, token);
-                return;
-            }
-            Err(error) => Err(SubmitError::Store(error.to_string())),
-        };
-        let stands = reply.as_ref().is_ok_and(|a| !a.known);
-        if !stands {
-            self.drop_job(jid);
-        }
-        self.effects.push(OwnerEffect::Reply { token, result: reply });
-        if stands {
-            let up = self.tier.up().clone();
-            self.offer_job(now, jid, &up, &Members::new());
-        }
-    }
-
-    /// Another top master took the same microsecond: try the next.
-    fn rename(&mut self, now: Millis, jid: Jid, token: u64) {
-        let Some(job) = self.jobs.remove(&jid) else { return };
-        self.tier.works.remove(&jid);
-        self.last_jid = self.last_jid.max(jid.micros()) + 1;
-        let mut head = job.head;
-        head.spec.jid = Jid::from_micros(self.last_jid);
-        head.job = Arc::new((self.rule.seal)(&head.spec));
-        self.open(now, token, head);
     }
 
     fn drop_job(&mut self, jid: Jid) {
@@ -613,29 +499,21 @@ impl Owner {
 
     // ---- time ----
 
-    /// Time has come to [`Owner::next_deadline`].
+    /// Time has come to [`Owner::next_deadline`]. What is due is declared at the end of the turn.
     pub fn tick(&mut self, now: Millis) {
-        self.ticked = now;
+        (self.now, self.ticked) = (now, now);
         for link in self.tier.silent(now, self.rule.heartbeat.dead_after) {
             self.effects.push(OwnerEffect::Hangup { link, why: "silent" });
         }
-        let open: Vec<Jid> = self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid).collect();
-        for jid in open {
-            let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else {
-                continue;
-            };
-            for (answer, members) in job.timing.declare(now, work, self.tier.up()) {
-                self.note(jid, answer.reason.explain(), members.len());
-                self.record(jid, Arc::new(answer), &members);
-            }
-        }
+        self.ready.extend(self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid));
     }
 
     /// When [`Owner::tick`] must be called next, at the latest: a second after the last one, to look for silence.
     pub fn next_deadline(&self, now: Millis) -> Millis {
         let due = self.jobs.iter().filter(|(_, j)| !j.closed).filter_map(|(jid, job)| {
             let work = self.tier.works.get(jid)?;
-            job.timing.next(work)
+            let own = job.timing.next(&work.ledger).into_iter().chain(job.window.next(&work.ledger));
+            own.min()
         });
         due.min().unwrap_or(u64::MAX).min(self.ticked + 1_000).max(now)
     }
@@ -673,5 +551,7 @@ impl Owner {
     }
 }
 
+#[cfg(test)]
+mod batch_tests;
 #[cfg(test)]
 mod tests;

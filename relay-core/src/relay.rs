@@ -168,7 +168,7 @@ impl Relay {
     fn work_of(&mut self, now: Millis, jid: Jid) -> &mut Work {
         let errand = Errand { parent: 0, forget_at: now + WORK_RETAIN, spooled: 0, folding: false };
         self.errands.entry(jid).or_insert(errand);
-        let new = || Work::new(None, Default::default(), Members::new(), now);
+        let new = || Work::new(None, Default::default(), Members::new());
         self.tier.works.entry(jid).or_insert_with(new)
     }
 
@@ -396,6 +396,11 @@ impl Relay {
     /// A message came from a parent.
     pub fn from_parent(&mut self, now: Millis, link: LinkId, down: Down) {
         let Some(parent) = self.uplinks.iter().position(|u| u.link() == Some(link)) else { return };
+        // It may have waited here for as long as nothing was heard (this process was stopped): too old to be believed
+        // about time. The tick drops the link, and the parent offers again.
+        if self.uplinks[parent].is_silent(now, self.rule.heartbeat.dead_after) {
+            return;
+        }
         self.uplinks[parent].heard(now);
         match down {
             Down::Heartbeat => {}
@@ -434,7 +439,7 @@ impl Relay {
         let work = self.work_of(now, jid);
         work.job = Some(dispatch.job);
         work.epoch = dispatch.epoch;
-        work.deliver_by = deliver_by;
+        work.deadlines.set(now, deliver_by, &dispatch.members);
         if dispatch.reoffer {
             work.ledger.reopen_said_by_tier(&dispatch.members);
             work.tainted |= &dispatch.members;
@@ -442,7 +447,8 @@ impl Relay {
         // Members whose number is retired are taken in too: never sent anything from here, they end as not started.
         work.ledger.extend(&dispatch.members);
         if let Some(errand) = self.errands.get_mut(&jid) {
-            (errand.parent, errand.forget_at) = (parent, deliver_by + WORK_RETAIN);
+            errand.parent = parent;
+            errand.forget_at = errand.forget_at.max(deliver_by + WORK_RETAIN);
         }
         self.note(jid, "dispatched", dispatch.members.len());
         let placement = self.tier.place(now, jid, &dispatch.members);
@@ -633,13 +639,11 @@ impl Relay {
     }
 
     fn expire(&mut self, now: Millis) {
-        let over =
-            |(_, w): &(&Jid, &Work)| w.deliver_by <= now && !(w.ledger.unsent() - &w.tainted).is_empty();
-        let overdue: Vec<Jid> = self.tier.works.iter().filter(over).map(|(jid, _)| *jid).collect();
+        let over = |w: &Work| &(w.ledger.unsent() - &w.tainted) & &w.deadlines.passed(now);
+        let overdue = self.tier.works.iter().map(|(jid, work)| (*jid, over(work)));
+        let overdue: Vec<(Jid, Members)> = overdue.filter(|(_, unsent)| !unsent.is_empty()).collect();
         let answer = Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::Unreachable));
-        for jid in overdue {
-            let Some(work) = self.tier.works.get(&jid) else { continue };
-            let unsent = work.ledger.unsent() - &work.tainted;
+        for (jid, unsent) in overdue {
             self.note(jid, "not started: unreachable", unsent.len());
             self.answer(now, jid, answer.clone(), &unsent);
         }
@@ -654,11 +658,12 @@ impl Relay {
     /// second, counted from the last tick: however much comes in, this moment does not move away.
     pub fn next_deadline(&self, now: Millis) -> Millis {
         let folds = self.uplinks.iter().filter_map(|u| u.fold.due());
-        let works = self.tier.works.values().filter(|w| !(w.ledger.unsent() - &w.tainted).is_empty());
+        let unsent = |w: &Work| w.deadlines.first_of(&(w.ledger.unsent() - &w.tainted));
+        let works = self.tier.works.values().filter_map(unsent);
         let paced = self.roster_due.into_iter().chain(self.tell_due).chain(self.acks_due);
         let beats = self.uplinks.iter().filter(|u| u.link().is_some()).map(|u| u.next_beat);
         folds
-            .chain(works.map(|w| w.deliver_by))
+            .chain(works)
             .chain(paced)
             .chain(beats)
             .min()

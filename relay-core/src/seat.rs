@@ -25,6 +25,9 @@ pub use effect::*;
 
 /// Jobs running at once on one minion (SECURITY section 4: "16 outstanding jobs per minion").
 pub const MAX_RUNNING: usize = 16;
+/// Places beyond [`MAX_RUNNING`] that only [`Place::Control`] calls may take: who must see or end the jobs of a full
+/// minion needs one at that very moment. Such calls end at once, so a few are enough for many operators.
+pub const CONTROL_PLACES: usize = 4;
 /// Journal entries kept at once; beyond it new jobs are `refused (busy)`. At 200 bytes each: a few MiB.
 pub const MAX_ENTRIES: usize = 16_384;
 /// How long an acknowledged entry is kept after its job can no longer be delivered (SEMANTICS, Delivery: "more than an hour").
@@ -36,6 +39,16 @@ pub const MAX_UNACKED_BYTES: usize = 2 << 20;
 pub const MAX_KEPT_BYTES: usize = 2 << 20;
 /// A job that runs longer than this is told to the parent at once, not with the next heartbeat.
 pub const TELL_AFTER: Millis = 1_000;
+
+/// Which places a dispatched job may take. The edge says so, since the sealed job cannot be read here; what it says
+/// decides about admission alone, never about whether a jid may start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// One of the [`MAX_RUNNING`].
+    Common,
+    /// One of those, or of the [`CONTROL_PLACES`]: a call that looks after the other jobs.
+    Control,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
@@ -97,6 +110,8 @@ pub struct Seat {
     /// The newest job of which the entry was forgotten: of no older one can the journal prove that it never started.
     forgotten: Option<Jid>,
     session: Option<Session>,
+    /// The link was given up: what still comes over it is not taken.
+    dropped: bool,
     tickets: HashMap<u64, Vec<Jid>>,
     next_ticket: u64,
     effects: Vec<SeatEffect>,
@@ -114,6 +129,7 @@ impl Seat {
             kept_bytes: 0,
             forgotten: None,
             session: None,
+            dropped: false,
             tickets: HashMap::new(),
             next_ticket: 0,
             effects: Vec::new(),
@@ -176,14 +192,14 @@ impl Seat {
     /// The link is up and the roster was sent: send what is unacknowledged.
     pub fn attached(&mut self, now: Millis) {
         let session = Session { heard: now, next_beat: now, ..Session::default() };
-        self.session = Some(session);
+        (self.session, self.dropped) = (Some(session), false);
         self.outbox = self.unacked().collect();
         self.tick(now);
     }
 
     /// The link is gone.
     pub fn detached(&mut self) {
-        self.session = None;
+        (self.session, self.dropped) = (None, false);
     }
 
     fn unacked(&self) -> impl Iterator<Item = Jid> + '_ {
@@ -193,12 +209,22 @@ impl Seat {
 
     /// A message came from the parent. `random` names a possible execution's runner directory.
     pub fn received(&mut self, now: Millis, down: Down, random: u64) {
+        self.received_for(now, down, random, Place::Common);
+    }
+
+    /// The same, where the edge knows which places a dispatch may take.
+    pub fn received_for(&mut self, now: Millis, down: Down, random: u64, place: Place) {
+        // It may have waited here for as long as nothing was heard (this process was stopped): too old to be believed about
+        // time. The parent offers again over the next link.
+        if self.dropped || self.is_silent(now) {
+            return self.drop_link();
+        }
         if let Some(session) = &mut self.session {
             session.heard = now;
         }
         match down {
             Down::Heartbeat | Down::RosterResync => {}
-            Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random),
+            Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random, place),
             Down::Cancel { jid, .. } => self.cancel(now, jid),
             Down::ReturnsAck { up_to } => self.acked(up_to),
             Down::ReturnsBusy { retry_after } => self.hold(now, retry_after),
@@ -206,7 +232,7 @@ impl Seat {
         self.pump(now);
     }
 
-    fn dispatch(&mut self, now: Millis, dispatch: Dispatch, random: u64) {
+    fn dispatch(&mut self, now: Millis, dispatch: Dispatch, random: u64, place: Place) {
         let jid = dispatch.job.jid;
         if let Some(entry) = self.entries.get_mut(&jid) {
             let strange = entry.digest.is_some_and(|d| d != dispatch.job.digest);
@@ -228,7 +254,7 @@ impl Seat {
         if dispatch.deliver_within == 0 && self.may_have_forgotten(jid) {
             return;
         }
-        match self.objection(&dispatch) {
+        match self.objection(&dispatch, place) {
             Some(Reason::DigestMismatch) => {
                 self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch })
             }
@@ -242,8 +268,12 @@ impl Seat {
         self.forgotten.is_some_and(|newest| jid <= newest)
     }
 
-    fn objection(&self, dispatch: &Dispatch) -> Option<Reason> {
-        let busy = self.active().count() >= MAX_RUNNING || self.entries.len() >= MAX_ENTRIES;
+    fn objection(&self, dispatch: &Dispatch, place: Place) -> Option<Reason> {
+        let places = match place {
+            Place::Common => MAX_RUNNING,
+            Place::Control => MAX_RUNNING + CONTROL_PLACES,
+        };
+        let busy = self.active().count() >= places || self.entries.len() >= MAX_ENTRIES;
         let expired = (dispatch.deliver_within == 0).then_some(Reason::Expired);
         dispatch.flaw.or(expired).or(busy.then_some(Reason::Busy))
     }
@@ -428,13 +458,22 @@ impl Seat {
         self.pump(now);
     }
 
-    fn beat(&mut self, now: Millis) {
-        let Some(session) = &mut self.session else { return };
-        if now >= session.heard + self.rule.dead_after {
-            self.session = None;
+    fn is_silent(&self, now: Millis) -> bool {
+        self.session.as_ref().is_some_and(|session| now >= session.heard + self.rule.dead_after)
+    }
+
+    fn drop_link(&mut self) {
+        if !self.dropped {
             self.effects.push(SeatEffect::Hangup);
-            return;
         }
+        (self.session, self.dropped) = (None, true);
+    }
+
+    fn beat(&mut self, now: Millis) {
+        if self.is_silent(now) {
+            return self.drop_link();
+        }
+        let Some(session) = &mut self.session else { return };
         let untold =
             |e: &Entry| matches!(e.state, State::Running { since, told: false } if since + TELL_AFTER <= now);
         if now < session.next_beat && !self.entries.values().any(untold) {

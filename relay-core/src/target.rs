@@ -1,32 +1,54 @@
 //! The target expression: which minions a job is for, as operators write it.
 //!
 //! Text becomes tokens with positions, tokens become a checked [`Expr`], and an `Expr` prints as text that parses to the
-//! same `Expr`. Matchers: id globs, range sets, `L@` lists, `E@` regular expressions, `G@` and `P@` grains, `S@` addresses,
-//! and `region:` and `syndic:` of our own; between them `and` / `or` / `not` / parentheses with Salt's precedence.
-//! Salt's other matchers are recognised and refused with their position.
-//! What an expression *matches* is the inventory's business ([`crate::inventory`]), which owns the indexes.
+//! same `Expr`. Between the matchers stand `and` / `or` / `not` / parentheses with Salt's precedence (`not` binds
+//! tighter than `and`, that tighter than `or`; an `and` may be left out before `not`).
+//!
+//! | written | Salt's flag | matches |
+//! |---|---|---|
+//! | `web*` | (none) | ids, by a glob ([`Glob`]) |
+//! | `web[001-120,200]`, `db3,web[1-9]` | | ids, by a range set ([`RangeSet`]): what [`crate::compact`] writes |
+//! | `L@web01,db3` | `-L` | exactly these ids |
+//! | `E@web\d+` | `-E` | ids, by a regular expression at their beginning ([`Regex`]) |
+//! | `G@os:Ubuntu`, `G|@a|b` | `-G` | a grain, by a glob ([`GrainMatch`]) |
+//! | `P@os:(Ub|Deb).*` | `-P` | a grain, by a regular expression ([`GrainRegex`]) |
+//! | `I@role:db` | `-I` | pillar, by a glob. Nobody, until there is pillar |
+//! | `J@role:(db|web)` | `-J` | pillar, by a regular expression. Nobody, until there is pillar |
+//! | `S@10.0.0.0/8` | `-S` | the grains `ipv4` and `ipv6`, by an address or a network ([`Subnet`]) |
+//! | `N@web` | `-N` | what a node group of the topology stands for ([`NodeGroups`]) |
+//! | `region:aws`, `syndic:aws-*` | | the region; the syndic last seen through, by a glob |
+//!
+//! Salt's `R@` (a range server's clusters) is recognised and refused. What an expression *matches* is the inventory's
+//! business ([`crate::inventory`]), which owns the indexes; there a node group that is not expanded is nobody.
 
 use std::fmt;
 
 mod error;
 mod glob;
 mod grain;
+mod groups;
 mod lexer;
 mod parser;
 mod print;
 mod range;
 mod regex;
+mod size;
 mod subnet;
 
-pub use self::regex::{MAX_REGEX_BYTES, MAX_REGEX_SIZE, Regex};
+pub use self::regex::{MAX_REGEX_BYTES, MAX_REGEX_SIZE, Regex, Walk};
 pub use error::TargetError;
 pub use glob::Glob;
 pub use grain::{GrainMatch, GrainRegex};
-pub use range::RangeSet;
+pub use groups::{
+    GroupError, GroupName, GroupProblem, MAX_GROUP_NAME_BYTES, MAX_NODE_GROUPS, NodeGroups, words_of,
+};
+pub use range::{RangeItem, RangeSet};
 pub use subnet::Subnet;
 
 /// Longest target text, in bytes, as written and as printed (SECURITY section 4).
 pub const MAX_TARGET_BYTES: usize = 4096;
+/// Longest text of an expression after its node groups are expanded, in bytes: two dozen groups of two hundred ids.
+pub const MAX_EXPANDED_TARGET_BYTES: usize = 64 << 10;
 /// Most terms and operators in one expression (SECURITY section 4).
 pub const MAX_TARGET_NODES: usize = 256;
 /// Deepest nesting of parentheses and `not` (SECURITY section 4): parser, printer and evaluation recurse.
@@ -50,18 +72,35 @@ pub enum Expr {
     Grain(GrainMatch),
     /// Minions with a grain whose value a regular expression matches at its beginning (`P@key:sub:regex`).
     GrainRegex(GrainRegex),
+    /// Minions with such a pillar value (`I@key:sub:glob`). There is no pillar yet, so nobody has.
+    Pillar(GrainMatch),
+    /// Minions with a pillar value that a regular expression matches (`J@key:sub:regex`). Nobody, as above.
+    PillarRegex(GrainRegex),
     /// Minions with an address in there (`S@10.0.0.0/8`), by their grains `ipv4` and `ipv6`.
     Subnet(Subnet),
     /// Minions of the regions with such a name (`region:aws`).
     Region(Glob),
     /// Minions last seen through the syndics with such an id (`syndic:aws-*`).
     Syndic(Glob),
+    /// The minions that a node group stands for (`N@web`). Nobody, until [`NodeGroups::expand`] puts that in its place.
+    NodeGroup(GroupName),
     /// All that the inner one does not match.
     Not(Box<Expr>),
     /// What all of these match: two or more.
     And(Vec<Expr>),
     /// What any of these matches: two or more.
     Or(Vec<Expr>),
+}
+
+impl Expr {
+    /// Calls `each` with every term: all that is no operator, from left to right.
+    pub fn each_term<'a>(&'a self, each: &mut impl FnMut(&'a Expr)) {
+        match self {
+            Expr::Not(inner) => inner.each_term(each),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| part.each_term(each)),
+            term => each(term),
+        }
+    }
 }
 
 /// A parsed target: the expression and its canonical text.
@@ -138,6 +177,43 @@ impl Target {
         Target::checked(Expr::GrainRegex(grain))
     }
 
+    /// Salt's `-I`: `key:sub:glob` on pillar, with `delimiter` between the keys.
+    ///
+    /// # Errors
+    /// As [`Target::grain`].
+    pub fn pillar(text: &str, delimiter: char) -> Result<Target, TargetError> {
+        check_length(text)?;
+        let pattern = GrainMatch::new(text, delimiter).map_err(|p| p.in_text(text))?;
+        Target::checked(Expr::Pillar(pattern))
+    }
+
+    /// Salt's `-J`: `key:sub:regex` on pillar, with `delimiter` between the keys.
+    ///
+    /// # Errors
+    /// As [`Target::grain_regex`].
+    pub fn pillar_regex(text: &str, delimiter: char) -> Result<Target, TargetError> {
+        check_length(text)?;
+        let pattern = GrainRegex::new(text, delimiter).map_err(|p| p.in_text(text))?;
+        Target::checked(Expr::PillarRegex(pattern))
+    }
+
+    /// Salt's `-N`: a node group of the topology. Whether there is one of that name is [`NodeGroups::expand`]'s to say.
+    ///
+    /// # Errors
+    /// No node group can have such a name.
+    pub fn node_group(name: &str) -> Result<Target, TargetError> {
+        check_length(name)?;
+        Target::checked(Expr::NodeGroup(GroupName::new(name).map_err(|p| p.in_text(name))?))
+    }
+
+    /// Salt's `-C`: the whole language, as [`Target::parse`] reads it.
+    ///
+    /// # Errors
+    /// As [`Target::parse`].
+    pub fn compound(text: &str) -> Result<Target, TargetError> {
+        Target::parse(text)
+    }
+
     /// Salt's `-S`: an address or a network.
     ///
     /// # Errors
@@ -152,9 +228,31 @@ impl Target {
         &self.expr
     }
 
-    /// The canonical text: it parses to this same target. For stores, logs and messages.
+    /// Whether a node group stands in it, to be expanded before it means anything: `not N@web` would be everybody.
+    pub fn has_node_groups(&self) -> bool {
+        self.has(|term| matches!(term, Expr::NodeGroup(_)))
+    }
+
+    /// Whether it asks for pillar, which nobody has yet: worth a word to whoever wrote it.
+    pub fn asks_pillar(&self) -> bool {
+        self.has(|term| matches!(term, Expr::Pillar(_) | Expr::PillarRegex(_)))
+    }
+
+    fn has(&self, what: impl Fn(&Expr) -> bool) -> bool {
+        let mut found = false;
+        self.expr.each_term(&mut |term| found |= what(term));
+        found
+    }
+
+    /// The canonical text: it parses to this same target, before its node groups were expanded (an expanded target
+    /// keeps the text that was asked for). For stores, logs and messages.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The same text with another expression: what that text means where its node groups are known.
+    fn with_expr(&self, expr: Expr) -> Target {
+        Target { expr, text: self.text.clone() }
     }
 
     /// The only way in, so that each target's text is one that [`Target::parse`] takes back.

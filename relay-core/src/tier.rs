@@ -19,6 +19,9 @@ use crate::{
     time::Millis,
 };
 
+mod deadlines;
+pub use deadlines::Deadlines;
+
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
 
@@ -61,8 +64,10 @@ pub struct Work {
     pub epoch: Epoch,
     /// Where each target stands.
     pub ledger: Ledger,
-    /// After this nothing may start any more.
-    pub deliver_by: Millis,
+    /// Until when each may be delivered. After it nothing may start there any more.
+    pub deadlines: Deadlines,
+    /// Nothing may start there any more, deadline or not: the batch was stopped.
+    pub stopped: Members,
     /// Members that may have been sent the job by another path: no tier may say that they did not start.
     pub tainted: Members,
     /// Who was sent the job by which path (durable before the first byte leaves).
@@ -73,12 +78,13 @@ pub struct Work {
 
 impl Work {
     /// New work, nothing sent.
-    pub fn new(job: Option<Arc<Job>>, epoch: Epoch, targets: Members, deliver_by: Millis) -> Work {
+    pub fn new(job: Option<Arc<Job>>, epoch: Epoch, targets: Members) -> Work {
         Work {
             job,
             epoch,
             ledger: Ledger::new(targets),
-            deliver_by,
+            deadlines: Deadlines::default(),
+            stopped: Members::new(),
             tainted: Members::new(),
             sent_via: BTreeMap::new(),
             cancelled: false,
@@ -104,6 +110,16 @@ pub struct SendMark {
     pub via: Incarnation,
     /// Who, in local numbers.
     pub members: Members,
+}
+
+/// What one message can say of all its members.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    /// The link of a tier below; nothing for minions' own links, which share a message.
+    shared: Option<LinkId>,
+    reoffer: bool,
+    /// What is left of the delivery window.
+    within: Millis,
 }
 
 /// What [`Tier::place`] decided.
@@ -191,6 +207,11 @@ impl Tier {
     /// The link over which a member is reached.
     pub fn link_of(&self, member: u32) -> Option<LinkId> {
         self.seats.get(&member).map(|(link, _)| *link)
+    }
+
+    /// Who sits at a link.
+    pub fn members_of(&self, link: LinkId) -> Members {
+        self.links.get(&link).map(|child| child.local.values().copied().collect()).unwrap_or_default()
     }
 
     /// Takes a roster update. `number` gives an entry its local number, or refuses it.
@@ -383,8 +404,7 @@ impl Tier {
         if todo.is_empty() {
             return placement;
         }
-        let late = now >= work.deliver_by || work.cancelled;
-        let mut routes: BTreeMap<(Option<LinkId>, bool), (Vec<LinkId>, Members)> = BTreeMap::new();
+        let mut routes: BTreeMap<Route, (Vec<LinkId>, Members)> = BTreeMap::new();
         let mut marks: BTreeMap<Incarnation, Members> = BTreeMap::new();
         for member in &todo {
             let Some(&(link, no)) = seats.get(&member) else { continue };
@@ -396,9 +416,12 @@ impl Tier {
             if !(here || work.cancelled && child.via == DIRECT) {
                 marks.entry(child.via).or_default().insert(member);
             }
-            let reoffer = late || work.tainted.contains(member);
+            let left = work.deadlines.of(member).saturating_sub(now);
+            let reoffer = left == 0 || work.cancelled || work.tainted.contains(member);
+            let over = work.cancelled || work.stopped.contains(member);
             let shared = (child.via != DIRECT).then_some(link);
-            let route = routes.entry((shared, reoffer)).or_default();
+            let within = if over { 0 } else { left };
+            let route = routes.entry(Route { shared, reoffer, within }).or_default();
             if shared.is_none() || route.0.is_empty() {
                 route.0.push(link);
             }
@@ -409,11 +432,10 @@ impl Tier {
             placement.marks.push(SendMark { jid, via, members });
         }
         work.ledger.sent(&todo);
-        let deliver_within = if late { 0 } else { work.deliver_by - now };
-        for ((shared, reoffer), (links, members)) in routes {
+        for (Route { shared, reoffer, within }, (links, members)) in routes {
             if let Some(job) = job.clone().filter(|_| shared.is_some() || !work.cancelled) {
                 let dispatch =
-                    Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within, flaw: None };
+                    Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within: within, flaw: None };
                 placement.sendings.push(Sending { links: links.clone(), down: Down::Dispatch(dispatch) });
             }
             if work.cancelled {

@@ -17,9 +17,11 @@ pub use address::{AddressError, HostPort};
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
+    batch::RegionBatch,
     document::{Node, Problem, Sink},
     identity::FabricName,
     ids::{MinionId, RegionName, TierId},
+    target::NodeGroups,
 };
 
 /// The version of the file format this build reads.
@@ -39,8 +41,10 @@ pub struct Topology {
     pub top_masters: Vec<TopMaster>,
     /// The regions, in the order of the file. At least one.
     pub regions: Vec<Region>,
-    /// Names for targets: node group to the expression it stands for (read when it is used).
-    pub node_groups: BTreeMap<String, String>,
+    /// Names for targets (`N@name`).
+    pub node_groups: NodeGroups,
+    /// The widest job that runs without any batch: so many minions, or such a part of all. Nothing: as wide as one likes.
+    pub unbatched_limit: Option<Share>,
     /// Free text about the fabric, shown and not interpreted.
     pub labels: BTreeMap<String, String>,
     /// What works and should be known (a region short of capacity).
@@ -77,8 +81,8 @@ pub struct Region {
     pub syndics: Vec<Syndic>,
     /// Which minions belong to it, and how many are expected.
     pub minions: Membership,
-    /// What a job gets there if its operator does not say.
-    pub batch: BatchDefaults,
+    /// What a job gets there if its operator does not say, and what none exceeds.
+    pub batch: RegionBatch,
 }
 
 /// Whose machines a region's are.
@@ -135,15 +139,6 @@ pub struct Membership {
     pub grains: BTreeMap<String, Vec<String>>,
 }
 
-/// What a job gets in a region if its operator does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BatchDefaults {
-    /// How many minions run a job at once. Nothing: all.
-    pub batch: Option<Share>,
-    /// After how many failures nothing more is started. Nothing: never.
-    pub max_failures: Option<Share>,
-}
-
 /// A number of minions, or a part of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
@@ -179,6 +174,10 @@ impl Topology {
     /// A region.
     pub fn region(&self, name: &RegionName) -> Option<&Region> {
         self.regions.iter().find(|r| r.name == *name)
+    }
+    /// What each region has for batches, by its name: what is frozen with a job.
+    pub fn region_batches(&self) -> BTreeMap<RegionName, RegionBatch> {
+        self.regions.iter().map(|region| (region.name.clone(), region.batch)).collect()
     }
     /// The syndics with every parent before its children: the order to start them in.
     pub fn top_down(&self) -> Vec<(&Region, &Syndic)> {

@@ -1,25 +1,33 @@
-//! The store: the jobs, the answers and the minions that must outlive a top master.
+//! The store: the jobs, the answers, the minions, the plans and the schedules that must outlive a top master.
 //!
-//! Owns the [`Store`] trait and what it gives back. Leaves to `relay_core::owner` what is written and in which order,
-//! and to [`sqlite`] how it gets onto a disk. A store for several top masters is meant to stand behind the same trait.
+//! Owns the [`Store`] trait; what it gives back is in the parts beside it. Leaves to `relay_core::owner` what is written
+//! of jobs and in which order, to the top master what plans and schedules mean, and to [`sqlite`] how all of it gets onto
+//! a disk. A store for several top masters is meant to stand behind the same trait.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use relay_core::{
-    Members,
-    ids::{Epoch, Jid},
-    inventory::Record,
+    ids::Jid,
     ledger::GroupNo,
-    outcome::{Answer, Outcome},
-    owner::{JobHead, StoredJob, Write, WriteError},
+    outcome::Answer,
+    owner::{Write, WriteError},
     time::WallMicros,
 };
 
+mod error;
+mod filter;
+mod kept;
 pub mod sqlite;
+mod stats;
+mod view;
 
+pub use error::StoreError;
+pub use filter::{JobFilter, JobState};
+pub use kept::{NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
 pub use sqlite::SqliteStore;
+pub use stats::{FunctionStats, Ran};
+pub use view::{ChangeView, GroupView, JobSummary, JobView, Pruned, Recovered};
 
 /// Most jobs in one answer of [`Store::jobs`]; a larger limit is cut to it.
 pub const MAX_PAGE: usize = 1_000;
@@ -31,8 +39,16 @@ pub const MAX_READ_BODY_BYTES: usize = 64 << 20;
 /// job has been pruned.
 pub const KEEP_REQUESTS_HOURS: u64 = 7 * 24;
 
+/// Jobs that one call of [`Store::stats`] looks at, newest first: figures over more would be of another year, and the
+/// durations of all of them are in memory together.
+pub const MAX_STATS_JOBS: usize = 100_000;
+/// Plans that are kept. A plan is for a day at most, and a request of usual size with 5,000 targets is some 20 KiB.
+pub const MAX_PLANS: usize = 1_000;
+/// Schedules that are kept: a top master looks through all of them for the next time.
+pub const MAX_SCHEDULES: usize = 1_000;
+
 /// A future of the store. What it is for is in the queue when the call returns, polled or not; only pruning and closing
-/// begin when they are polled.
+/// begin when they are polled, and long lists go on when they are.
 pub type StoreFuture<T, E = StoreError> = BoxFuture<'static, Result<T, E>>;
 
 /// Where a top master keeps what must not be lost.
@@ -56,11 +72,14 @@ pub trait Store: Send + Sync {
     /// None of the writes was done. [`WriteError::Fenced`] if an owner with a newer epoch has begun.
     fn commit(&self, ticket: u64, writes: Vec<Write>) -> StoreFuture<(), WriteError>;
 
-    /// One job with all its answers, open or closed; `None` if there is no such job (any more).
+    /// One job as it stands, open or closed, with its changes numbered above `after` and the bodies these need; `None`
+    /// if there is no such job (any more). 0 gives all of it; `u64::MAX` neither changes nor bodies.
+    ///
+    /// Who watches the job from then on skips what is not above [`JobView::seq`], and has no gap and no repeat (I10).
     ///
     /// # Errors
     /// It can't be read, or the job's rows are damaged.
-    fn job(&self, jid: Jid) -> StoreFuture<Option<JobView>>;
+    fn job(&self, jid: Jid, after: u64) -> StoreFuture<Option<JobView>>;
 
     /// The answers of a job numbered `from` and above, in order, until [`MAX_READ_BODY_BYTES`] are reached but at least
     /// one: for those that a [`JobView`] had to leave without body. Answers never change, so pages fit together.
@@ -69,11 +88,29 @@ pub trait Store: Send + Sync {
     /// They can't be read, or are damaged.
     fn answers(&self, jid: Jid, from: GroupNo) -> StoreFuture<Vec<(GroupNo, Arc<Answer>)>>;
 
-    /// The newest jobs, newest first, older than `before` if given; at most `limit`, and at most [`MAX_PAGE`].
+    /// The newest jobs that a filter takes, newest first, older than `before` if given; at most `limit`, and at most
+    /// [`MAX_PAGE`]. Fewer means that there are no more.
+    ///
+    /// Looks at a bounded number of jobs at a time, between which commits are served: a filter that takes few of many
+    /// jobs may see the older ones as they are a moment later.
     ///
     /// # Errors
     /// They can't be read, or are damaged.
-    fn jobs(&self, limit: usize, before: Option<Jid>) -> StoreFuture<Vec<JobSummary>>;
+    fn jobs(&self, filter: JobFilter, limit: usize, before: Option<Jid>) -> StoreFuture<Vec<JobSummary>>;
+
+    /// Figures over the jobs that a filter takes, by function, among the newest [`MAX_STATS_JOBS`]; ordered by name.
+    /// Looks at them as [`Store::jobs`] does.
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn stats(&self, filter: JobFilter) -> StoreFuture<Vec<FunctionStats>>;
+
+    /// The newest jobs of a function that closed and were not cancelled, newest first; at most `limit`, and at most
+    /// [`MAX_PAGE`]. For an estimate of how long it takes.
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn history(&self, function: &str, limit: usize) -> StoreFuture<Vec<Ran>>;
 
     /// Forgets jobs that closed more than `keep_hours` before `now`, and request ids of forgotten jobs that are older
     /// than [`KEEP_REQUESTS_HOURS`]. Works in small steps, between which commits are served.
@@ -82,136 +119,56 @@ pub trait Store: Send + Sync {
     /// It stopped where it was; what is left is pruned by the next call.
     fn prune(&self, keep_hours: u64, now: WallMicros) -> StoreFuture<Pruned>;
 
+    /// Forgets jobs that closed before a moment, in steps as [`Store::prune`]. Request ids stay for their time.
+    ///
+    /// # Errors
+    /// It stopped where it was; what is left is pruned by the next call.
+    fn prune_before(&self, before: WallMicros) -> StoreFuture<Pruned>;
+
+    /// Keeps a plan. One with the same id keeps what it has, and expires when this one does. Those that had expired when
+    /// this one was created go, and if there are [`MAX_PLANS`] others still, those of them that expire first.
+    ///
+    /// # Errors
+    /// It was not kept. [`StoreError::Fenced`] if another owner has begun.
+    fn put_plan(&self, plan: StoredPlan) -> StoreFuture<()>;
+
+    /// A plan; `None` if there is none (any more). It may have expired.
+    ///
+    /// # Errors
+    /// It can't be read, or is damaged.
+    fn plan(&self, id: PlanId) -> StoreFuture<Option<StoredPlan>>;
+
+    /// Keeps a schedule, if its name is free or it may replace the one that has it; its last run is kept then.
+    ///
+    /// # Errors
+    /// It was not kept. [`StoreError::Fenced`] if another owner has begun.
+    fn put_schedule(&self, schedule: NewSchedule) -> StoreFuture<Put>;
+
+    /// All schedules, by name.
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn schedules(&self) -> StoreFuture<Vec<StoredSchedule>>;
+
+    /// Pauses a schedule or lets it go on; times up to `passed` are over for it. False: there is none of this name.
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
+    fn pause_schedule(&self, name: &str, paused: bool, passed: WallMicros) -> StoreFuture<bool>;
+
+    /// A schedule ran, or could not; times up to `passed` are over for it (0: it ran besides its times). False: there
+    /// is none of this name.
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
+    fn schedule_ran(&self, name: &str, run: ScheduleRun, passed: WallMicros) -> StoreFuture<bool>;
+
+    /// Forgets a schedule. False: there is none of this name.
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
+    fn remove_schedule(&self, name: &str) -> StoreFuture<bool>;
+
     /// Ends the store after all that was asked for before. What is asked for afterwards is refused.
     fn close(&self) -> BoxFuture<'static, ()>;
-}
-
-/// What earlier owners left.
-#[derive(Debug, Clone)]
-pub struct Recovered {
-    /// This owner's epoch: higher than any before.
-    pub epoch: Epoch,
-    /// All minions, by number.
-    pub minions: Vec<Record>,
-    /// Open jobs, and the newest `owner::MAX_UNRESOLVED` closed ones with unknown members; oldest first.
-    pub jobs: Vec<StoredJob>,
-}
-
-/// One job as it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobView {
-    /// The head.
-    pub head: JobHead,
-    /// A cancel was asked for.
-    pub cancelled: bool,
-    /// When every target first had an outcome; `None` while it is open.
-    pub closed: Option<WallMicros>,
-    /// The answers so far, by number.
-    pub groups: Vec<GroupView>,
-    /// How many have each outcome so far.
-    pub counts: BTreeMap<Outcome, u64>,
-    /// The ticket of the last commit with answers or a close, of any job, that this process did before this read. What
-    /// it and those before it changed is in this view; what later ones change is not. `None`: there was none.
-    pub as_of: Option<u64>,
-}
-
-/// All who gave one answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupView {
-    /// Its number within the job.
-    pub no: GroupNo,
-    /// What they say. Without its body if [`GroupView::body_left_out`].
-    pub answer: Arc<Answer>,
-    /// Who. Empty if all have been resolved into other answers.
-    pub members: Members,
-    /// There is a body, but [`MAX_READ_BODY_BYTES`] were used up: ask [`Store::answers`].
-    pub body_left_out: bool,
-}
-
-/// One job in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobSummary {
-    /// Its name.
-    pub jid: Jid,
-    /// The function.
-    pub function: String,
-    /// Its arguments as JSON; `None` if longer than [`MAX_SUMMARY_ARGS`].
-    pub args: Option<Bytes>,
-    /// The target expression.
-    pub target: String,
-    /// Who asked for it.
-    pub caller: String,
-    /// How many targets it has.
-    pub targets: u64,
-    /// When it was accepted.
-    pub created: WallMicros,
-    /// When every target first had an outcome; `None` while it is open.
-    pub closed: Option<WallMicros>,
-    /// A cancel was asked for.
-    pub cancelled: bool,
-    /// How many have each outcome so far.
-    pub counts: BTreeMap<Outcome, u64>,
-}
-
-/// What a prune removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Jobs.
-    pub jobs: u64,
-    /// Request ids.
-    pub requests: u64,
-}
-
-/// Why the store could not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// The file or its directory can't be made or opened.
-    #[error("store {path}: {why}; check that the directory exists and belongs to this user")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        why: String,
-    },
-    /// The file is something else.
-    #[error("{path} is not a store of this program; name another file, or move this one away")]
-    NotAStore {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer build has written it. Nothing was changed.
-    #[error("store {path} has schema {found}, this build knows up to {known}: start the newer build again")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// The file's schema version.
-        found: i64,
-        /// The newest this build knows.
-        known: i64,
-    },
-    /// A row can't be understood.
-    #[error("the store is damaged: {row}: {why}; restore it from a backup")]
-    Damaged {
-        /// The table, and which row.
-        row: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The database refused.
-    #[error("the store can't {doing}: {why}")]
-    Database {
-        /// What was tried.
-        doing: &'static str,
-        /// What the database says.
-        why: String,
-    },
-    /// An owner with a newer epoch has begun.
-    #[error("another owner has taken the store over")]
-    Fenced,
-    /// The queue is full: the disk does not keep up.
-    #[error("the store has {0} requests waiting and takes no more for now; try again")]
-    Busy(usize),
-    /// It was closed, or its thread has died.
-    #[error("the store is closed")]
-    Closed,
 }

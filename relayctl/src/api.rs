@@ -1,11 +1,11 @@
-//! What is asked of a top master about one job, as far as submitting and watching need it; and how a call can fail.
+//! What is asked of a top master about one job, as far as ordering and watching it need it; and how a call can fail.
 //!
 //! A trait, so that losing connections at the worst moment can be tested without one.
 
 use relay_core::ids::Jid;
 use relay_proto::{
     Code,
-    operator::{SubmitRequest, Submitted, WatchEvent},
+    operator::{ApproveReply, CancelReply, SubmitRequest, Submitted, WatchEvent},
 };
 use tonic::Status;
 
@@ -24,6 +24,8 @@ pub enum CallError {
     /// The top master, or what stands before it, said no.
     #[error("{message}{hint}")]
     Refused {
+        /// The fabric's own code, if it is one of its answers.
+        code: Option<Code>,
         /// What it said.
         message: String,
         /// What to do, with a separator before it; empty where the message says it.
@@ -40,14 +42,14 @@ impl CallError {
             // Also what a top master says that is about to stop: nobody knows whether the call had its effect.
             Some(code @ Code::Store) => return CallError::Lost(format!("{message}{}", hint(code))),
             Some(Code::Busy) => return CallError::Busy(message),
-            Some(code) => return CallError::Refused { message, hint: hint(code) },
+            Some(code) => return CallError::Refused { code: Some(code), message, hint: hint(code) },
             None => {}
         }
         // A refused certificate is told by TLS after the handshake (TLS 1.3), on the first call; trying again is vain.
         if let Some(alert) = alert(status) {
             let message = format!("the top master does not accept this context's certificate ({alert})");
             let hint = "; see \"relayctl context show\", and have a new one issued";
-            return CallError::Refused { message, hint };
+            return CallError::Refused { code: None, message, hint };
         }
         match status.code() {
             tonic::Code::Unavailable
@@ -58,7 +60,16 @@ impl CallError {
             | tonic::Code::Aborted => {
                 CallError::Lost(format!("the connection to the top master was lost: {}", describe(status)))
             }
-            code => CallError::Refused { message: format!("{code}: {message}"), hint: "" },
+            code => CallError::Refused { code: None, message: format!("{code}: {message}"), hint: "" },
+        }
+    }
+
+    /// The fabric's own code, if this is one of its answers.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            CallError::Refused { code, .. } => *code,
+            CallError::Busy(_) => Some(Code::Busy),
+            CallError::Unreachable(_) | CallError::Lost(_) => None,
         }
     }
 }
@@ -91,14 +102,35 @@ fn alert(status: &Status) -> Option<String> {
     Some(alert.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned())
 }
 
-/// Submitting and watching.
+/// Submitting, watching, and what an operator may say while watching.
 pub trait Api {
     /// The events of one watch.
     type Events: Events;
     /// Submits a job.
     async fn submit(&mut self, request: &SubmitRequest) -> Result<Submitted, CallError>;
-    /// Watches a job from its beginning.
-    async fn watch(&mut self, jid: Jid) -> Result<Self::Events, CallError>;
+    /// Cancels a job.
+    async fn cancel(&mut self, jid: Jid) -> Result<CancelReply, CallError>;
+    /// Lets a job go on that waits between two stages.
+    async fn approve(&mut self, jid: Jid) -> Result<ApproveReply, CallError>;
+    /// Watches a job: from its beginning (0), or from after the event with this cursor.
+    async fn watch(&mut self, jid: Jid, after: u64) -> Result<Self::Events, CallError>;
+}
+
+/// Whoever is lent one can ask it.
+impl<A: Api> Api for &mut A {
+    type Events = A::Events;
+    async fn submit(&mut self, request: &SubmitRequest) -> Result<Submitted, CallError> {
+        (**self).submit(request).await
+    }
+    async fn cancel(&mut self, jid: Jid) -> Result<CancelReply, CallError> {
+        (**self).cancel(jid).await
+    }
+    async fn approve(&mut self, jid: Jid) -> Result<ApproveReply, CallError> {
+        (**self).approve(jid).await
+    }
+    async fn watch(&mut self, jid: Jid, after: u64) -> Result<Self::Events, CallError> {
+        (**self).watch(jid, after).await
+    }
 }
 
 /// A stream of events.

@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    context::ContextCommand, dev::DevCommand, fabric::FabricCommand, jobs::JobsCommand,
-    minions::MinionsCommand, output::Format, run::RunArgs,
+    completions::CompletionsArgs, context::ContextCommand, dev::DevCommand, fabric::FabricCommand,
+    jobs::JobsCommand, man::ManArgs, minions::MinionsCommand, output::Format, run::RunArgs,
+    schedule::ScheduleCommand,
 };
 
 /// Orders jobs on a relay fabric and shows what became of them.
@@ -15,9 +16,12 @@ pub struct Cli {
     /// Which fabric: the name of a context (see "relayctl context list"). Default: the current one
     #[arg(long, global = true, env = "RELAY_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
-    /// How to print: for people, or as one JSON or YAML document
+    /// How to print: for people, or for programs
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub out: Format,
+    /// With --out tsv: without the line of names
+    #[arg(long, global = true)]
+    pub no_header: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -28,12 +32,19 @@ pub struct Cli {
 pub enum Command {
     /// Run a function on minions and show what each of them says
     Run(RunArgs),
-    /// Jobs: list, show, watch, cancel
+    /// Jobs: list, show, watch, approve, cancel, run again
     #[command(after_help = crate::jobs::EXAMPLES)]
     Jobs {
         /// What to do with jobs.
         #[command(subcommand)]
         command: JobsCommand,
+    },
+    /// Schedules: jobs that the top master runs at times
+    #[command(after_help = crate::schedule::EXAMPLES)]
+    Schedule {
+        /// What to do with schedules.
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Minions: list those that the top master knows
     #[command(after_help = crate::minions::EXAMPLES)]
@@ -63,6 +74,10 @@ pub enum Command {
         #[command(subcommand)]
         command: DevCommand,
     },
+    /// Print what a shell needs to complete these words
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -70,6 +85,7 @@ EXAMPLES:
   relayctl dev up                      start a fabric on this machine
   relayctl run '*' test.ping           ask every minion
   relayctl run 'G@os:Ubuntu and web*' cmd.run uptime
+  relayctl run 'web*' cmd.run /opt/update --batch canary:1,10%,100% --plan
   relayctl jobs list                   what ran lately
   relayctl dev down                    stop it again
 

@@ -5,15 +5,18 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use relay_core::ids::Jid;
 use relay_proto::operator::{
-    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply,
-    StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+    ApproveReply, ApproveRequest, CancelReply, CancelRequest, FunctionStats, JobFilter, JobHead,
+    ListJobsRequest, ListMinionsRequest, ListSchedulesRequest, Minion, Outstanding, OutstandingRequest,
+    PauseScheduleRequest, PlanReply, PruneJobsRequest, PutScheduleRequest, RunScheduleRequest, Schedule,
+    ScheduleName, StatusReply, StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest,
+    operator_client::OperatorClient,
 };
 use relay_runtime::{config::TlsConfig, identity, link, tls};
 use tonic::{Status, Streaming};
 
 use crate::{
     api::{Api, CallError, Events},
-    contexts::{Address, Context},
+    contexts::{Address, Context, ContextFile},
 };
 
 /// Largest message taken from a top master, in bytes: a page of minions with grains, a return of 1 MiB with its ids.
@@ -24,7 +27,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(20);
 
 type Client = OperatorClient<link::Channel>;
 
-/// The top master of a context.
+/// The top master of a context. A clone shares the connection: for two calls at once.
+#[derive(Clone)]
 pub struct Fabric {
     addresses: Vec<Address>,
     tls: Arc<rustls::ClientConfig>,
@@ -45,6 +49,14 @@ impl Fabric {
             identity::load(&files, &fabric).map_err(|e| anyhow!("{e}; {}", e.hint())).with_context(place)?;
         let tls = tls::client(&loaded).with_context(place)?;
         Ok(Fabric { addresses: context.addresses.clone(), tls, client: None })
+    }
+
+    /// The fabric of the context with this name; the current one without a name.
+    ///
+    /// # Errors
+    /// There is no such context, or a file of it cannot be used.
+    pub fn wanted(name: Option<&str>) -> anyhow::Result<Fabric> {
+        Fabric::of(ContextFile::of_user()?.read()?.choose(name)?)
     }
 
     async fn client(&mut self) -> Result<&mut Client, CallError> {
@@ -78,9 +90,70 @@ impl Fabric {
         self.call(async |client| client.cancel(CancelRequest { jid: jid.micros() }).await).await
     }
 
+    /// Lets a job go on that waits between two stages of its batch.
+    pub async fn approve(&mut self, jid: Jid) -> Result<ApproveReply, CallError> {
+        self.call(async |client| client.approve(ApproveRequest { jid: jid.micros() }).await).await
+    }
+
+    /// What a job would do, and an id under which exactly that can be run.
+    pub async fn plan(&mut self, request: SubmitRequest) -> Result<PlanReply, CallError> {
+        self.call(async |client| client.plan(request).await).await
+    }
+
+    /// Who has no outcome yet in a job, and where each is held.
+    pub async fn outstanding(&mut self, jid: Jid) -> Result<Vec<Outstanding>, CallError> {
+        let request = OutstandingRequest { jid: jid.micros() };
+        let mut pages = self.call(async |client| client.outstanding(request).await).await?;
+        let mut minions = Vec::new();
+        while let Some(page) = pages.message().await.map_err(|status| CallError::of(&status))? {
+            minions.extend(page.minions);
+        }
+        Ok(minions)
+    }
+
     /// Jobs, newest first.
     pub async fn jobs(&mut self, request: ListJobsRequest) -> Result<Vec<JobHead>, CallError> {
         self.call(async |client| client.list_jobs(request).await).await.map(|reply| reply.jobs)
+    }
+
+    /// Figures over the jobs that are kept, by function.
+    pub async fn job_stats(&mut self, filter: JobFilter) -> Result<Vec<FunctionStats>, CallError> {
+        self.call(async |client| client.job_stats(filter).await).await.map(|reply| reply.functions)
+    }
+
+    /// Forgets jobs that were closed before a moment (microseconds since 1970 UTC); says how many.
+    pub async fn prune_jobs(&mut self, before: u64) -> Result<u64, CallError> {
+        self.call(async |client| client.prune_jobs(PruneJobsRequest { before }).await)
+            .await
+            .map(|reply| reply.jobs)
+    }
+
+    /// Keeps a job to be run at times.
+    pub async fn put_schedule(&mut self, request: PutScheduleRequest) -> Result<Schedule, CallError> {
+        self.call(async |client| client.put_schedule(request).await).await
+    }
+
+    /// All schedules.
+    pub async fn schedules(&mut self) -> Result<Vec<Schedule>, CallError> {
+        let call = self.call(async |client| client.list_schedules(ListSchedulesRequest {}).await);
+        call.await.map(|reply| reply.schedules)
+    }
+
+    /// Forgets a schedule; says what it was.
+    pub async fn remove_schedule(&mut self, name: &str) -> Result<Schedule, CallError> {
+        let name = name.to_owned();
+        self.call(async |client| client.remove_schedule(ScheduleName { name }).await).await
+    }
+
+    /// Pauses a schedule, or lets it go on.
+    pub async fn pause_schedule(&mut self, name: &str, paused: bool) -> Result<Schedule, CallError> {
+        let name = name.to_owned();
+        self.call(async |client| client.pause_schedule(PauseScheduleRequest { name, paused }).await).await
+    }
+
+    /// Runs a schedule's job now. The same request id again is the same job.
+    pub async fn run_schedule(&mut self, request: &RunScheduleRequest) -> Result<Submitted, CallError> {
+        self.call(async |client| client.run_schedule(request.clone()).await).await
     }
 
     /// All minions that a request asks for.
@@ -106,8 +179,16 @@ impl Api for Fabric {
         self.call(async |client| client.submit(request.clone()).await).await
     }
 
-    async fn watch(&mut self, jid: Jid) -> Result<Streaming<WatchEvent>, CallError> {
-        self.call(async |client| client.watch(WatchRequest { jid: jid.micros(), after: 0 }).await).await
+    async fn cancel(&mut self, jid: Jid) -> Result<CancelReply, CallError> {
+        Fabric::cancel(self, jid).await
+    }
+
+    async fn approve(&mut self, jid: Jid) -> Result<ApproveReply, CallError> {
+        Fabric::approve(self, jid).await
+    }
+
+    async fn watch(&mut self, jid: Jid, after: u64) -> Result<Streaming<WatchEvent>, CallError> {
+        self.call(async |client| client.watch(WatchRequest { jid: jid.micros(), after }).await).await
     }
 }
 

@@ -4,10 +4,10 @@ mod follow;
 mod result;
 mod submit;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
-pub use follow::{End, follow, so_far};
-pub use result::{Group, JobResult};
+pub use follow::{End, follow, follow_events, so_far};
+pub use result::{Group, JobResult, Late, Said, value};
 pub use submit::{submit, uncertain};
 
 use std::time::Duration;

@@ -5,13 +5,14 @@
 //! * `cli` (the words on the command line), `arguments` (a job's arguments, read as Salt reads them), `exit` (codes)
 //! * `contexts` (which fabric), `connect` (a connection to its top master), `api` (what is asked of it)
 //! * `job` (submit once, watch without gaps, the result), `output` (what a person or a program sees of it)
-//! * the commands: `run`, `jobs`, `minions`, `fabric`, `context`, [`dev`]
+//! * the commands: `run` (and `plan`), `jobs`, `schedule`, `minions`, `fabric`, `context`, [`dev`]
 //!
 //! What a job *does* is decided by the tiers; nothing here knows more than the events of a watch tell.
 
 mod api;
 mod arguments;
 mod cli;
+mod completions;
 mod connect;
 mod context;
 mod contexts;
@@ -20,14 +21,18 @@ mod exit;
 mod fabric;
 mod job;
 mod jobs;
+mod man;
 mod minions;
 mod output;
+mod plan;
 mod run;
+pub mod salt;
+mod schedule;
 mod when;
 
 use std::{ffi::OsString, io::IsTerminal};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use exit::Exit;
@@ -61,14 +66,17 @@ fn refused(error: &anyhow::Error) -> Exit {
 }
 
 async fn command(cli: Cli) -> anyhow::Result<Exit> {
-    let out = Output::to_stdout(cli.out);
+    let out = Output::to_stdout(cli.out).with_header(!cli.no_header);
     let wanted = cli.context.as_deref();
     match cli.command {
         Command::Run(args) => run::run(args, wanted, &out).await,
         Command::Jobs { command } => jobs::run(command, wanted, &out).await,
+        Command::Schedule { command } => schedule::run(command, wanted, &out).await,
         Command::Minions { command } => minions::run(command, wanted, &out).await,
         Command::Fabric { command } => fabric::run(command, wanted, &out).await,
         Command::Context { command } => context::run(command, wanted, &out),
         Command::Dev { command } => dev::run(command, wanted, &out).await,
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command(), &out),
     }
 }

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use relay_core::target::Target;
 use relay_proto::operator::{ListMinionsRequest, Minion};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     connect::Fabric,
-    contexts::ContextFile,
     exit::Exit,
     output::{Output, Paint, clean, table, value},
+    run::matcher::MatcherArgs,
     when,
 };
 
@@ -36,6 +35,8 @@ pub struct ListArgs {
     /// With their grains
     #[arg(long)]
     grains: bool,
+    #[command(flatten)]
+    matcher: MatcherArgs,
 }
 
 pub const EXAMPLES: &str = "\
@@ -47,6 +48,7 @@ EXAMPLES:
   relayctl minions list
   relayctl minions list --down
   relayctl minions list 'aws-*' --grains
+  relayctl minions list -E 'web[0-9]+' --down
   relayctl minions list 'G@os:Ubuntu' --out json";
 
 #[derive(Serialize)]
@@ -77,8 +79,7 @@ impl Listed {
 pub async fn run(command: MinionsCommand, wanted: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
     let MinionsCommand::List(args) = command;
     let request = request(&args)?;
-    let contexts = ContextFile::of_user()?.read()?;
-    let mut minions = Fabric::of(contexts.choose(wanted)?)?.minions(request).await?;
+    let mut minions = Fabric::wanted(wanted)?.minions(request).await?;
     minions.sort_by(|a, b| a.id.cmp(&b.id));
     let listed: Vec<Listed> = minions.iter().map(Listed::new).collect();
     out.show(&listed, |paint| text(&minions, &listed, args.down, paint))?;
@@ -87,7 +88,7 @@ pub async fn run(command: MinionsCommand, wanted: Option<&str>, out: &Output) ->
 
 fn request(args: &ListArgs) -> anyhow::Result<ListMinionsRequest> {
     let target = match &args.target {
-        Some(text) => Target::parse(text).with_context(|| format!("the target {text:?}"))?.to_string(),
+        Some(text) => args.matcher.target(text).with_context(|| format!("the target {text:?}"))?.to_string(),
         None => String::new(),
     };
     Ok(ListMinionsRequest { down: args.down, target, grains: args.grains })

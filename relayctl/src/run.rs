@@ -1,63 +1,64 @@
 //! `relayctl run`: orders a job, waits for it, prints what each minion said.
 
-use std::time::Duration;
+pub mod batch;
+mod document;
+pub mod matcher;
+pub mod order;
+mod show;
+mod signals;
+pub mod span;
+pub mod stream;
+pub mod terminal;
+mod watch;
+mod wide;
 
-use anyhow::{Context as _, bail};
+pub use document::Document;
+pub use show::{Showing, show, wait};
+pub use signals::interrupted;
+
+use anyhow::bail;
 use clap::Args;
-use relay_core::{
-    ids::{Jid, RequestId},
-    target::Target,
-};
+use relay_core::ids::{Jid, RequestId};
 use relay_proto::operator::{SubmitRequest, Submitted};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    arguments::Arguments,
     connect::Fabric,
-    contexts::ContextFile,
     exit::{self, Exit},
-    job::{self, End, JobResult, Patience},
-    output::{Live, Output, Report, report_text},
+    job::{self, JobResult},
+    output::Output,
+    plan::{self, PlanId},
 };
-
-/// Longest timeout that may be asked for: 30 days. More is a typing error.
-const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
+use order::OrderArgs;
+use terminal::Terminal;
 
 /// What to run, where, and how to wait for it.
 #[derive(Debug, Args)]
-#[command(after_help = examples())]
+#[command(after_help = examples(), override_usage = USAGE)]
 pub struct RunArgs {
-    /// Which minions: a glob on their ids (or web[001-120]), or terms with "and", "or", "not", L@ (list), E@ (regex),
-    /// G@ P@ (grain), S@ (subnet), region:, syndic:
-    pub target: String,
-    /// The function, as test.ping or cmd.run
-    pub function: String,
-    /// Its arguments: YAML values; key=value is a named one. Write "--" before one that begins with a dash
-    #[arg(value_name = "ARG", allow_negative_numbers = true)]
-    pub args: Vec<String>,
-    /// How many seconds a minion may run it. Default: the top master's (60 unless configured)
-    #[arg(long, short = 't', value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-    /// How many seconds a minion has to receive it; later it is not_started. Default: the top master's (10)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub delivery_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub order: OrderArgs,
+    /// Do not run it: show what it would do, and an id that runs exactly that
+    #[arg(long, conflicts_with_all = ["plan_id", "detached"])]
+    pub plan: bool,
+    /// Run a plan: exactly its targets, function, arguments and limits. Refused if the targets are others by now
+    #[arg(long, value_name = "HEX")]
+    pub plan_id: Option<PlanId>,
+    /// How many targets it has: allows a job without a batch that is wider than the fabric's guard
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub confirm: Option<u64>,
     /// Do not wait: print the jid and how to watch it
     #[arg(long = "async")]
     pub detached: bool,
     /// The request id of an earlier try whose answer was lost: if that one was accepted, it is this job
     #[arg(long, value_name = "HEX")]
     pub request_id: Option<RequestId>,
-    /// One answer per minion, instead of equal answers together
-    #[arg(long)]
-    pub no_fold: bool,
-    /// TARGET is a list of ids: web01,web02
-    #[arg(long, short = 'L', conflicts_with = "grain")]
-    pub list: bool,
-    /// TARGET is a grain and a glob on its value: os:Ubuntu
-    #[arg(long, short = 'G')]
-    pub grain: bool,
+    #[command(flatten)]
+    pub showing: Showing,
 }
+
+const USAGE: &str = "relayctl run [OPTIONS] <TARGET> <FUNCTION> [ARG]...
+       relayctl run [OPTIONS] --plan-id <HEX>";
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -67,63 +68,81 @@ EXAMPLES:
   relayctl run -L web01,web02 grains.item os osrelease
   relayctl run -G 'region:aws' test.arg 1 '[2, three]' '{four: 5}' six=seven
   relayctl run '*' test.ping --out json
-  relayctl run 'db*' cmd.run /opt/backup --timeout 3600 --async
+  relayctl run '*' cmd.run 'cat /etc/resolv.conf' --diff
+  relayctl run '*' cmd.run uptime --fold similar
+  relayctl run '*' cmd.run uptime --out tsv --no-header
+  relayctl run 'db*' cmd.run /opt/backup --timeout 1h --async
+  relayctl run -E 'web[0-9]+' cmd.run uptime --batch 10% --max-failures 5
+  relayctl run 'region:aws' cmd.run /opt/update --batch canary:1,10%,50%,100% --approve
+  relayctl run '*' cmd.run uptime --subset 20 --seed 7
+  relayctl run '*' cmd.run uptime --until 99% --deadline 30s
+  relayctl run 'laptop*' cmd.run /opt/sync --queue 8h --serial-per-minion --async
+  relayctl run 'web*' cmd.run /opt/update --batch 50 --plan
+  relayctl run '*' test.ping --out jsonl --progress
   relayctl run '*' cmd.run uptime --request-id 00112233445566778899aabbccddeeff
+
+Ctrl-C lets go of the job, which goes on, and says how to watch it; a second within 3 s cancels it, after asking.
 ";
 
 fn examples() -> String {
     format!("{EXAMPLES}\n{}", exit::HELP)
 }
 
-/// A positive number of seconds; fractions count.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("write a number of seconds from 0.001 to {}", MAX_TIMEOUT.as_secs());
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    let span = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    let fits = span >= Duration::from_millis(1) && span <= MAX_TIMEOUT;
-    fits.then_some(span).ok_or_else(wrong)
-}
-
 /// Runs it.
 pub async fn run(args: RunArgs, wanted: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
-    let request = request(&args, rand::random())?;
-    let contexts = ContextFile::of_user()?.read()?;
-    let mut fabric = Fabric::of(contexts.choose(wanted)?)?;
+    args.showing.check(out)?;
+    let mut request = request(&args, rand::random())?;
+    let mut fabric = Fabric::wanted(wanted)?;
+    if let (Some(subset), None) = (&request.subset, args.order.batch.seed) {
+        eprintln!("seed {0}: --seed {0} chooses the same {1}", subset.seed, subset.count);
+    }
+    if args.plan {
+        return plan::show(&mut fabric, request, wanted, out).await;
+    }
+    let mut terminal = Terminal::new();
+    // What may have been accepted if it is interrupted: the second request, after a question, has another id.
+    let asked = request.clone();
     let submitted = tokio::select! {
-        submitted = job::submit(&mut fabric, &request, Patience::ABSENT, Patience::LOST) => submitted?,
-        () = interrupted() => bail!("interrupted before the answer came; {}", job::uncertain(&request)),
+        submitted = submit_or_ask(&mut fabric, &mut request, &mut terminal) => submitted?,
+        () = interrupted() => bail!("interrupted before the answer came; {}", job::uncertain(&asked)),
     };
     let jid = Jid::from_micros(submitted.jid);
     if args.detached {
         return accepted(jid, &submitted, out);
     }
-    watch(&mut fabric, JobResult::new(jid, submitted.targets), !args.no_fold, out).await
+    wait(fabric, JobResult::new(jid, submitted.targets), &args.showing, &mut terminal, out).await
 }
 
 /// What is sent.
 fn request(args: &RunArgs, random: u128) -> anyhow::Result<SubmitRequest> {
-    let target = target(args).with_context(|| format!("the target {:?}", args.target))?;
-    let millis = |span: Option<Duration>| span.map_or(0, |s| s.as_millis() as u64);
-    Ok(SubmitRequest {
-        request_id: args.request_id.unwrap_or(RequestId(random)).0.to_be_bytes().to_vec(),
-        target: target.to_string(),
-        function: args.function.clone(),
-        args: Arguments::read(&args.args).to_json(),
-        delivery_timeout_ms: millis(args.delivery_timeout),
-        run_timeout_ms: millis(args.timeout),
-        ..SubmitRequest::default()
-    })
+    let id = args.request_id.unwrap_or(RequestId(random));
+    let request = match &args.plan_id {
+        None => args.order.request(id)?,
+        Some(plan) if args.order.is_empty() => plan.request(id),
+        Some(_) => bail!(
+            "--plan-id runs what was planned: leave target, function, arguments, timeouts and batch options out"
+        ),
+    };
+    Ok(SubmitRequest { confirmed_targets: args.confirm.unwrap_or(0), ..request })
 }
 
-fn target(args: &RunArgs) -> anyhow::Result<Target> {
-    Ok(match (args.list, args.grain) {
-        (true, _) => Target::list([args.target.as_str()])?,
-        (_, true) => Target::grain(&args.target, ':')?,
-        _ => Target::parse(&args.target)?,
-    })
+/// Submits; asks where the job is too wide to be run without a word.
+///
+/// # Errors
+/// The job was not accepted; or nobody knows, and then the error says how to find out.
+pub async fn submit_or_ask(
+    fabric: &mut Fabric,
+    request: &mut SubmitRequest,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Submitted> {
+    wide::submit(fabric, request, terminal, RequestId(rand::random())).await
 }
 
-fn accepted(jid: Jid, submitted: &Submitted, out: &Output) -> anyhow::Result<Exit> {
+/// Prints that a job was accepted, for those who do not wait for it.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn accepted(jid: Jid, submitted: &Submitted, out: &Output) -> anyhow::Result<Exit> {
     let data = json!({ "jid": jid.to_string(), "targets": submitted.targets, "known": submitted.known });
     out.show(&data, |_| {
         let before = if submitted.known { " (accepted before)" } else { "" };
@@ -132,51 +151,14 @@ fn accepted(jid: Jid, submitted: &Submitted, out: &Output) -> anyhow::Result<Exi
     Ok(Exit::Running)
 }
 
-/// Waits for a job and prints it. Ctrl-C, or a connection that stays away, end the waiting and not the job.
-pub async fn watch(
-    fabric: &mut Fabric,
-    mut result: JobResult,
-    fold: bool,
-    out: &Output,
-) -> anyhow::Result<Exit> {
-    let mut live = Live::new();
-    let ended = tokio::select! {
-        ended = job::follow(fabric, &mut result, Patience::LOST, |now| live.update(&now.regions)) => ended,
-        () = interrupted() => Ok(End::GivenUp("interrupted".into())),
-    };
-    live.clear();
-    let ended = ended.with_context(|| format!("jid {}", result.jid))?;
-    if let Err(error) = show(&result, fold, out) {
-        // The job was accepted: to say anything else would invite to run it again.
-        eprintln!("relayctl: {error:#}; the job itself: relayctl jobs show {}", result.jid);
-        return Ok(Exit::Running);
-    }
-    if let End::GivenUp(why) = ended {
-        eprintln!("{why}; the job goes on: relayctl jobs watch {}", result.jid);
-    }
-    Ok(Exit::of_job(result.outcomes(), result.is_closed()))
-}
-
-/// Waits for Ctrl-C, or for a SIGTERM, which is the same from a script.
-async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-/// Prints a job as far as it is known.
-pub fn show(result: &JobResult, fold: bool, out: &Output) -> anyhow::Result<()> {
-    out.show(&Report::new(result, fold), |paint| report_text(result, fold, paint))
-}
+#[cfg(test)]
+mod waiting_tests;
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use relay_core::{batch::BatchSize, topology::Share};
+    use relay_proto::operator::Subset;
 
     use super::*;
 
@@ -229,6 +211,15 @@ mod tests {
         assert_eq!(target(&["-L", "a,b", "test.ping"]), "L@a,b");
         assert_eq!(target(&["-G", "os:Ubuntu", "test.ping"]), "G@os:Ubuntu");
         assert_eq!(target(&["a*", "test.ping"]), "a*");
+        assert_eq!(target(&["-E", "web[0-9]+", "f"]), "E@web[0-9]+");
+        assert_eq!(target(&["--pcre", "web[0-9]+", "f"]), "E@web[0-9]+");
+        assert_eq!(target(&["-P", "os:(Ubuntu|Debian)", "f"]), "P@os:(Ubuntu|Debian)");
+        assert_eq!(target(&["-G", "a|b|c", "--delimiter", "|", "f"]), "G|@a|b|c");
+        assert_eq!(target(&["-S", "10.0.0.0/8", "f"]), "S@10.0.0.0/8");
+        assert_eq!(target(&["-N", "web", "f"]), "N@web");
+        assert_eq!(target(&["-I", "role:db", "f"]), "I@role:db");
+        assert_eq!(target(&["-J", "role:d.", "f"]), "J@role:d.");
+        assert_eq!(target(&["-C", "a* and not b*", "f"]), "a* and not b*");
     }
 
     #[test]
@@ -242,8 +233,63 @@ mod tests {
             &["*", "f", "--request-id", "xyz"],
             &["-L", "-G", "x", "f"],
             &["a and (b", "f"],
+            &["*", "f", "--batch", "0"],
+            &["*", "f", "--until", "101%"],
+            &["*", "f", "--max-failures", "3", "--failhard"],
+            &["*", "f", "--subset", "0"],
+            &["*", "f", "--confirm", "0"],
+            &["--plan-id", "12"],
         ] {
             assert!(read(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn what_does_not_go_together_says_what_to_write() {
+        let plan = "ab".repeat(32);
+        for (words, told) in [
+            (&["*", "f", "--seed", "1"][..], "--subset N"),
+            (&["*", "f", "--approve"], "--batch canary:"),
+            (&["*", "f", "--plan-id", &plan], "leave target"),
+            (&["--plan-id", &plan, "-b", "5"], "leave target"),
+            (&[], "relayctl run '*' test.ping"),
+        ] {
+            let error = read(words).unwrap_err();
+            assert!(error.contains(told), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_run_by_its_id_alone() {
+        let found = read(&["--plan-id", &"ab".repeat(32), "--confirm", "9"]).unwrap();
+        assert_eq!((found.plan_id, found.confirmed_targets), (vec![0xab; 32], 9));
+        assert!(found.target.is_empty() && found.args.is_empty() && found.batch.is_none());
+    }
+
+    #[test]
+    fn a_batch_goes_along() {
+        let found = read(&[
+            "*",
+            "f",
+            "-b",
+            "10%",
+            "--max-failures",
+            "5",
+            "--subset",
+            "3",
+            "--seed",
+            "9",
+            "--queue",
+            "1h",
+        ])
+        .unwrap();
+        let rule = relay_proto::batch::decode(found.batch.unwrap()).unwrap();
+        assert_eq!((rule.size, rule.queue), (BatchSize::Window(Share::Percent(10)), Some(3_600_000)));
+        assert_eq!(rule.max_failures, Some(Share::Count(5)));
+        assert_eq!(found.subset, Some(Subset { count: 3, seed: 9 }));
+        // The same request id draws the same minions: a repeated command is the same request.
+        let drawn = |id: &str| read(&["*", "f", "--subset", "3", "--request-id", id]).unwrap().subset;
+        assert_eq!(drawn("5"), drawn("5"));
+        assert_ne!(drawn("5"), drawn("6"));
     }
 }

@@ -10,14 +10,13 @@ use std::{
 use bytes::Bytes;
 use relay_core::{
     identity::Identity,
-    ids::TierId,
+    ids::{Jid, TierId},
     message::{LinkId, Up},
-    owner::{Accepted, Cancelling, Owner, OwnerEffect, SubmitError, WriteError},
+    owner::{Accepted, Cancelling, Change, Owner, OwnerEffect, SubmitError, WriteError},
 };
-use relay_proto::operator as wire;
 use relay_runtime::{
     clock::wall,
-    link::{LinkEvent, PeerHello, SOFTWARE, table::LinkTable},
+    link::{LinkEvent, PeerHello, table::LinkTable},
     process::Process,
     telemetry,
 };
@@ -29,8 +28,12 @@ use crate::{
     directory::Directory,
     operator::Ask,
     register::Syndics,
-    watch::{Update, Watchers},
+    watch::{Standing, Update, Watchers},
 };
+
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// Events taken in one turn before effects are carried out: one commit serves many returns.
 const TURN: usize = 512;
@@ -52,6 +55,9 @@ struct Known {
     software: String,
 }
 
+/// An answer that is given once a commit is durable.
+type Promise = Box<dyn FnOnce() + Send>;
+
 /// One top master.
 pub struct Daemon {
     fabric: String,
@@ -62,8 +68,8 @@ pub struct Daemon {
     directory: Directory,
     watchers: Watchers,
     replies: HashMap<u64, oneshot::Sender<Result<Accepted, SubmitError>>>,
-    /// By the commit that they wait for: who asked, and how many members had no outcome.
-    cancels: HashMap<u64, (oneshot::Sender<Option<u64>>, u64)>,
+    /// By the commit that they wait for: answers to operators.
+    promises: HashMap<u64, Promise>,
     next_token: u64,
     known: BTreeMap<TierId, Known>,
     registered: watch::Sender<Syndics>,
@@ -98,7 +104,7 @@ impl Daemon {
             directory,
             watchers: Watchers::default(),
             replies: HashMap::new(),
-            cancels: HashMap::new(),
+            promises: HashMap::new(),
             next_token: 0,
             known,
             registered,
@@ -136,7 +142,7 @@ impl Daemon {
                 self.owner.tick(now);
             }
             self.owner.set_stalled(self.commits.stalled.clone());
-            self.owner.end_turn(wall());
+            self.owner.end_turn(now, wall());
             self.perform();
             process.health.beat(now);
             self.progress(now);
@@ -212,22 +218,36 @@ impl Daemon {
             }
             Ask::Cancel(jid, reply) => match self.owner.cancel(jid) {
                 Some(Cancelling { outstanding, ticket }) => {
-                    drop(self.cancels.insert(ticket, (reply, outstanding)))
+                    self.promise(ticket, reply, Some(outstanding));
                 }
                 None => drop(reply.send(None)),
             },
-            Ask::Watch(jid, reply) => drop(reply.send(self.watchers.subscribe(jid))),
-            Ask::Look(look, reply) => drop(reply.send(look(self.owner.inventory()))),
+            Ask::Approve(jid, reply) => match self.owner.approve(jid) {
+                Ok(approving) => self.promise(approving.ticket, reply, Ok(approving)),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Ask::Watch(jid, reply) => {
+                let standing = self.standing(jid);
+                drop(reply.send(self.watchers.subscribe(jid, standing)));
+            }
+            Ask::Look(look) => look(&self.owner),
             Ask::Status(reply) => drop(reply.send(self.status(now))),
         }
+    }
+
+    /// Gives an answer once a commit is durable.
+    fn promise<T: Send + 'static>(&mut self, ticket: u64, reply: oneshot::Sender<T>, answer: T) {
+        let keep = move || {
+            let _ = reply.send(answer);
+        };
+        self.promises.insert(ticket, Box::new(keep));
     }
 
     /// True if another owner has taken over.
     fn committed(&mut self, now: u64, done: Done) -> bool {
         let fenced = done.result == Err(WriteError::Fenced);
-        if let Some((reply, outstanding)) = self.cancels.remove(&done.ticket).filter(|_| done.result.is_ok())
-        {
-            let _ = reply.send(Some(outstanding));
+        if let Some(keep) = self.promises.remove(&done.ticket).filter(|_| done.result.is_ok()) {
+            keep();
         }
         self.owner.persisted(now, done.ticket, done.result);
         fenced
@@ -242,13 +262,13 @@ impl Daemon {
                 OwnerEffect::Send(sending) => self.links.send(&sending),
                 OwnerEffect::Hangup { link, why } => self.links.hang_up(link, why),
                 OwnerEffect::Reply { token, result } => self.reply(token, result),
-                OwnerEffect::Changed { ticket, changes } => changes.into_iter().for_each(|change| {
+                OwnerEffect::Changed { changes, .. } => changes.into_iter().for_each(|change| {
                     for (_, answer, members) in &change.answers {
                         let outcome = answer.outcome.word();
                         metrics::counter!(telemetry::RETURNS_TOTAL, "outcome" => outcome)
                             .increment(members.len());
                     }
-                    self.changed(ticket, change);
+                    self.changed(change);
                 }),
                 OwnerEffect::Duplicates(n) => {
                     metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n)
@@ -273,16 +293,20 @@ impl Daemon {
         }
     }
 
-    fn changed(&mut self, ticket: u64, change: relay_core::owner::Change) {
+    fn changed(&mut self, change: Change) {
         let jid = change.jid;
         if self.watchers.has(jid) {
-            let running = self.owner.ledger(jid).map(|l| l.started().clone()).unwrap_or_default();
+            let standing = self.standing(jid);
             let change = Arc::new(change);
-            self.watchers.tell(jid, || {
-                let (change, running) = (change.clone(), running.clone());
-                Update::Changed { ticket, change, running }
-            });
+            self.watchers
+                .tell(jid, || Update::Changed { change: change.clone(), standing: standing.clone() });
         }
+    }
+
+    /// How a job stands beside its answers.
+    fn standing(&self, jid: Jid) -> Standing {
+        let running = self.owner.ledger(jid).map(|ledger| ledger.started().clone());
+        Standing { running: running.unwrap_or_default(), batch: self.owner.batch_state(jid) }
     }
 
     fn progress(&mut self, now: u64) {
@@ -291,44 +315,13 @@ impl Daemon {
         }
         self.next_progress = now + PROGRESS_EVERY;
         for jid in self.watchers.jids() {
-            if let Some(ledger) = self.owner.ledger(jid) {
-                let running = ledger.started();
-                self.watchers.tell(jid, || Update::Running(running.clone()));
+            if self.owner.ledger(jid).is_some() {
+                let standing = self.standing(jid);
+                self.watchers.tell(jid, || Update::Standing(standing.clone()));
             }
         }
         metrics::gauge!(telemetry::LINKS_UP).set(self.links.len() as f64);
         metrics::gauge!(telemetry::MINIONS_UP).set(self.owner.inventory().up().len() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.owner.open_jobs().count() as f64);
-    }
-
-    fn status(&self, now: u64) -> wire::StatusReply {
-        let inventory = self.owner.inventory();
-        let by_syndic: BTreeMap<_, _> = inventory.by_syndic().collect();
-        let syndic = |(id, known): (&TierId, &Known)| {
-            let members = by_syndic.get(id);
-            wire::Syndic {
-                id: id.to_string(),
-                region: known.region.clone(),
-                up: known.up,
-                since: known.since,
-                minions_up: members.map_or(0, |m| m.intersection_len(inventory.up())),
-                minions: members.map_or(0, |m| m.len()),
-                software: known.software.clone(),
-            }
-        };
-        let region = |(name, members): (&relay_core::ids::RegionName, &relay_core::Members)| wire::Region {
-            name: name.to_string(),
-            minions_up: members.intersection_len(inventory.up()),
-            minions: members.len(),
-        };
-        wire::StatusReply {
-            fabric: self.fabric.clone(),
-            top_master: self.id.to_string(),
-            software: SOFTWARE.into(),
-            uptime_ms: now,
-            jobs_open: self.owner.open_jobs().count() as u64,
-            syndics: self.known.iter().map(syndic).collect(),
-            regions: inventory.by_region().map(region).collect(),
-        }
     }
 }

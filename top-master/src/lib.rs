@@ -2,12 +2,13 @@
 //!
 //! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's owner,
 //! [`commits`] carries its writes to the store, [`operator`] and [`watch`] answer operators, [`directory`] is what they
-//! need to name minions, [`register`] keeps the registry told.
+//! need to name minions, [`schedule`] runs jobs at their times, [`register`] keeps the registry told.
 
 pub mod commits;
 pub mod daemon;
 pub mod directory;
 pub mod operator;
 pub mod register;
+pub mod schedule;
 pub mod serve;
 pub mod watch;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use relay_core::{
     identity::{Identity, Role},
     inventory::Inventory,
-    owner::{Owner, OwnerRule},
+    owner::{Batches, Owner, OwnerRule},
     seat::HeartbeatRule,
 };
 use relay_proto::{envelope, operator::operator_server::OperatorServer};
@@ -33,7 +33,7 @@ use crate::{
     daemon::{Daemon, Sources},
     directory::Directory,
     operator::{Defaults, OperatorService, REQUEST_QUEUE},
-    register,
+    register, schedule,
 };
 
 /// Old jobs are looked for this often.
@@ -52,7 +52,8 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
         .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
     let loaded = identity::load(&config.tls, &config.fabric)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.state_dir.join("store.sqlite"))?);
-    let owner = recover(&config, &*store, process.clock.now()).await?;
+    let defaults = Arc::new(defaults(&config));
+    let owner = recover(&config, defaults.batches.clone(), &*store, process.clock.now()).await?;
 
     let token = process.shutdown.token.clone();
     let registry = Embedded::new({
@@ -85,10 +86,15 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     let service =
         LinkService { own, admit, ids: LinkIds::default(), events, tasks, window: LinkLimits::SYNDIC.window };
     process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.clone().run(listener, service));
-    let millis = |d: Duration| d.as_millis() as u64;
-    let defaults = Defaults { delivery: millis(config.delivery_timeout), run: millis(config.run_timeout) };
-    let service =
-        OperatorService { asks: asks_tx, store: store.clone(), directory: directory.clone(), defaults };
+    let service = OperatorService {
+        asks: asks_tx,
+        store: store.clone(),
+        directory: directory.clone(),
+        defaults,
+        schedules_changed: Arc::default(),
+    };
+    let schedules = schedule::run(service.clone(), token.clone());
+    process.shutdown.spawn_named("schedules", shutdown::Role::Vital, schedules);
     let calls = CallService { inner: OperatorServer::new(service), admit: admit_operator };
     process.shutdown.spawn_named("operators", shutdown::Role::Vital, acceptor.run(operators, calls));
     let prune = prune(store.clone(), config.keep_jobs_hours, token);
@@ -103,7 +109,27 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     process.after_loop().await.map_err(anyhow::Error::msg)
 }
 
-async fn recover(config: &TopMasterConfig, store: &dyn Store, now: u64) -> anyhow::Result<Owner> {
+/// What requests leave open: limits from the configuration, names and batches from the topology.
+fn defaults(config: &TopMasterConfig) -> Defaults {
+    let shape = config.topology.as_ref();
+    let millis = |d: Duration| d.as_millis() as u64;
+    Defaults {
+        delivery: millis(config.delivery_timeout),
+        run: millis(config.run_timeout),
+        groups: shape.map(|t| t.node_groups.clone()).unwrap_or_default(),
+        batches: Batches {
+            regions: shape.map(|t| t.region_batches()).unwrap_or_default(),
+            unbatched_limit: shape.and_then(|t| t.unbatched_limit),
+        },
+    }
+}
+
+async fn recover(
+    config: &TopMasterConfig,
+    batches: Batches,
+    store: &dyn Store,
+    now: u64,
+) -> anyhow::Result<Owner> {
     let recovered = store.begin().await?;
     let mut inventory = Inventory::new();
     for record in recovered.minions {
@@ -127,6 +153,7 @@ async fn recover(config: &TopMasterConfig, store: &dyn Store, now: u64) -> anyho
         epoch: recovered.epoch,
         heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
         seal: envelope::seal,
+        batches,
     };
     Ok(Owner::recover(rule, now, wall(), inventory, recovered.jobs))
 }

@@ -7,9 +7,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use relay_proto::operator::{
-    StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
-    watch_event::Event,
+use relay_core::{
+    batch::{BatchRule, BatchSize},
+    topology::Share,
+};
+use relay_proto::{
+    batch,
+    operator::{
+        StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
+        watch_event::Event,
+    },
 };
 use relay_runtime::{config::TlsConfig, identity, link, tls};
 use tokio::time::timeout;
@@ -71,6 +78,22 @@ impl Operator {
     /// # Errors
     /// It is not accepted, or not closed within [`JOB_TIME`].
     pub async fn run(&mut self, request_id: u128, function: &str, args: &str) -> anyhow::Result<Ended> {
+        self.run_batched(request_id, function, args, None).await
+    }
+
+    /// Runs a job on all minions, so many at once if `window` says so.
+    ///
+    /// # Errors
+    /// As [`Operator::run`].
+    pub async fn run_batched(
+        &mut self,
+        request_id: u128,
+        function: &str,
+        args: &str,
+        window: Option<u32>,
+    ) -> anyhow::Result<Ended> {
+        let rule =
+            window.map(|n| BatchRule { size: BatchSize::Window(Share::Count(n)), ..BatchRule::default() });
         let request = SubmitRequest {
             request_id: request_id.to_be_bytes().to_vec(),
             target: "*".into(),
@@ -78,6 +101,7 @@ impl Operator {
             args: args.as_bytes().to_vec(),
             delivery_timeout_ms: 0,
             run_timeout_ms: 0,
+            batch: rule.as_ref().map(batch::encode),
             ..SubmitRequest::default()
         };
         let job = timeout(JOB_TIME, self.follow(request)).await;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
 /// Longest time that an argument may ask for, in seconds: ten years, far above any run limit, and small enough that
@@ -25,8 +26,18 @@ pub(super) enum Kind {
     Directory,
     /// A map of names to scalars, or a list of such maps.
     Environment,
-    /// A text, or a list of texts: program and arguments.
+    /// A text, or a list of texts: program and arguments. No bool, which YAML makes of a bare `yes`.
     Command,
+    /// A map.
+    Map,
+    /// A whole number, or its text.
+    Integer,
+    /// A signal's number or name.
+    Signal,
+    /// A file mode creation mask: octal digits.
+    Umask,
+    /// Exit codes: one, a list, or a text with commas.
+    Codes,
 }
 
 impl Kind {
@@ -39,6 +50,11 @@ impl Kind {
             Kind::Directory => "an absolute path",
             Kind::Environment => r#"a map such as {"NAME": "value"}"#,
             Kind::Command => r#"a command, or a list such as ["ls", "-l"]"#,
+            Kind::Map => "a map such as {name: value}",
+            Kind::Integer => "a whole number",
+            Kind::Signal => "a signal such as 15 or SIGTERM",
+            Kind::Umask => "a mask of octal digits such as 022",
+            Kind::Codes => "exit codes such as 1 or [1, 2]",
         }
     }
 
@@ -51,6 +67,11 @@ impl Kind {
             Kind::Directory => text(value).is_some_and(|t| t.starts_with('/')),
             Kind::Environment => environment(value).is_some(),
             Kind::Command => command(value).is_some(),
+            Kind::Map => value.is_object(),
+            Kind::Integer => integer(value).is_some(),
+            Kind::Signal => signal(value).is_some(),
+            Kind::Umask => umask(value).is_some(),
+            Kind::Codes => codes(value).is_some(),
         }
     }
 }
@@ -121,6 +142,18 @@ impl Bound {
     pub fn command(&self, name: &str) -> Option<CommandText> {
         self.value(name).and_then(command)
     }
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.value(name).and_then(integer)
+    }
+    pub fn signal(&self, name: &str) -> Option<Signal> {
+        self.value(name).and_then(signal)
+    }
+    pub fn umask(&self, name: &str) -> Option<u32> {
+        self.value(name).and_then(umask)
+    }
+    pub fn codes(&self, name: &str) -> Vec<i32> {
+        self.value(name).and_then(codes).unwrap_or_default()
+    }
     /// The values beyond the placed ones, as texts.
     pub fn rest_texts(&self) -> impl Iterator<Item = String> {
         self.rest.iter().filter_map(text)
@@ -180,6 +213,13 @@ impl Bound {
 }
 
 fn wrong(which: &str, kind: Kind, value: &Value) -> String {
+    if kind == Kind::Command && has_bool(value) {
+        return format!(
+            "{which} holds {}, which is what YAML makes of a bare yes, no, on, off, true or false: \
+             quote it twice if you mean that word, as in cmd.run '\"yes\"'",
+            shortened(&value.to_string())
+        );
+    }
     format!("{which} must be {}, not {}", kind.wants(), shortened(&value.to_string()))
 }
 
@@ -233,8 +273,44 @@ fn environment(value: &Value) -> Option<BTreeMap<String, String>> {
     }
 }
 
+fn has_bool(value: &Value) -> bool {
+    value.is_boolean() || value.as_array().is_some_and(|words| words.iter().any(Value::is_boolean))
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+fn signal(value: &Value) -> Option<Signal> {
+    let by_name = |name: &str| {
+        let name = name.trim().to_ascii_uppercase();
+        if name.starts_with("SIG") { name.parse().ok() } else { format!("SIG{name}").parse().ok() }
+    };
+    match integer(value) {
+        Some(number) => Signal::try_from(i32::try_from(number).ok()?).ok(),
+        None => by_name(value.as_str()?),
+    }
+}
+
+/// `022` in YAML 1.2 is the number 22, and means the digits.
+fn umask(value: &Value) -> Option<u32> {
+    let digits = value.as_u64().map(|n| n.to_string()).or_else(|| value.as_str().map(str::to_string))?;
+    let digits = digits.trim().trim_start_matches("0o");
+    u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o777)
+}
+
+fn codes(value: &Value) -> Option<Vec<i32>> {
+    let one = |value: &Value| i32::try_from(integer(value)?).ok();
+    match value {
+        Value::Array(list) => list.iter().map(one).collect(),
+        Value::String(text) => text.split(',').map(|part| part.trim().parse().ok()).collect(),
+        other => one(other).map(|code| vec![code]),
+    }
+}
+
 fn command(value: &Value) -> Option<CommandText> {
     match value {
+        _ if has_bool(value) => None,
         Value::Array(words) if words.is_empty() => None,
         Value::Array(words) => words.iter().map(text).collect::<Option<_>>().map(CommandText::Words),
         _ => text(value).filter(|line| !line.trim().is_empty()).map(CommandText::Line),
@@ -275,6 +351,34 @@ mod tests {
         ] {
             let wrong = try_bind(args, kwargs).unwrap_err();
             assert!(wrong.contains(says), "{wrong:?} does not say {says:?}");
+        }
+    }
+
+    #[test]
+    fn signals_masks_and_codes_are_read_as_people_write_them() {
+        for text in [json!(9), json!("9"), json!("kill"), json!("SIGKILL"), json!(" sigkill ")] {
+            assert_eq!(signal(&text), Some(Signal::SIGKILL), "{text}");
+        }
+        for wrong in [json!(0), json!(99), json!("SIGNOTHING"), json!(null), json!(-9), json!(1.5)] {
+            assert_eq!(signal(&wrong), None, "{wrong}");
+        }
+        for text in [json!("022"), json!(22), json!("0o22")] {
+            assert_eq!(umask(&text), Some(0o22), "{text}");
+        }
+        assert!(umask(&json!("9")).is_none() && umask(&json!("1777")).is_none());
+        assert_eq!(
+            (codes(&json!(3)), codes(&json!("1, 2")), codes(&json!([4, "5"]))),
+            (Some(vec![3]), Some(vec![1, 2]), Some(vec![4, 5]))
+        );
+        assert!(codes(&json!("one")).is_none() && codes(&json!(1u64 << 40)).is_none());
+    }
+
+    #[test]
+    fn a_bare_yes_is_no_command() {
+        for cmd in [json!(true), json!(["echo", false])] {
+            assert!(command(&cmd).is_none());
+            let told = wrong("argument 'cmd'", Kind::Command, &cmd);
+            assert!(told.contains("quote it twice"), "{told}");
         }
     }
 

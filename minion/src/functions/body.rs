@@ -14,6 +14,12 @@ pub(crate) fn ok(value: &Value) -> Answer {
     Answer { body, truncated, ..Answer::bare(Outcome::Ok, Reason::None) }
 }
 
+/// The answer of a function that has a value whatever its retcode is: `failed` unless that is 0.
+pub(crate) fn coded(value: &Value, retcode: i32) -> Answer {
+    let outcome = if retcode == 0 { Outcome::Ok } else { Outcome::Failed };
+    Answer { outcome, retcode, ..ok(value) }
+}
+
 /// The answer of a function that failed, or never came to start, with what to tell the operator.
 pub(crate) fn failed(text: &str) -> Answer {
     let (body, truncated) = encode(&Value::from(text));

@@ -1,4 +1,9 @@
-//! `grains.*`: what the minion knows of its machine. Gathering it is [`crate::grains`].
+//! `grains.*`: what the minion knows of its machine. Gathering it is [`crate::grains`]; changing it is `edit`'s.
+
+mod change;
+mod edit;
+
+pub(super) use edit::{APPEND, DELKEY, DELVAL, EQUALS, HAS_VALUE, REMOVE, SET, SETVAL, SETVALS};
 
 use serde_json::{Map, Value};
 
@@ -58,7 +63,7 @@ pub(super) const LS: Function = Function {
 
 /// The grains of this moment: the ones that were reported upwards, and those that change with the process.
 fn now(context: &Context) -> Map<String, Value> {
-    let mut all = context.grains.as_object().cloned().unwrap_or_default();
+    let mut all = context.grains.value().as_object().cloned().unwrap_or_default();
     for (name, value) in volatile() {
         all.entry(name).or_insert(value);
     }
@@ -86,8 +91,11 @@ fn item(bound: &Bound, _: &Call, context: &Context) -> Result<Value, String> {
     Ok(keys.map(|key| (key.clone(), look_up(bound, &all, &key))).collect::<Map<_, _>>().into())
 }
 
+fn delimiter(bound: &Bound) -> String {
+    bound.text("delimiter").filter(|d| !d.is_empty()).unwrap_or_else(|| DELIMITER.into())
+}
+
 fn look_up(bound: &Bound, all: &Value, key: &str) -> Value {
-    let delimiter = bound.text("delimiter").filter(|d| !d.is_empty()).unwrap_or_else(|| DELIMITER.into());
-    let found = traverse(all, key, &delimiter).cloned();
+    let found = traverse(all, key, &delimiter(bound)).cloned();
     found.or_else(|| bound.value("default").cloned()).unwrap_or_else(|| "".into())
 }

@@ -66,6 +66,10 @@ pub(super) fn returned(
 ) -> Returned {
     match (shape, captures) {
         (Shape::Map, [out, err]) => map(out, err, pid, retcode, headline),
+        (Shape::Stderr, [_, err]) => text(err, headline),
+        (Shape::Retcode, [out, ..]) => {
+            Returned { body: retcode.into(), output: out.digest(), truncated: false }
+        }
         (_, [out, ..]) => text(out, headline),
         (_, []) => text(&Capture::default(), headline),
     }

@@ -2,16 +2,20 @@
 
 use std::{
     ffi::CString,
-    io::{self, PipeReader, PipeWriter},
+    fs::File,
+    io::{self, PipeReader, PipeWriter, Seek, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use nix::{
+    errno::Errno,
     sys::{
+        memfd::{MFdFlags, memfd_create},
         prctl::set_pdeathsig,
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+        stat::{Mode, umask},
     },
     unistd::{Gid, Pid, Uid, User, getgrouplist, getpid, getppid, setgid, setgroups, setuid},
 };
@@ -40,13 +44,43 @@ pub(super) fn spawn(token: RunToken, spec: &CommandSpec) -> Result<Child, String
     let cwd = cwd(spec, user.as_ref())?;
     let mut command = command(spec)?;
     set_environment(&mut command, token, spec, user.as_ref());
-    command.current_dir(&cwd).process_group(0).stdin(Stdio::null());
-    tie(&mut command, user.as_ref().map(Credentials::of).transpose()?);
-    let failed =
-        |e: io::Error| format!("Unable to run command '{}' in '{}', reason: {e}", spec.shown, cwd.display());
+    let failed = |e: io::Error| failure(spec, &cwd, &e);
+    command.current_dir(&cwd).process_group(0).stdin(stdin(spec).map_err(failed)?);
+    let umask = spec.umask.map(Mode::from_bits_truncate);
+    tie(&mut command, user.as_ref().map(Credentials::of).transpose()?, umask);
     let outputs = connect(&mut command, spec.shape).map_err(failed)?;
     let child = command.spawn().map_err(failed)?;
     Ok(Child { pid: Pid::from_raw(child.id() as i32), outputs })
+}
+
+/// Longest command that is repeated in a message about it, in characters.
+const MAX_SHOWN: usize = 200;
+
+/// Why it did not start, in Salt's words, with what to do where the kernel's own words do not tell.
+fn failure(spec: &CommandSpec, cwd: &Path, e: &io::Error) -> String {
+    let program = spec.argv.first().map_or("", String::as_str);
+    let by_shell = matches!(&spec.argv[..], [_, flag, line] if flag == "-c" && *line == spec.shown);
+    if by_shell && matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) {
+        return format!("The shell {program} is not available on this machine: {e}");
+    }
+    let hint = match e.raw_os_error() == Some(Errno::E2BIG as i32) {
+        true => {
+            "; a command line has room for 128 KiB per argument and some 2 MiB with the environment: give long data by stdin=..., or put it in a file"
+        }
+        false => "",
+    };
+    let shown: String = spec.shown.chars().take(MAX_SHOWN).collect();
+    let cut = if shown.len() < spec.shown.len() { "..." } else { "" };
+    format!("Unable to run command '{shown}{cut}' in '{}', reason: {e}{hint}", cwd.display())
+}
+
+/// What the command reads: nothing, or a file in memory, which needs no writer that could block.
+fn stdin(spec: &CommandSpec) -> io::Result<Stdio> {
+    let Some(text) = &spec.stdin else { return Ok(Stdio::null()) };
+    let mut file = File::from(memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 fn command(spec: &CommandSpec) -> Result<Command, String> {
@@ -104,11 +138,11 @@ fn set_environment(command: &mut Command, token: RunToken, spec: &CommandSpec, u
 fn connect(command: &mut Command, shape: Shape) -> io::Result<Vec<PipeReader>> {
     let (out, out_end): (PipeReader, PipeWriter) = io::pipe()?;
     match shape {
-        Shape::Text => {
+        Shape::Text | Shape::Retcode => {
             command.stderr(out_end.try_clone()?).stdout(out_end);
             Ok(vec![out])
         }
-        Shape::Map => {
+        Shape::Map | Shape::Stdout | Shape::Stderr => {
             let (err, err_end) = io::pipe()?;
             command.stdout(out_end).stderr(err_end);
             Ok(vec![out, err])
@@ -139,11 +173,14 @@ impl Credentials {
 }
 
 /// Ties the command to this process: it is killed when the runner dies, however that happens.
-fn tie(command: &mut Command, credentials: Option<Credentials>) {
+fn tie(command: &mut Command, credentials: Option<Credentials>, mask: Option<Mode>) {
     let runner = getpid();
     let before_exec = move || {
         if let Some(credentials) = &credentials {
             credentials.assume()?;
+        }
+        if let Some(mask) = mask {
+            umask(mask);
         }
         // After the change of user, which clears it.
         set_pdeathsig(Signal::SIGKILL)?;
@@ -154,8 +191,8 @@ fn tie(command: &mut Command, credentials: Option<Credentials>) {
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
     };
     // SAFETY: between fork and exec only async-signal-safe functions may run, since another thread may have held any
-    // lock when the fork happened. The closure makes system calls only (setgroups, setgid, setuid, prctl, getppid,
-    // sigprocmask), on values that were looked up before; it neither allocates nor frees nor takes a lock, and its
+    // lock when the fork happened. The closure makes system calls only (setgroups, setgid, setuid, umask, prctl,
+    // getppid, sigprocmask), on values that were looked up before; it neither allocates nor frees nor takes a lock, and its
     // errors are bare error numbers. glibc's set*id reach other threads by signals, and a forked child has none.
     unsafe { command.pre_exec(before_exec) };
 }

@@ -15,7 +15,7 @@ use relay_core::outcome::{Answer, Outcome};
 use tokio::{io::AsyncReadExt, net::unix::pipe, process, task::spawn_blocking, time::sleep};
 
 use super::{
-    CommandSpec, Probe, RunHandle, RunToken,
+    CommandSpec, Probe, Request, RunHandle, RunToken,
     spec::{CONTROL, Claim, LIFE, SpecFile},
     survey::{self, MARKER},
     verdict::{self, boot_id, lives, open_life},
@@ -103,6 +103,14 @@ impl Runner {
         command
     }
 
+    /// What a run was told to do, as its directory remembers it.
+    ///
+    /// # Errors
+    /// There is no such run, or its spec cannot be read.
+    pub fn spec(&self, token: RunToken) -> io::Result<CommandSpec> {
+        SpecFile::read(&self.dir(token)).map(|spec| spec.command)
+    }
+
     /// Waits for the end of a run, and says how it ended: `interrupted` if it left no end and nothing of it lives.
     /// Works for runs that another process started. Dropping the future stops the waiting, not the run.
     pub async fn wait(&self, handle: &RunHandle) -> Answer {
@@ -147,10 +155,18 @@ impl Runner {
     /// # Errors
     /// The runner could not be asked.
     pub fn kill(&self, handle: &RunHandle) -> io::Result<bool> {
-        let fifo = self.dir(handle.token).join(CONTROL);
+        self.ask(handle.token, Request::Cancel)
+    }
+
+    /// Asks a run's living runner for something. Says whether a runner was there to be asked.
+    ///
+    /// # Errors
+    /// The runner could not be asked.
+    pub fn ask(&self, token: RunToken, request: Request) -> io::Result<bool> {
+        let fifo = self.dir(token).join(CONTROL);
         let nonblocking = OFlag::O_NONBLOCK.bits();
         match OpenOptions::new().write(true).custom_flags(nonblocking).open(&fifo) {
-            Ok(mut control) => control.write_all(b"K").map(|()| true),
+            Ok(mut control) => control.write_all(&[request.byte()]).map(|()| true),
             Err(e)
                 if e.raw_os_error() == Some(Errno::ENXIO as i32) || e.kind() == io::ErrorKind::NotFound =>
             {

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, DirEntry, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::fd::RawFd,
     path::Path,
     thread,
@@ -93,9 +93,12 @@ fn execute(mut watch: Watch, spec: &SpecFile) -> io::Result<End> {
 }
 
 fn end(command: &CommandSpec, ending: Ending, pid: u32, watch: Watch) -> End {
-    let status = watch.status().unwrap_or(GENERIC_FAILURE);
+    let status = match watch.status().unwrap_or(GENERIC_FAILURE) {
+        status if command.success_retcodes.contains(&status) => 0,
+        status => status,
+    };
     let (outcome, reason, retcode) = match ending {
-        Ending::Exited if status == 0 => (Outcome::Ok, Reason::None, 0),
+        Ending::Exited if status == 0 || command.ignore_retcode => (Outcome::Ok, Reason::None, 0),
         Ending::Exited => (Outcome::Failed, Reason::None, status),
         Ending::Timeout => (Outcome::Failed, Reason::None, GENERIC_FAILURE),
         Ending::RunLimit => (Outcome::TimedOut, Reason::None, status),
@@ -103,9 +106,13 @@ fn end(command: &CommandSpec, ending: Ending, pid: u32, watch: Watch) -> End {
         Ending::Terminated => (Outcome::Interrupted, Reason::ProcessDied, status),
     };
     let headline = (ending == Ending::Timeout).then(|| timed_out(command));
-    let captures = watch.into_captures();
+    let mut captures = watch.into_captures();
+    if command.hide_output {
+        captures.iter_mut().for_each(|capture| *capture = Capture::default());
+    }
+    let shown = if ending == Ending::Exited { status } else { retcode };
     let Returned { body, output, truncated } =
-        returned(command.shape, &captures, pid, retcode, headline.as_deref());
+        returned(command.shape, &captures, pid, shown, headline.as_deref());
     End { outcome, reason, retcode, output, truncated, body }
 }
 
@@ -136,14 +143,4 @@ fn write_end(dir: &Path, spec: &SpecFile, end: End) -> io::Result<()> {
         }
         thread::sleep(END_RETRY);
     }
-}
-
-/// Reads and drops what is there; says whether anything was.
-pub(super) fn emptied(fifo: &mut File) -> bool {
-    let mut bytes = [0; 16];
-    let mut any = false;
-    while fifo.read(&mut bytes).is_ok_and(|n| n > 0) {
-        any = true;
-    }
-    any
 }

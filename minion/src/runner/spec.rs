@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use relay_core::{
     ids::{IdError, Jid, RequestId},
     outcome::{Answer, MAX_BODY_BYTES, Outcome, Reason},
@@ -38,8 +39,35 @@ pub(super) const END: &str = "end.json";
 pub(super) const CLAIM: &str = "claim.json";
 /// A FIFO whose write end the runner holds as long as it lives.
 pub(super) const LIFE: &str = "life";
-/// A FIFO that the runner reads: any byte asks it to kill the command.
+/// A FIFO that the runner reads: each byte is a [`Request`].
 pub(super) const CONTROL: &str = "control";
+
+/// What a living runner can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Kill the command: its answer becomes `cancelled` (`while_running`).
+    Cancel,
+    /// Send the command's process group this signal. What comes of it is the command's own end, or nothing.
+    Signal(Signal),
+}
+
+impl Request {
+    /// The byte of [`Request::Cancel`]; every signal's number is lower.
+    const CANCEL: u8 = b'K';
+
+    /// As the byte that stands for it in the FIFO.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Request::Cancel => Self::CANCEL,
+            Request::Signal(signal) => signal as u8,
+        }
+    }
+
+    /// What a byte asks for. One that means nothing here is a wish of a later version, and the oldest wish is the end.
+    pub(super) fn of(byte: u8) -> Request {
+        Signal::try_from(i32::from(byte)).map_or(Request::Cancel, Request::Signal)
+    }
+}
 
 /// The random name of one run: of its directory, and in the environment of every process of it.
 ///
@@ -89,6 +117,12 @@ pub enum Shape {
     Text,
     /// `cmd.run_all`: a map of pid, retcode, stdout, stderr.
     Map,
+    /// `cmd.run_stdout`: stdout alone.
+    Stdout,
+    /// `cmd.run_stderr`: stderr alone.
+    Stderr,
+    /// `cmd.retcode`: the exit code as a number.
+    Retcode,
 }
 
 /// One external command, ready to be run.
@@ -98,6 +132,9 @@ pub struct CommandSpec {
     /// The job. In the child's environment as `RELAY_JID`.
     #[serde(with = "as_text")]
     pub jid: Jid,
+    /// The job's function, for people.
+    #[serde(default)]
+    pub function: String,
     /// The program and its arguments; never empty. A shell stands here only if the function asks for one.
     pub argv: Vec<String>,
     /// The command as the operator wrote it, for messages.
@@ -112,6 +149,21 @@ pub struct CommandSpec {
     pub env: BTreeMap<String, String>,
     /// Start from an empty environment, not from the minion's.
     pub clean_env: bool,
+    /// What it reads on its stdin; nothing if absent.
+    #[serde(default)]
+    pub stdin: Option<String>,
+    /// Its file mode creation mask; the minion's if absent.
+    #[serde(default)]
+    pub umask: Option<u32>,
+    /// Exit codes that count as 0.
+    #[serde(default)]
+    pub success_retcodes: Vec<i32>,
+    /// An exit code other than 0 is no failure; a map still shows it.
+    #[serde(default)]
+    pub ignore_retcode: bool,
+    /// What it writes is not returned.
+    #[serde(default)]
+    pub hide_output: bool,
     /// Salt's `timeout`: the command is killed and the answer is `failed`, with a message.
     pub timeout: Option<Duration>,
     /// The job's run limit: the command is killed and the answer is `timed_out`.
@@ -353,6 +405,15 @@ mod tests {
         let newer = String::from_utf8(whole).unwrap().replace("\"format\":1", "\"format\":2");
         fs::write(dir.path().join(END), newer).unwrap();
         assert!(EndFile::read(dir.path(), token).unwrap_err().to_string().contains("format 2"));
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_was_written() {
+        let signals = Signal::iterator().map(Request::Signal);
+        for request in signals.chain([Request::Cancel]) {
+            assert_eq!(Request::of(request.byte()), request);
+        }
+        assert_eq!(Request::of(0), Request::Cancel);
     }
 
     #[test]

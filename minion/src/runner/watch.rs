@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{capture::Capture, child::Child, process::emptied, survey};
+use super::{capture::Capture, child::Child, spec::Request, survey};
 
 /// From SIGTERM to SIGKILL: what a command has to put its things in order.
 const TERM_GRACE: Duration = Duration::from_secs(2);
@@ -176,11 +176,28 @@ impl Watch {
         while let Some(signal) = self.signals.read_signal()? {
             self.terminated |= signal.ssi_signo == Signal::SIGTERM as u32;
         }
-        self.cancelled |= emptied(&mut self.control);
+        self.take_requests();
         for i in 0..self.streams.len() {
             self.read(i);
         }
         self.look_for_exit()
+    }
+
+    /// Reads what the minion asked for. A signal goes to the whole process group, as the kill at a limit does; its
+    /// number cannot be another group's, since the leader is not collected before this process ends.
+    fn take_requests(&mut self) {
+        let mut bytes = [0; 16];
+        while let Ok(n @ 1..) = self.control.read(&mut bytes) {
+            for byte in &bytes[..n] {
+                match (Request::of(*byte), self.child) {
+                    (Request::Cancel, _) => self.cancelled = true,
+                    (Request::Signal(signal), Some(group)) => {
+                        let _ = killpg(group, signal);
+                    }
+                    (Request::Signal(_), None) => {}
+                }
+            }
+        }
     }
 
     fn wait(&self, at_most: Duration) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minion::runner::CommandSpec;
+use minion::runner::{CommandSpec, Shape};
 use nix::{
     fcntl::{FcntlArg, FdFlag},
     sys::signal::{Signal, kill},
@@ -24,6 +24,8 @@ pub const TRIALS: &[Trial] = &[
     ("exit_codes_and_signals_are_told", exit_codes_and_signals_are_told),
     ("what_cannot_start_says_why", what_cannot_start_says_why),
     ("surroundings_are_as_asked", surroundings_are_as_asked),
+    ("what_is_returned_is_as_asked", what_is_returned_is_as_asked),
+    ("exit_codes_count_as_asked", exit_codes_count_as_asked),
     ("it_runs_as_the_user_that_is_asked", it_runs_as_the_user_that_is_asked),
     ("nothing_of_the_minion_is_inherited", nothing_of_the_minion_is_inherited),
     ("huge_output_stays_small", huge_output_stays_small),
@@ -72,16 +74,45 @@ fn exit_codes_and_signals_are_told() {
 fn what_cannot_start_says_why() {
     let no_program = CommandSpec { argv: vec!["/no/such/program".into()], ..shell("/no/such/program") };
     let no_dir = CommandSpec { cwd: Some("/no/such/dir".into()), ..shell("true") };
+    let no_shell =
+        CommandSpec { argv: vec!["/no/such/shell".into(), "-c".into(), "true".into()], ..shell("true") };
+    let too_long = shell(&format!("true {}", "x".repeat(200_000)));
     let no_user = CommandSpec { runas: Some("no-such-user".into()), ..map(shell("true")) };
     for (spec, says) in [
         (no_program, "Unable to run command '/no/such/program'"),
+        (no_shell, "The shell /no/such/shell is not available on this machine"),
+        (too_long, "give long data by stdin="),
         (no_dir, "Specified cwd '/no/such/dir' either not absolute or does not exist"),
         (no_user, "'no-such-user' is not available"),
     ] {
         let answer = scene().run(&spec);
         assert_eq!((answer.outcome, answer.retcode), (Outcome::Failed, 1));
         assert!(body(&answer).as_str().unwrap().contains(says), "{}", body(&answer));
+        assert!(answer.body.len() < 1_000, "a command of any length is not sent back");
     }
+}
+
+fn what_is_returned_is_as_asked() {
+    let script = "echo out; echo err >&2; exit 3";
+    for (shape, returned) in
+        [(Shape::Stdout, json!("out")), (Shape::Stderr, json!("err")), (Shape::Retcode, json!(3))]
+    {
+        let answer = scene().run(&CommandSpec { shape, ..shell(script) });
+        assert_eq!((answer.outcome, answer.retcode, body(&answer)), (Outcome::Failed, 3, returned));
+    }
+    let hidden = scene().run(&CommandSpec { hide_output: true, ..shell(script) });
+    assert_eq!((hidden.retcode, body(&hidden)), (3, json!("")));
+}
+
+fn exit_codes_count_as_asked() {
+    let script = "exit 3";
+    let success = CommandSpec { success_retcodes: vec![2, 3], ..map(shell(script)) };
+    let answer = scene().run(&success);
+    assert_eq!((answer.outcome, answer.retcode, &body(&answer)["retcode"]), (Outcome::Ok, 0, &json!(0)));
+    let ignored = scene().run(&CommandSpec { ignore_retcode: true, ..map(shell(script)) });
+    assert_eq!((ignored.outcome, ignored.retcode, &body(&ignored)["retcode"]), (Outcome::Ok, 0, &json!(3)));
+    let other = scene().run(&CommandSpec { success_retcodes: vec![2], ..shell(script) });
+    assert_eq!((other.outcome, other.retcode), (Outcome::Failed, 3));
 }
 
 fn surroundings_are_as_asked() {
@@ -89,6 +120,10 @@ fn surroundings_are_as_asked() {
     let env = [("A".to_string(), "b c".to_string())].into();
     let spec = CommandSpec { cwd: Some("/usr".into()), env, clean_env: true, ..shell(script) };
     assert_eq!(body(&scene().run(&spec)), json!(format!("/usr\nb c C {} 32\nnone", spec.jid)));
+    // More than a pipe holds, so that nobody's writing could block.
+    let text = "x".repeat(200_000);
+    let spec = CommandSpec { stdin: Some(text), umask: Some(0o027), ..shell("wc -c; umask") };
+    assert_eq!(body(&scene().run(&spec)), json!("200000\n0027"));
 }
 
 fn it_runs_as_the_user_that_is_asked() {

@@ -32,6 +32,7 @@ pub fn scene() -> Scene {
 pub fn shell(script: &str) -> CommandSpec {
     CommandSpec {
         jid: Jid::from_micros(1_795_246_616_123_456),
+        function: "cmd.run".into(),
         argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
         shown: script.into(),
         shape: Shape::Text,
@@ -39,6 +40,11 @@ pub fn shell(script: &str) -> CommandSpec {
         runas: None,
         env: Default::default(),
         clean_env: false,
+        stdin: None,
+        umask: None,
+        success_retcodes: Vec::new(),
+        ignore_retcode: false,
+        hide_output: false,
         timeout: None,
         run_limit: Duration::from_secs(600),
     }

@@ -5,7 +5,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use minion::runner::{Probe, RunHandle, RunToken, Runner};
+use minion::runner::{Probe, Request, RunHandle, RunToken, Runner};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -22,6 +22,7 @@ pub const TRIALS: &[Trial] = &[
     ("a_run_outlives_its_minion", a_run_outlives_its_minion),
     ("a_dead_runner_takes_everything_along", a_dead_runner_takes_everything_along),
     ("a_cancel_kills_and_says_so", a_cancel_kills_and_says_so),
+    ("a_signal_ends_a_command_as_its_own_end", a_signal_ends_a_command_as_its_own_end),
     ("a_terminated_runner_is_no_cancel", a_terminated_runner_is_no_cancel),
     ("another_boot_is_another_world", another_boot_is_another_world),
     ("a_torn_end_is_none", a_torn_end_is_none),
@@ -100,6 +101,31 @@ fn a_cancel_kills_and_says_so() {
     assert_eq!(body(&answer), json!("partly"));
     assert!(pids.into_iter().all(is_dead));
     assert!(!scene.runner.kill(&handle).unwrap(), "nobody is there any more");
+}
+
+fn a_signal_ends_a_command_as_its_own_end() {
+    let scene = scene();
+    let pids = scene.path("pids").display().to_string();
+    let handle =
+        scene.launch(&shell(&format!("sleep 600 & echo $$ >> {pids}; echo $! >> {pids}; echo so far; wait")));
+    let pids = scene.pids("pids", 2);
+    assert!(scene.runner.ask(handle.token, Request::Signal(Signal::SIGCONT)).unwrap());
+    assert!(scene.runner.ask(handle.token, Request::Signal(Signal::SIGKILL)).unwrap());
+    let answer = scene.wait(&handle);
+    assert_eq!((answer.outcome, answer.reason, answer.retcode), (Outcome::Failed, Reason::None, -9));
+    assert_eq!(body(&answer), json!("so far"));
+    assert!(pids.into_iter().all(is_dead), "the whole group has the signal");
+    assert!(!scene.runner.ask(handle.token, Request::Signal(Signal::SIGKILL)).unwrap(), "nobody is there");
+    // One that the command takes for itself is no end.
+    let ready = scene.path("ready");
+    let script =
+        format!("trap 'echo caught; exit 5' USR1; touch {}; while :; do sleep 0.02; done", ready.display());
+    let handle = scene.launch(&shell(&script));
+    until(|| exists(&ready));
+    assert!(scene.runner.ask(handle.token, Request::Signal(Signal::SIGUSR1)).unwrap());
+    let answer = scene.wait(&handle);
+    assert_eq!(answer.retcode, 5);
+    assert!(body(&answer).as_str().unwrap().ends_with("caught"));
 }
 
 fn a_terminated_runner_is_no_cancel() {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::target::{Expr, Target};
 
 #[test]
 fn writes_ranges_as_people_do() {
@@ -15,9 +16,10 @@ fn writes_ranges_as_people_do() {
         (vec!["web1", "web1"], "web1"),
         (vec!["web1", "web3"], "web[1,3]"),
         (vec!["web08", "web09", "web10", "web11"], "web[08-11]"),
-        (vec!["web8", "web9", "web10", "web11"], "web[8-11]"),
+        (vec!["web8", "web9", "web10", "web11"], "web[8-9],web[10-11]"),
+        (vec!["web8", "web9", "web10", "web11", "x"], "web[8-11],x"),
         (vec!["web98", "web099", "web100"], "web[98,099-100]"),
-        (vec!["web01", "web1", "web2"], "web[1,01,2]"),
+        (vec!["web01", "web1", "web2"], "web[1-2],web01"),
         (vec!["a1.b2", "a1.b3", "a2.b2"], "a1.b[2-3],a2.b2"),
         (vec!["web1.prod", "web2.prod", "web2.test"], "web[1-2].prod,web2.test"),
         (vec!["db3", "web200", "web001", "web002"], "db3,web[001-002,200]"),
@@ -70,6 +72,10 @@ fn refuses_more_than_the_bounds_before_making_them() {
     assert_eq!(expand(&format!("{}[0-99999]", "x".repeat(4096))), Err(ExpandError::TooMany));
 }
 
+fn named() -> impl Strategy<Value = String> {
+    "(web|db-)?[0-9]{1,3}|(a1\\.)?b[0-9]{1,2}(\\.x|-y)?|[a-c]{1,2}"
+}
+
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         "(web|db|a1\\.b)?0{0,2}[0-9]{1,2}(\\.x)?",
@@ -80,6 +86,8 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     #[test]
     fn nothing_is_lost(ids in proptest::collection::vec(hostile(), 0..40)) {
         let text = compact(ids.iter().map(String::as_str));
@@ -87,6 +95,23 @@ proptest! {
         let (set, count): (BTreeSet<&String>, usize) = (back.iter().collect(), back.len());
         prop_assert_eq!(set.len(), count, "{} names one twice", text);
         prop_assert_eq!(set, ids.iter().collect());
+    }
+
+    #[test]
+    fn as_a_target_it_means_these_ids_and_no_other(
+        ids in proptest::collection::btree_set(named(), 1..12),
+        others in proptest::collection::btree_set(named(), 0..40),
+    ) {
+        let text = compact(ids.iter().map(String::as_str));
+        let target = Target::parse(&text).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
+        for id in ids.iter().chain(&others) {
+            let named = match target.expr() {
+                Expr::Range(set) => set.matches(id),
+                Expr::Glob(glob) => glob.matches(id),
+                other => return Err(TestCaseError::fail(format!("{text} is {other:?}"))),
+            };
+            prop_assert_eq!(named, ids.contains(id), "{} on {}", text, id);
+        }
     }
 
     #[test]

@@ -108,3 +108,134 @@ fn an_end_of_which_no_copy_is_left_is_not_expected() {
     run.extend([O::Destroyed(slot("a")), O::Slot(slot("a"), unknown())]);
     assert_eq!(broken(run), Vec::<&str>::new());
 }
+
+// ---- I12 ----
+
+fn ids(names: &[&str]) -> BTreeSet<MinionId> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// A job for a to d, two at once over both regions, one in aws; `Running` at 10 if it was offered until 100.
+fn batch(limits: Limits) -> Vec<O> {
+    let names = ["a", "b", "c", "d"];
+    let mut run = vec![
+        O::Recorded { jid: jid(), targets: ids(&names) },
+        O::Limited(jid(), limits),
+        O::Due(jid(), 9_999),
+    ];
+    run.extend(names.map(|name| O::Slot(slot(name), ok())));
+    run.push(O::Closed(jid(), 1));
+    run
+}
+
+fn place(name: &str) -> [O; 2] {
+    [O::Granted(slot(name)), O::Offered(slot(name), 100)]
+}
+
+fn runs(name: &str) -> Vec<O> {
+    place(name).into_iter().chain([O::Running(slot(name), 10)]).collect()
+}
+
+fn knows(decided: &[&str], failed: &[&str]) -> O {
+    let known = Knowledge { decided: ids(decided), failed: ids(failed), answered: ids(decided) };
+    O::Known(jid(), known)
+}
+
+fn breaks_i12(limits: Limits, steps: Vec<Vec<O>>) -> bool {
+    match broken(batch(limits).into_iter().chain(steps.concat()).collect())[..] {
+        [] => false,
+        ["I12"] => true,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn two() -> Limits {
+    Limits { at_once: Some(2), ..Limits::default() }
+}
+
+#[test]
+fn more_at_once_than_the_limit_breaks_i12_even_for_a_moment() {
+    let over = |name: &str| vec![O::Over(slot(name))];
+    assert!(!breaks_i12(two(), vec![runs("a"), runs("b"), over("a"), runs("c")]));
+    assert!(breaks_i12(two(), vec![runs("a"), runs("b"), runs("c"), over("a"), over("b"), over("c")]));
+    let aws = RegionLimits { members: ids(&["a", "b"]), at_once: Some(1), max_failures: None };
+    let here = Limits { regions: [(region("aws"), aws)].into(), ..two() };
+    assert!(!breaks_i12(here.clone(), vec![runs("a"), runs("c")]));
+    assert!(breaks_i12(here, vec![runs("a"), runs("b")]));
+}
+
+#[test]
+fn a_start_long_after_its_time_is_told_and_not_counted() {
+    let late = |at| vec![O::Granted(slot("c")), O::Offered(slot("c"), 100), O::Running(slot("c"), at)];
+    assert!(breaks_i12(two(), vec![runs("a"), runs("b"), late(100 + START_GRACE)]));
+    assert!(!breaks_i12(two(), vec![runs("a"), runs("b"), late(101 + START_GRACE)]));
+    let mut trace = Trace::default();
+    batch(two()).into_iter().chain(late(101 + START_GRACE)).for_each(|o| trace.note(o));
+    assert_eq!(trace.late_starts(), 1);
+    assert!(breaks_i12(two(), vec![vec![O::Running(slot("d"), 10)]]), "nobody offered it that one at all");
+}
+
+#[test]
+fn nothing_is_offered_once_the_batch_is_known_to_be_stopped() {
+    let stops = [
+        Limits { max_failures: Some(1), ..Limits::default() },
+        Limits { until: Some(1), ..Limits::default() },
+        Limits {
+            regions: [(
+                region("aws"),
+                RegionLimits { members: ids(&["a", "b"]), at_once: None, max_failures: Some(1) },
+            )]
+            .into(),
+            ..Limits::default()
+        },
+    ];
+    for limits in stops {
+        assert!(!breaks_i12(limits.clone(), vec![runs("a"), runs("b"), vec![knows(&["a"], &["a"])]]));
+        assert!(breaks_i12(limits.clone(), vec![runs("a"), vec![knows(&["a"], &["a"])], runs("b")]));
+        let forgets = vec![knows(&["a"], &["a"]), knows(&[], &[])];
+        assert!(!breaks_i12(limits, vec![runs("a"), forgets, runs("b")]), "killed before it was committed");
+    }
+}
+
+#[test]
+fn a_stage_begins_when_all_before_have_outcomes() {
+    let canary = || Limits { stages: vec![1, 3, 4], ..Limits::default() };
+    let steps = |known: O| vec![runs("a"), vec![known], runs("b"), runs("c")];
+    assert!(!breaks_i12(canary(), steps(knows(&["a"], &[]))));
+    assert!(breaks_i12(canary(), steps(knows(&[], &[]))));
+    let last = |known: O| [steps(knows(&["a"], &[])), vec![vec![known], runs("d")]].concat();
+    assert!(!breaks_i12(canary(), last(knows(&["a", "b", "c"], &[]))));
+    assert!(breaks_i12(canary(), last(knows(&["a", "b"], &[]))));
+}
+
+#[test]
+fn a_serial_job_runs_beside_nothing_that_was_granted_before() {
+    let other = |serial| {
+        let jid = Jid::from_micros(8);
+        let slot = || (jid, slot("a").1);
+        let limits = Limits { serial, ..Limits::default() };
+        let head = vec![
+            O::Recorded { jid, targets: ids(&["a"]) },
+            O::Limited(jid, limits),
+            O::Due(jid, 9),
+            O::Closed(jid, 1),
+            O::Slot(slot(), ok()),
+        ];
+        let run = vec![O::Granted(slot()), O::Offered(slot(), 100), O::Running(slot(), 10)];
+        (head, run)
+    };
+    let serial = || Limits { serial: true, ..Limits::default() };
+    for (first, second, expected) in [
+        (Limits::default(), false, false),
+        (serial(), false, false),
+        (Limits::default(), true, true),
+        (serial(), true, true),
+    ] {
+        let (head, run) = other(second);
+        let text = format!("{first:?}, then serial {second}");
+        assert_eq!(breaks_i12(first, vec![runs("a"), head, run]), expected, "{text}");
+    }
+    let (head, run) = other(false);
+    let crossing = vec![place("a").to_vec(), head, run, vec![O::Running(slot("a"), 20)]];
+    assert!(!breaks_i12(serial(), crossing), "granted before the other, and only started after it");
+}

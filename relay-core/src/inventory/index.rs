@@ -3,11 +3,15 @@
 //! A list's elements stand as values of the list's own key, and maps inside lists as if they stood there themselves.
 //! So `G@roles:web` finds `roles: [web, db]`, and `G@disks:name:sda` finds `disks: [{name: sda}]`.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, net::IpAddr, ops::Bound};
 
 use serde_json::Value;
 
-use super::{MinionNo, grains::searchable};
+use super::{
+    MinionNo,
+    evaluate::{Scope, sorted},
+    grains::searchable,
+};
 use crate::{
     Members,
     target::{Glob, GrainMatch, GrainRegex, Regex, Subnet},
@@ -17,7 +21,12 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct GrainIndex {
     root: Node,
+    /// The values of the grains `ipv4` and `ipv6` that are such addresses, in order: a subnet is a range of them.
+    addresses: BTreeMap<IpAddr, Posting>,
 }
+
+/// The grains that hold addresses.
+const ADDRESSES: [&str; 2] = ["ipv4", "ipv6"];
 
 /// What is known under one key.
 #[derive(Debug, Default)]
@@ -40,41 +49,83 @@ impl GrainIndex {
     /// Adds the grains of a minion.
     pub(super) fn add(&mut self, grains: &Value, no: MinionNo) {
         self.root.add(grains, no);
+        each_address(grains, &mut |address| match self.addresses.get_mut(&address) {
+            Some(posting) => posting.insert(no),
+            None => drop(self.addresses.insert(address, Posting::One(no))),
+        });
     }
 
     /// Takes out the grains of a minion: exactly those that were added.
     pub(super) fn remove(&mut self, grains: &Value, no: MinionNo) {
         self.root.remove(grains, no);
+        each_address(grains, &mut |address| {
+            if self.addresses.get_mut(&address).is_some_and(|posting| posting.remove(no)) {
+                self.addresses.remove(&address);
+            }
+        });
     }
 
-    /// The minions whose grains match. The first key is always literal, as in Salt.
-    pub(super) fn matching(&self, pattern: &GrainMatch) -> Members {
+    /// The minions whose grains match, at least those in the scope. The first key is always literal, as in Salt.
+    pub(super) fn matching(&self, pattern: &GrainMatch, scope: Scope<'_>) -> Members {
         let mut found = Members::new();
         let (key, rest) = pattern.split();
         if let Some(node) = self.root.children.get(key) {
-            node.matching(rest, pattern.delimiter(), &mut found);
+            node.matching(rest, pattern.delimiter(), scope, &mut found);
         }
         found
     }
 
-    /// The minions with a grain value, or a key of a map, that the regular expression matches.
-    pub(super) fn matching_regex(&self, pattern: &GrainRegex) -> Members {
+    /// The minions with a grain value, or a key of a map, that the regular expression matches; at least those in the
+    /// scope.
+    pub(super) fn matching_regex(&self, pattern: &GrainRegex, scope: Scope<'_>) -> Members {
         let mut found = Members::new();
         let (key, rest) = pattern.pattern().split();
         if let Some(node) = self.root.children.get(key) {
-            node.matching_regex(rest, pattern.pattern().delimiter(), pattern.readings(), &mut found);
+            let delimiter = pattern.pattern().delimiter();
+            node.matching_regex(rest, delimiter, pattern.readings(), scope, &mut found);
         }
         found
     }
 
-    /// The minions with an address in a subnet: each address that any minion has is looked at once.
-    pub(super) fn within(&self, subnet: &Subnet) -> Members {
-        let mut found = Members::new();
-        if let Some(node) = self.root.children.get(subnet.grain()) {
-            node.values_from("", |value| subnet.matches(value), &mut found);
-        }
-        found
+    /// The minions with an address in a subnet, at least those in the scope.
+    pub(super) fn within(&self, subnet: &Subnet, scope: Scope<'_>) -> Members {
+        let near = self.addresses.range(subnet.first()..=subnet.last());
+        gathered(near.map(|(_, posting)| posting), scope)
     }
+}
+
+/// Calls `each` with the addresses in the grains for them. An address in the other one's grain is none, as in Salt.
+fn each_address(grains: &Value, each: &mut impl FnMut(IpAddr)) {
+    for name in ADDRESSES {
+        if let Some(grain) = grains.get(name) {
+            each_leaf(grain, &mut |text| {
+                let address = text.parse::<IpAddr>().ok().filter(|a| a.is_ipv4() == (name == ADDRESSES[0]));
+                address.into_iter().for_each(&mut *each);
+            });
+        }
+    }
+}
+
+/// Calls `each` with a text, or every text in a list of them.
+fn each_leaf(value: &Value, each: &mut impl FnMut(&str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| each_leaf(item, each)),
+        Value::String(text) => each(text),
+        _ => {}
+    }
+}
+
+/// The minions of many values, at least those in the scope.
+fn gathered<'a>(postings: impl Iterator<Item = &'a Posting>, scope: Scope<'_>) -> Members {
+    let (mut found, mut single) = (Members::new(), Vec::new());
+    for posting in postings {
+        match posting {
+            Posting::One(no) if scope.holds(*no) => single.push(*no),
+            Posting::One(_) => {}
+            Posting::Many(all) => found |= all,
+        }
+    }
+    found | sorted(single)
 }
 
 impl Node {
@@ -133,61 +184,66 @@ impl Node {
 
     /// Adds those for whom `rest` (keys and a glob, or a glob alone) matches here. Where the keys end is not known, so
     /// both readings are tried, as in Salt; each level of the index is looked at once per reading at most.
-    fn matching(&self, rest: &str, delimiter: char, found: &mut Members) {
-        self.values_matching(&GrainMatch::value_glob(rest), found);
+    fn matching(&self, rest: &str, delimiter: char, scope: Scope<'_>, found: &mut Members) {
+        self.values_matching(&GrainMatch::value_glob(rest), scope, found);
         if let Some(child) = self.children.get(rest) {
             *found |= &child.present;
         }
         let Some((key, deeper)) = rest.split_once(delimiter) else { return };
         if key == "*" {
-            self.children.values().for_each(|child| child.matching(deeper, delimiter, found));
+            self.children.values().for_each(|child| child.matching(deeper, delimiter, scope, found));
         } else if let Some(child) = self.children.get(key) {
-            child.matching(deeper, delimiter, found);
+            child.matching(deeper, delimiter, scope, found);
         }
     }
 
-    fn values_matching(&self, glob: &Glob, found: &mut Members) {
+    fn values_matching(&self, glob: &Glob, scope: Scope<'_>, found: &mut Members) {
         if glob.is_everything() {
             *found |= &self.present;
         } else if glob.is_literal() {
             self.values.get(glob.as_str()).into_iter().for_each(|posting| posting.add_to(found));
         } else {
-            self.values_from(glob.literal_prefix(), |value| glob.matches(value), found);
+            self.values_from(glob.literal_prefix(), |value| glob.matches(value), scope, found);
         }
     }
 
     /// As `matching`, with the regular expression that each rest is, if it is one. Salt matches it with the keys of a
     /// map too.
-    fn matching_regex(&self, rest: &str, delimiter: char, readings: &[Option<Regex>], found: &mut Members) {
+    fn matching_regex(
+        &self,
+        rest: &str,
+        delimiter: char,
+        readings: &[Option<Regex>],
+        scope: Scope<'_>,
+        found: &mut Members,
+    ) {
         let Some((reading, readings)) = readings.split_first() else { return };
         if let Some(regex) = reading {
-            self.values_from(regex.literal_prefix(), |value| regex.matches(value), found);
+            self.values_from(regex.literal_prefix(), |value| regex.matches(value), scope, found);
             let keys = self.children.iter().filter(|(key, _)| regex.matches(&key.to_lowercase()));
             keys.for_each(|(_, child)| *found |= &child.present);
         }
         let Some((key, deeper)) = rest.split_once(delimiter) else { return };
         if key == "*" {
             let children = self.children.values();
-            children.for_each(|child| child.matching_regex(deeper, delimiter, readings, found));
+            children.for_each(|child| child.matching_regex(deeper, delimiter, readings, scope, found));
         } else if let Some(child) = self.children.get(key) {
-            child.matching_regex(deeper, delimiter, readings, found);
+            child.matching_regex(deeper, delimiter, readings, scope, found);
         }
     }
 
-    /// Adds those with a value that begins with `prefix` and matches.
-    fn values_from(&self, prefix: &str, matches: impl Fn(&str) -> bool, found: &mut Members) {
+    /// Adds those with a value that begins with `prefix` and matches, which is asked of nobody outside the scope.
+    fn values_from(
+        &self,
+        prefix: &str,
+        matches: impl Fn(&str) -> bool,
+        scope: Scope<'_>,
+        found: &mut Members,
+    ) {
         let from = self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         let near = from.take_while(|(value, _)| value.starts_with(prefix));
-        let mut single = Vec::new();
-        for (_, posting) in near.filter(|(value, _)| matches(value)) {
-            match posting {
-                Posting::One(no) => single.push(*no),
-                Posting::Many(all) => *found |= all,
-            }
-        }
-        // A bitmap grows by far the fastest at its end.
-        single.sort_unstable();
-        found.extend(single);
+        let fits = near.filter(|(value, posting)| posting.is_in(scope) && matches(value));
+        *found |= gathered(fits.map(|(_, posting)| posting), scope);
     }
 }
 
@@ -199,6 +255,14 @@ impl Posting {
             Posting::Many(all) => {
                 all.insert(no);
             }
+        }
+    }
+
+    /// Whether any of them is in question.
+    fn is_in(&self, scope: Scope<'_>) -> bool {
+        match self {
+            Posting::One(no) => scope.holds(*no),
+            Posting::Many(all) => scope.holds_any(all),
         }
     }
 
@@ -227,6 +291,6 @@ impl Posting {
 impl GrainIndex {
     /// Whether nothing at all is indexed.
     pub(super) fn is_empty(&self) -> bool {
-        self.root.children.is_empty() && self.root.values.is_empty()
+        self.root.children.is_empty() && self.root.values.is_empty() && self.addresses.is_empty()
     }
 }

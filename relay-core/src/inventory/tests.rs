@@ -108,6 +108,12 @@ fn finds_what_salt_finds() {
         ("web[02,10]", "web02"),
         ("web[001-020]", ""),
         ("[01-20]", ""),
+        ("bare.x,web[1-2]", "bare.x"),
+        ("db[1-20],web[01-02]", "web01 web02 db1"),
+        ("I@role:db", ""),
+        ("J@role:.*", ""),
+        ("N@web", ""),
+        ("web* or N@web", "web01 web02"),
         ("P@os:ubun", "web01 db1"),
         ("P@os:(UB|fed)", "web01 db1"),
         ("P@os:buntu", ""),
@@ -319,8 +325,9 @@ fn a_raised_version_outlives_a_restart() {
 #[test]
 fn names_the_ids_that_nobody_has() {
     let inventory = fleet();
-    let target = Target::parse("( web* or L@db1,db2 ) and not L@zzz,db2").expect("parses");
-    assert_eq!(inventory.unknown_ids(&target), ["db2", "zzz"]);
+    let target =
+        Target::parse("( web* or L@db1,db2 ) and not L@zzz,db2 and not web01,yyy,w[1-9]").expect("parses");
+    assert_eq!(inventory.unknown_ids(&target), ["db2", "yyy", "zzz"]);
 }
 
 #[test]

@@ -19,8 +19,10 @@ pub struct Submission {
     pub request_id: RequestId,
     /// SHA-256 over its body.
     pub request_digest: [u8; 32],
-    /// Whom it is for.
+    /// Whom it is for, node groups expanded.
     pub target: Target,
+    /// The same as the operator wrote it.
+    pub written: String,
     /// The function.
     pub function: String,
     /// Arguments as JSON.

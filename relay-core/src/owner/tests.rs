@@ -19,7 +19,13 @@ fn set(members: &[u32]) -> Members {
 
 fn rule() -> OwnerRule {
     let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: Bytes::new() };
-    OwnerRule { fabric: "test".into(), epoch: Epoch(1), heartbeat: HeartbeatRule::default(), seal }
+    OwnerRule {
+        fabric: "test".into(),
+        epoch: Epoch(1),
+        heartbeat: HeartbeatRule::default(),
+        seal,
+        batches: Default::default(),
+    }
 }
 
 fn submission(target: &str) -> Submission {
@@ -27,6 +33,7 @@ fn submission(target: &str) -> Submission {
         request_id: RequestId(1),
         request_digest: [1; 32],
         target: Target::parse(target).unwrap(),
+        written: target.into(),
         function: "test.ping".into(),
         args: Bytes::new(),
         caller: "root".into(),
@@ -81,7 +88,7 @@ impl Bench {
 
     fn turn(&mut self, now: Millis) {
         loop {
-            self.owner.end_turn(0);
+            self.owner.end_turn(now, 0);
             let effects = self.owner.effects();
             if effects.is_empty() {
                 return;
@@ -141,7 +148,7 @@ impl Bench {
 fn accepted_means_durable_and_one_dispatch_per_link() {
     let mut bench = Bench::new(&["a", "b"]);
     bench.owner.submit(0, 1_000, 5, submission("*"));
-    bench.owner.end_turn(0);
+    bench.owner.end_turn(0, 0);
     let effects = bench.owner.effects();
     assert!(!effects.iter().any(|e| matches!(e, OwnerEffect::Reply { .. } | OwnerEffect::Send(_))));
     let Some(OwnerEffect::Persist { ticket, writes, may_fail: true }) =
@@ -303,7 +310,8 @@ fn a_restart_goes_on_with_open_jobs_and_old_ones_do_not_start_late() {
     bench.submit("*").unwrap();
     let head = bench.owner.jobs.values().next().unwrap().head.clone();
     let sent = vec![(SPOOL, set(&[0]))];
-    let stored = StoredJob { head, sent, groups: Vec::new(), closed: false, cancelled: false, seq: 0, approved: 0 };
+    let stored =
+        StoredJob { head, sent, groups: Vec::new(), closed: false, cancelled: false, seq: 0, approved: 0 };
     let minutes_later = 600 * 1_000_000;
     let mut inventory = Inventory::new();
     for no in [0, 1] {
@@ -338,8 +346,9 @@ fn returns_that_a_restarted_syndic_kept_are_taken_for_minions_it_has_not_seen_si
 fn a_late_return_that_comes_while_the_close_is_committed_is_not_dropped() {
     let mut bench = Bench::new(&["a"]);
     let jid = bench.submit("a").unwrap().jid;
-    bench.owner.tick(10_000 + 60_000 + 2 * HOP_GRACE * HOPS);
-    bench.owner.end_turn(0);
+    let bound = 10_000 + 60_000 + 2 * HOP_GRACE * HOPS;
+    bench.owner.tick(bound);
+    bench.owner.end_turn(bound, 0);
     let closing = bench.owner.effects();
     bench.answer(100_000, jid, &[0], Outcome::Ok);
     for effect in closing {
@@ -355,7 +364,7 @@ fn a_late_return_that_comes_while_the_close_is_committed_is_not_dropped() {
 fn a_job_accepted_while_a_syndic_reconnects_is_sent_over_the_new_link() {
     let mut bench = Bench::new(&["a"]);
     bench.owner.submit(0, 1_000, 5, submission("a"));
-    bench.owner.end_turn(0);
+    bench.owner.end_turn(0, 0);
     let accepting = bench.owner.effects();
     bench.owner.syndic_down(0, LINK);
     bench.attach(10, LinkId(2), "aws-1", SPOOL, &["a"], 1);

@@ -1,12 +1,13 @@
 //! When the owner declares an outcome that nobody reported.
 //!
-//! Owns the three moments of a job: the delivery deadline (`not_started` for what was never sent), the check for
-//! members that fell silent before anything said they had started, and the bound at which every slot gets a value (I6).
+//! Owns, for each lot of members that were sent a job together, the check for those that fell silent before anything
+//! said they had started, and the bound at which every slot gets a value (I6). Who is not sent the job at all is
+//! [`crate::window`]'s.
 
 use crate::{
     Members,
+    ledger::Ledger,
     outcome::{Answer, Outcome, Reason},
-    tier::Work,
     time::Millis,
 };
 
@@ -18,51 +19,114 @@ pub const HOP_GRACE: Millis = 2_500;
 /// is found twice in a row is declared, so a minion that merely reconnects is not.
 pub const SILENCE_CHECK: Millis = 3_000;
 
+/// Those who were sent the job with one deadline.
 #[derive(Debug)]
-pub(super) struct Timing {
+struct Lot {
+    members: Members,
+    since: Millis,
     deliver_by: Millis,
     bound: Millis,
+    /// When nothing of it can run any more, however late a message was read on its way.
+    over_at: Millis,
     next_check: Millis,
     silent: Members,
 }
 
+#[derive(Debug)]
+pub(super) struct Timing {
+    run_limit: Millis,
+    /// What comes over a link that was silent for this long is not taken: so late may a message be, per hop.
+    dead_after: Millis,
+    lots: Vec<Lot>,
+}
+
+/// What is due.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Outcomes to declare.
+    pub declared: Vec<(Answer, Members)>,
+    /// Those where nothing of the job can run any more.
+    pub over: Members,
+}
+
 impl Timing {
-    pub(super) fn new(deliver_by: Millis, run_limit: Millis) -> Timing {
-        let bound = deliver_by + run_limit + 2 * HOP_GRACE * HOPS;
-        Timing { deliver_by, bound, next_check: deliver_by, silent: Members::new() }
+    pub(super) fn new(run_limit: Millis, dead_after: Millis) -> Timing {
+        Timing { run_limit, dead_after, lots: Vec::new() }
+    }
+
+    /// Members are being sent the job, to be delivered by then.
+    pub(super) fn sending(&mut self, now: Millis, deliver_by: Millis, members: &Members) {
+        if members.is_empty() {
+            return;
+        }
+        match self.lots.iter_mut().find(|lot| lot.deliver_by == deliver_by) {
+            Some(lot) => lot.members |= members,
+            None => {
+                let bound = now.max(deliver_by) + self.run_limit + 2 * HOP_GRACE * HOPS;
+                self.lots.push(Lot {
+                    members: members.clone(),
+                    since: now,
+                    deliver_by,
+                    bound,
+                    over_at: bound + HOPS * self.dead_after,
+                    next_check: deliver_by,
+                    silent: Members::new(),
+                });
+            }
+        }
+    }
+
+    /// Since when the first of these members is being sent it.
+    pub(super) fn since(&self, members: &Members) -> Option<Millis> {
+        let first = members.min()?;
+        self.lots.iter().find(|lot| lot.members.contains(first)).map(|lot| lot.since)
+    }
+
+    /// Where something that was sent may still run, unless an outcome says that it does not.
+    pub(super) fn may_run(&self, now: Millis) -> Members {
+        let live = self.lots.iter().filter(|lot| now < lot.bound);
+        live.fold(Members::new(), |all, lot| all | &lot.members)
     }
 
     /// What must be declared now.
-    pub(super) fn declare(&mut self, now: Millis, work: &Work, up: &Members) -> Vec<(Answer, Members)> {
-        let mut declared = Vec::new();
-        if now < self.deliver_by {
-            return declared;
+    pub(super) fn declare(&mut self, now: Millis, ledger: &Ledger, up: &Members) -> Due {
+        let mut due = Due::default();
+        let open = ledger.in_flight() | ledger.unknown();
+        for lot in &mut self.lots {
+            lot.declare(now, ledger, up, &mut due);
         }
-        let unsent = work.ledger.unsent().clone();
-        declared.push((Answer::by_tier(Outcome::NotStarted, Reason::Unreachable), unsent));
-        if now >= self.bound {
-            let started = work.ledger.started().clone();
-            let never_seen = work.ledger.in_flight() - &started;
-            declared.push((Answer::bare(Outcome::Unknown, Reason::NoReport), started));
-            declared.push((Answer::bare(Outcome::Unknown, Reason::ConnectionLost), never_seen));
-        } else if now >= self.next_check {
-            self.next_check = now + SILENCE_CHECK;
-            let silent = (work.ledger.in_flight() - work.ledger.started()) - up;
-            let twice = &silent & &self.silent;
-            self.silent = silent;
-            declared.push((Answer::bare(Outcome::Unknown, Reason::ConnectionLost), twice));
-        }
-        declared.retain(|(_, members)| !members.is_empty());
-        declared
+        self.lots.retain(|lot| now < lot.over_at && !lot.members.is_disjoint(&open));
+        due.declared.retain(|(_, members)| !members.is_empty());
+        due
     }
 
     /// When [`Timing::declare`] has something to say next, at the latest; `None` when nothing is outstanding.
-    pub(super) fn next(&self, work: &Work) -> Option<Millis> {
-        if work.ledger.is_complete() {
-            return None;
+    pub(super) fn next(&self, ledger: &Ledger) -> Option<Millis> {
+        let next = |lot: &Lot| match lot.members.is_disjoint(ledger.in_flight()) {
+            true => lot.over_at,
+            false => lot.bound.min(lot.next_check),
+        };
+        self.lots.iter().map(next).min()
+    }
+}
+
+impl Lot {
+    fn declare(&mut self, now: Millis, ledger: &Ledger, up: &Members, due: &mut Due) {
+        let in_flight = ledger.in_flight() & &self.members;
+        let never_seen = &in_flight - ledger.started();
+        if now >= self.bound {
+            let started = &in_flight - &never_seen;
+            due.declared.push((Answer::bare(Outcome::Unknown, Reason::NoReport), started));
+            due.declared.push((Answer::bare(Outcome::Unknown, Reason::ConnectionLost), never_seen));
+        } else if now >= self.next_check {
+            self.next_check = now + SILENCE_CHECK;
+            let silent = never_seen - up;
+            let twice = &silent & &self.silent;
+            self.silent = silent;
+            due.declared.push((Answer::bare(Outcome::Unknown, Reason::ConnectionLost), twice));
         }
-        let silence = if work.ledger.in_flight().is_empty() { self.bound } else { self.next_check };
-        let delivery = if work.ledger.unsent().is_empty() { self.bound } else { self.deliver_by };
-        Some(self.bound.min(silence).min(delivery))
+        if now >= self.over_at {
+            due.over |= &self.members;
+        }
     }
 }

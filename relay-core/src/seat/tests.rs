@@ -147,6 +147,29 @@ fn the_seventeenth_job_is_refused_as_busy() {
 }
 
 #[test]
+fn a_full_minion_takes_a_few_control_calls_and_no_common_job() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    let (full, control) = (MAX_RUNNING as u64, CONTROL_PLACES as u64);
+    for n in 1..=full {
+        seat.received(0, dispatch(n, 1_000), n);
+    }
+    settle(&mut seat, &mut journal);
+    for n in 1..=control + 1 {
+        seat.received_for(0, dispatch(full + n, 1_000), n, Place::Control);
+    }
+    let effects = settle(&mut seat, &mut journal);
+    let busy = vec![(Outcome::Refused, Reason::Busy)];
+    assert_eq!((starts(&effects), answers(&effects)), (CONTROL_PLACES, busy.clone()));
+    // Delivered again, a control call is not started again; and one that has ended makes no room for a common job.
+    seat.received_for(0, dispatch(full + 1, 1_000), 7, Place::Control);
+    seat.finished(0, jid(full + 1), Answer::bare(Outcome::Ok, Reason::None));
+    settle(&mut seat, &mut journal);
+    seat.received(0, dispatch(full + 9, 1_000), 9);
+    let effects = settle(&mut seat, &mut journal);
+    assert_eq!((starts(&effects), answers(&effects)), (0, busy));
+}
+
+#[test]
 fn a_full_disk_refuses_and_does_not_start() {
     let mut seat = seat();
     seat.received(0, dispatch(1, 1_000), 5);
@@ -191,6 +214,22 @@ fn a_silent_parent_is_hung_up_on() {
     assert!(!seat.effects().contains(&SeatEffect::Hangup));
     seat.tick(25_000);
     assert_eq!(seat.effects(), [SeatEffect::Hangup]);
+}
+
+#[test]
+fn what_a_stopped_minion_finds_waiting_is_not_started_late() {
+    let (mut seat, mut journal) = (seat(), Vec::new());
+    seat.attached(0);
+    let stopped_until = HeartbeatRule::default().dead_after;
+    seat.received(stopped_until, Down::Heartbeat, 0);
+    seat.received(stopped_until, dispatch(1, 10_000), 1);
+    let effects = settle(&mut seat, &mut journal);
+    assert_eq!(starts(&effects), 0);
+    assert_eq!(effects.iter().filter(|e| matches!(e, SeatEffect::Hangup)).count(), 1);
+    seat.detached();
+    seat.attached(stopped_until + 1);
+    seat.received(stopped_until + 1, dispatch(1, 10_000), 1);
+    assert_eq!(starts(&settle(&mut seat, &mut journal)), 1, "offered again, it is");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The patterns of `G@key:sub:glob` and `P@key:sub:regex`: which key, at any depth, and what its value must look like.
+//! Those of `I@` and `J@` on pillar are the same.
 
 use super::{Glob, Regex, error::Problem};
 use crate::inventory::MAX_GRAIN_DEPTH;
@@ -23,14 +24,14 @@ impl GrainMatch {
     fn split_by(text: &str, delimiter: char, value: (&str, &str)) -> Result<GrainMatch, Problem> {
         let example = |key: &str| format!("key{delimiter}{}, such as {key}{delimiter}{}", value.0, value.1);
         if !may_delimit(delimiter) {
-            let found = format!("{delimiter:?} can not be the delimiter of a grain");
+            let found = format!("{delimiter:?} can not be a delimiter between keys");
             return Err(Problem::new(found, "punctuation such as ':' or '|'"));
         }
         match text.split_once(delimiter) {
             Some((key, _)) if !key.is_empty() => Ok(GrainMatch { text: text.into(), delimiter }),
-            Some(_) => Err(Problem::new("the grain has no name", example("os"))),
+            Some(_) => Err(Problem::new("the key has no name", example("os"))),
             None => {
-                let found = format!("{text:?} names a grain and no value");
+                let found = format!("{text:?} names a key and no value");
                 let name = if text.is_empty() { "os" } else { text };
                 Err(Problem::new(found, example(name)))
             }

@@ -85,7 +85,7 @@ fn glued_operator(text: &str) -> Option<(usize, Word)> {
 }
 
 /// The letter and delimiter before an `@`, and where the pattern begins.
-fn matcher(text: &str, at: usize) -> (Option<char>, Option<char>, usize) {
+pub(super) fn matcher(text: &str, at: usize) -> (Option<char>, Option<char>, usize) {
     let mut chars = text[at..].chars();
     match (chars.next(), chars.next(), chars.next()) {
         (Some(l), Some('@'), _) if l.is_ascii_alphabetic() => (Some(l), None, at + 2),

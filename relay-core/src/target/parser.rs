@@ -7,12 +7,12 @@
 //! ```
 
 use super::{
-    Expr, Glob, GrainMatch, GrainRegex, MAX_TARGET_DEPTH, MAX_TARGET_NODES, MAX_TARGET_REGEXES, RangeSet,
-    Regex, Subnet, TargetError, check_length,
+    Expr, Glob, GrainMatch, GrainRegex, GroupName, MAX_TARGET_DEPTH, MAX_TARGET_NODES, MAX_TARGET_REGEXES,
+    RangeSet, Regex, Subnet, TargetError, check_length,
     error::Problem,
     grain, lexer,
     lexer::{Term, Token, Word},
-    list_items,
+    list_items, size,
 };
 
 /// What may begin an expression, for messages.
@@ -98,6 +98,9 @@ impl<'a> Parser<'a> {
         let read = match letter {
             Some('G') => GrainMatch::new(text, delimiter).map(Expr::Grain),
             Some('P') => GrainRegex::new(text, delimiter).map(Expr::GrainRegex),
+            Some('I') => GrainMatch::new(text, delimiter).map(Expr::Pillar),
+            Some('J') => GrainRegex::new(text, delimiter).map(Expr::PillarRegex),
+            Some('N') if term.delimiter.is_none() => GroupName::new(text).map(Expr::NodeGroup),
             Some('E') if term.delimiter.is_none() => Regex::new(text).map(Expr::Regex),
             Some('S') if term.delimiter.is_none() => Subnet::new(text).map(Expr::Subnet),
             Some('L') if term.delimiter.is_none() => list(text),
@@ -123,11 +126,7 @@ impl<'a> Parser<'a> {
 
     /// Before the next one is compiled, so at most one `P@` goes beyond the bound.
     fn count_regexes(&mut self, at: usize, expr: &Expr) -> Result<(), TargetError> {
-        self.regexes += match expr {
-            Expr::Regex(_) => 1,
-            Expr::GrainRegex(grain) => grain.compiled(),
-            _ => 0,
-        };
+        self.regexes += size::regexes(expr);
         if self.regexes <= MAX_TARGET_REGEXES {
             return Ok(());
         }
@@ -226,24 +225,16 @@ fn default_matcher(term: &Term) -> Result<Expr, Problem> {
 }
 
 /// The letters that are matchers.
-const HERE: [char; 5] = ['E', 'G', 'L', 'P', 'S'];
-
-/// The matchers of Salt's table that are still to come: what they are, and what to write today.
-fn unsupported(letter: char) -> Option<(&'static str, &'static str)> {
-    Some(match letter {
-        'I' => ("pillar", "G@key:glob, or a glob on ids"),
-        'J' => ("regular expression on pillar", "G@key:glob, or a glob on ids"),
-        'N' => ("node group", "the expression that the group stands for"),
-        'R' => ("range server", "a range set such as 'web[001-120,200]', or L@id,id"),
-        _ => return None,
-    })
-}
+const HERE: [char; 8] = ['E', 'G', 'I', 'J', 'L', 'N', 'P', 'S'];
 
 /// Why a letter is no matcher.
 fn no_matcher(letter: char, delimiter: Option<char>) -> Problem {
-    match unsupported(letter) {
-        Some((what, instead)) => Problem::new(format!("{letter}@ ({what}) is not supported yet"), instead),
-        None => Problem::new(no_such_matcher(letter, delimiter), A_TERM),
+    match letter {
+        'R' => Problem::new(
+            "R@ asks a range server, and there is none here",
+            "a range set such as 'web[001-120,200]', a node group (N@name) of the topology, or L@id,id",
+        ),
+        _ => Problem::new(no_such_matcher(letter, delimiter), A_TERM),
     }
 }
 
@@ -253,7 +244,8 @@ fn no_such_matcher(letter: char, delimiter: Option<char>) -> String {
         ('L', Some(delimiter)) => format!("L{delimiter}@: a list takes no delimiter"),
         ('E', Some(delimiter)) => format!("E{delimiter}@: a regular expression on ids takes no delimiter"),
         ('S', Some(delimiter)) => format!("S{delimiter}@: an address takes no delimiter"),
-        _ if upper != letter && (HERE.contains(&upper) || unsupported(upper).is_some()) => {
+        ('N', Some(delimiter)) => format!("N{delimiter}@: a node group takes no delimiter"),
+        _ if upper != letter && HERE.contains(&upper) => {
             format!("there is no matcher {letter}@ (matchers are capitals: {upper}@)")
         }
         _ => format!("there is no matcher {letter}@"),

@@ -11,10 +11,20 @@ use super::{
 
 /// How tightly an expression holds together; one that holds less than its place asks for goes in parentheses.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-enum Grip {
+pub(super) enum Grip {
     Or,
     And,
     Not,
+}
+
+impl Grip {
+    pub(super) fn of(expr: &Expr) -> Grip {
+        match expr {
+            Expr::Or(_) => Grip::Or,
+            Expr::And(_) => Grip::And,
+            _ => Grip::Not,
+        }
+    }
 }
 
 impl fmt::Display for Expr {
@@ -29,7 +39,10 @@ impl fmt::Display for Expr {
             Expr::Syndic(glob) => write!(f, "syndic:{}", glob.as_str()),
             Expr::Grain(g) => grain_pattern(f, 'G', g),
             Expr::GrainRegex(g) => grain_pattern(f, 'P', g.pattern()),
+            Expr::Pillar(g) => grain_pattern(f, 'I', g),
+            Expr::PillarRegex(g) => grain_pattern(f, 'J', g.pattern()),
             Expr::Subnet(subnet) => write!(f, "S@{subnet}"),
+            Expr::NodeGroup(name) => write!(f, "N@{name}"),
             Expr::Not(inner) => {
                 f.write_str("not ")?;
                 inside(f, inner, Grip::Not)
@@ -51,12 +64,7 @@ fn joined(f: &mut fmt::Formatter<'_>, parts: &[Expr], operator: &str, grip: Grip
 }
 
 fn inside(f: &mut fmt::Formatter<'_>, expr: &Expr, asked: Grip) -> fmt::Result {
-    let own = match expr {
-        Expr::Or(_) => Grip::Or,
-        Expr::And(_) => Grip::And,
-        _ => Grip::Not,
-    };
-    if own < asked { write!(f, "( {expr} )") } else { write!(f, "{expr}") }
+    if Grip::of(expr) < asked { write!(f, "( {expr} )") } else { write!(f, "{expr}") }
 }
 
 fn grain_pattern(f: &mut fmt::Formatter<'_>, letter: char, grain: &GrainMatch) -> fmt::Result {

@@ -1,10 +1,13 @@
-//! Range sets: `web[001-120,200]` means web001 to web120, and web200.
+//! Range sets: `web[001-120,200]` means web001 to web120, and web200; `db3,web[8-11]` several of them, and ids.
 //!
 //! Salt knows `[` and `]` as a glob's class of characters, and Salt's lines must keep their meaning: `web[0-4]`,
 //! `web[12]` and `web[1-120]` stay globs. A bracket is a range only if it holds nothing but numbers of at least two
 //! digits and ranges between two such numbers of the same width, and at least one range or comma. As a class that
 //! would be one of `0`, `1` to `2`, `0`, which has shorter spellings. The widths are kept: `[01-10]` does not name `1`.
-//! A pattern in double quotes is a glob, whatever its brackets hold.
+//!
+//! A comma outside of brackets is in no id, so a word with one means nothing as a glob: it is a list, and in it every
+//! bracket of numbers is a range. There a range may grow wider: `[8-11]` is 8, 9, 10, 11. What [`crate::compact`] writes
+//! of ids is read back as these ids. A pattern in double quotes is a glob, whatever it holds.
 
 use super::error::Problem;
 
@@ -12,6 +15,13 @@ use super::error::Problem;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeSet {
     text: Box<str>,
+    items: Vec<RangeItem>,
+}
+
+/// One item of a range set: an id, or ids that differ in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeItem {
+    /// At least one; the last has no numbers.
     parts: Vec<Part>,
 }
 
@@ -24,40 +34,76 @@ struct Part {
     one_width: bool,
 }
 
-/// First and last number as digits, of the same width: then the order of texts is that of numbers.
+/// First and last number as digits. A number in between has at least as many digits as the first, and no more zeros in
+/// front than that takes: then, at one width, the order of texts is that of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Numbers(String, String);
 
+/// Which brackets are ranges.
+#[derive(Clone, Copy, PartialEq)]
+enum Brackets {
+    /// Those that no glob would say.
+    Sure,
+    /// All with numbers in them.
+    Any,
+}
+
 impl RangeSet {
-    /// The range set that a text is; `None` if no bracket of it is a range, and it is a glob.
+    /// The range set that a text is; `None` if it is a glob.
     pub(super) fn read(text: &str) -> Option<Result<RangeSet, Problem>> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, numbers, after)) = first_range(rest) {
-            parts.push(Part::new(before, numbers));
-            rest = after;
-        }
-        if parts.is_empty() {
-            return None;
-        }
-        parts.push(Part::new(rest, Vec::new()));
-        let set = RangeSet { text: text.into(), parts };
-        Some(set.check().map(|()| set))
+        let texts = items(text);
+        let items: Vec<RangeItem> = match texts.as_slice() {
+            [only] => vec![Some(RangeItem::new(only, Brackets::Sure)).filter(|item| item.parts.len() > 1)?],
+            several => several.iter().map(|item| RangeItem::new(item, Brackets::Any)).collect(),
+        };
+        let checked = items.iter().try_for_each(RangeItem::check);
+        Some(checked.map(|()| RangeSet { text: text.into(), items }))
     }
 
     /// Whether a text is one, right or wrong.
     pub(super) fn is_meant(text: &str) -> bool {
-        first_range(text).is_some()
+        first_range(text, Brackets::Sure).is_some() || items(text).len() > 1
+    }
+
+    /// The range set as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What stands between its commas.
+    pub fn items(&self) -> &[RangeItem] {
+        &self.items
+    }
+
+    /// Whether it names this id.
+    pub fn matches(&self, id: &str) -> bool {
+        self.items.iter().any(|item| item.matches(id))
+    }
+}
+
+impl RangeItem {
+    fn new(text: &str, which: Brackets) -> RangeItem {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, numbers, after)) = first_range(rest, which) {
+            parts.push(Part::new(before, numbers));
+            rest = after;
+        }
+        parts.push(Part::new(rest, Vec::new()));
+        RangeItem { parts }
     }
 
     fn check(&self) -> Result<(), Problem> {
+        if self.literal() == Some("") {
+            return Err(Problem::new("a list with nothing between two commas", "an id, or no comma"));
+        }
         if self.parts.iter().any(|part| part.text.contains(['*', '?', '['])) {
-            let expected =
-                "numbers as in web[001-120,200], or a glob alone (in double quotes, brackets are a glob's)";
+            let expected = "ids and numbers as in db3,web[001-120,200], or a glob alone: join globs by 'or' \
+                            (in double quotes, brackets and commas are a glob's)";
             return Err(Problem::new("a range set and wildcards in one word", expected));
         }
         let mut numbers = self.parts.iter().flat_map(|part| &part.numbers);
-        match numbers.find(|Numbers(first, last)| first > last) {
+        match numbers.find(|numbers| numbers.is_backwards()) {
             Some(Numbers(first, last)) => {
                 let found = format!("the range {first}-{last} runs backwards");
                 Err(Problem::new(found, format!("{last}-{first}")))
@@ -66,9 +112,12 @@ impl RangeSet {
         }
     }
 
-    /// The range set as written.
-    pub fn as_str(&self) -> &str {
-        &self.text
+    /// The id, if it is one without numbers to choose from.
+    pub fn literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [only] => Some(&only.text),
+            _ => None,
+        }
     }
 
     /// What every match begins with; may be empty.
@@ -94,43 +143,78 @@ impl RangeSet {
 
 impl Part {
     fn new(text: &str, numbers: Vec<Numbers>) -> Part {
-        let one_width = numbers.windows(2).all(|two| two[0].0.len() == two[1].0.len());
+        let width = numbers.first().map_or(0, |Numbers(first, _)| first.len());
+        let one_width =
+            numbers.iter().all(|Numbers(first, last)| first.len() == width && last.len() == width);
         Part { text: text.into(), numbers, one_width }
     }
 
     /// What can be left of a text after this part.
     fn after<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
         let rest = text.strip_prefix(self.text.as_str());
-        let numbered = rest.into_iter().flat_map(|rest| self.numbers.iter().filter_map(|n| n.after(rest)));
+        let numbered = rest.into_iter().flat_map(|rest| self.numbers.iter().flat_map(|n| n.after(rest)));
         rest.filter(|_| self.numbers.is_empty()).into_iter().chain(numbered)
     }
 }
 
 impl Numbers {
-    fn after<'a>(&self, text: &'a str) -> Option<&'a str> {
+    fn is_backwards(&self) -> bool {
+        (self.0.len(), &self.0) > (self.1.len(), &self.1)
+    }
+
+    /// What can be left of a text after a number of each width.
+    fn after<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let widths = self.0.len()..=self.1.len();
+        widths.filter_map(|width| {
+            let (number, rest) = text.split_at_checked(width)?;
+            (digits(number) && self.holds(number)).then_some(rest)
+        })
+    }
+
+    fn holds(&self, number: &str) -> bool {
         let Numbers(first, last) = self;
-        let (number, rest) = text.split_at_checked(first.len())?;
-        (digits(number) && first.as_str() <= number && number <= last.as_str()).then_some(rest)
+        let from = if number.len() == first.len() { first.as_str() } else { "1" };
+        from <= number && (number.len() < last.len() || number <= last.as_str())
     }
 }
 
+/// What stands between the commas that are in no bracket.
+fn items(text: &str) -> Vec<&str> {
+    let (mut items, mut start, mut at) = (Vec::new(), 0, 0);
+    while let Some(found) = text[at..].find(['[', ',']) {
+        let here = at + found;
+        let close = text[here..].find(']').filter(|_| text[here..].starts_with('['));
+        at = here + close.unwrap_or(0) + 1;
+        if text[here..].starts_with(',') {
+            items.push(&text[start..here]);
+            start = at;
+        }
+    }
+    items.push(&text[start..]);
+    items
+}
+
 /// The first bracket that is a range: what is before, its numbers, and what is after.
-fn first_range(text: &str) -> Option<(&str, Vec<Numbers>, &str)> {
+fn first_range(text: &str, which: Brackets) -> Option<(&str, Vec<Numbers>, &str)> {
     text.match_indices('[').find_map(|(open, _)| {
         let (inside, after) = text[open + 1..].split_once(']')?;
-        Some((&text[..open], numbers(inside)?, after))
+        Some((&text[..open], numbers(inside, which)?, after))
     })
 }
 
-fn numbers(inside: &str) -> Option<Vec<Numbers>> {
-    let several = inside.contains([',', '-']);
-    inside.split(',').map(item).collect::<Option<Vec<_>>>().filter(|_| several)
+fn numbers(inside: &str, which: Brackets) -> Option<Vec<Numbers>> {
+    let several = which == Brackets::Any || inside.contains([',', '-']);
+    inside.split(',').map(|text| item(text, which)).collect::<Option<Vec<_>>>().filter(|_| several)
 }
 
-fn item(text: &str) -> Option<Numbers> {
+fn item(text: &str, which: Brackets) -> Option<Numbers> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let fits = first.len() >= 2 && first.len() == last.len() && digits(first) && digits(last);
-    fits.then(|| Numbers(first.into(), last.into()))
+    let fits = match which {
+        Brackets::Sure => first.len() >= 2 && first.len() == last.len(),
+        // Of two widths, the larger has no zeros to be that wide.
+        Brackets::Any => !first.is_empty() && (first.len() == last.len() || !last.starts_with('0')),
+    };
+    (fits && digits(first) && digits(last) && !last.is_empty()).then(|| Numbers(first.into(), last.into()))
 }
 
 fn digits(text: &str) -> bool {
@@ -148,13 +232,26 @@ mod tests {
 
     #[test]
     fn only_what_no_glob_would_say_is_a_range() {
-        for text in
-            ["[0-4]", "[12]", "[012]", "[1-120]", "[01-120]", "[1,2]", "[01-20,5]", "[0-9][0-9]", "[!01-20]"]
-        {
+        for text in [
+            "[0-4]",
+            "[12]",
+            "[012]",
+            "[1-120]",
+            "[01-120]",
+            "[1,2]",
+            "[01-20,5]",
+            "[0-9][0-9]",
+            "[!01-20]",
+            "a[x,y]",
+        ] {
             assert!(!RangeSet::is_meant(text) && RangeSet::read(text).is_none(), "{text}");
         }
         for text in ["[01-20]", "[10,20]", "[001-120,200]", "[a]", "[01-"] {
             assert_eq!(RangeSet::is_meant(text), text.len() > 4, "{text}");
+        }
+        for text in ["a,b", "web[8-11],db3", "a,", ",", "a[1", "web[1,x", "a*,b"] {
+            assert_eq!(RangeSet::is_meant(text), text != "a[1", "{text}");
+            assert_eq!(RangeSet::read(text).is_some(), text != "a[1", "{text}");
         }
     }
 
@@ -177,6 +274,22 @@ mod tests {
             ("[10,101]1", "1011", true),
             ("[10,101][11,15]", "10115", true),
             ("[10-10]", "10", true),
+            ("db3,web1", "web1", true),
+            ("db3,web1", "db3,web1", false),
+            ("db3,web[8-11]", "db3", true),
+            ("db3,web[8-11]", "web8", true),
+            ("db3,web[8-11]", "web11", true),
+            ("db3,web[8-11]", "web08", false),
+            ("db3,web[8-11]", "web12", false),
+            ("db3,web[8-11]", "web7", false),
+            ("a,web[098-1001].x", "web0099.x", false),
+            ("a,web[098-1001].x", "web099.x", true),
+            ("a,web[098-1001].x", "web999.x", true),
+            ("a,web[098-1001].x", "web1001.x", true),
+            ("a,web[098-1001].x", "web1002.x", false),
+            ("a,w[1-12]3", "w13", true),
+            ("a,w[1-12]3", "w123", true),
+            ("a,w[7]", "w7", true),
         ] {
             assert_eq!(set(range).matches(id), yes, "{range} on {id}");
         }
@@ -189,6 +302,12 @@ mod tests {
             ("web[01-20]*", "wildcards"),
             ("?web[01-20]", "wildcards"),
             ("[01-20][0-9]", "wildcards"),
+            ("a,web*", "wildcards"),
+            ("a,web[x]", "wildcards"),
+            ("a,web[8-011]", "wildcards"),
+            ("a,web[11-8]", "11-8 runs backwards"),
+            ("a,,b", "between two commas"),
+            ("a,", "between two commas"),
         ] {
             let problem = RangeSet::read(text).expect("is meant").expect_err(text);
             assert!(problem.found.contains(found), "{problem:?}");

@@ -3,9 +3,14 @@
 //!
 //! Two things of Python's are refused, since they can not be had in linear time: look-around and back-references.
 
+use regex_automata::{Anchored, Input, meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::literal::Extractor;
 
 use super::error::Problem;
+
+mod walk;
+
+pub use walk::Walk;
 
 /// Longest regular expression, in bytes: longer ones are refused before they are compiled.
 pub const MAX_REGEX_BYTES: usize = 1 << 10;
@@ -18,7 +23,8 @@ const INSTEAD: &str = "a regular expression without look-around and back-referen
 /// A regular expression, ready to match.
 #[derive(Debug, Clone)]
 pub struct Regex {
-    compiled: regex::Regex,
+    text: Box<str>,
+    compiled: meta::Regex,
     prefix: String,
     folded: bool,
 }
@@ -52,21 +58,24 @@ impl Regex {
             return Err(Problem::new(found, format!("at most {MAX_REGEX_BYTES}")));
         }
         let prefix = prefix(text, folded)?;
-        let built = regex::RegexBuilder::new(text)
-            .case_insensitive(folded)
-            .size_limit(MAX_REGEX_SIZE)
-            .dfa_size_limit(MAX_REGEX_SIZE)
-            .build();
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(MAX_REGEX_SIZE))
+            .hybrid_cache_capacity(MAX_REGEX_SIZE)
+            .which_captures(WhichCaptures::Implicit);
+        let built = meta::Builder::new()
+            .configure(config)
+            .syntax(syntax::Config::new().case_insensitive(folded))
+            .build(text);
         let compiled = built.map_err(|_| {
             let expected = format!("at most {MAX_REGEX_SIZE} bytes: repeat less, or smaller classes");
             Problem::new("this regular expression is too large when compiled", expected)
         })?;
-        Ok(Regex { compiled, prefix, folded })
+        Ok(Regex { text: text.into(), compiled, prefix, folded })
     }
 
     /// The regular expression as written.
     pub fn as_str(&self) -> &str {
-        self.compiled.as_str()
+        &self.text
     }
 
     /// What every match begins with; may be empty.
@@ -74,10 +83,17 @@ impl Regex {
         &self.prefix
     }
 
-    /// Whether it matches at the beginning of `text`. The match found is the leftmost one, so if any begins there,
-    /// this one does. (Putting `\A(?:` and `)` around it would accept `a)|(?:b`, and break on a `(?x)` with a comment.)
+    /// Whether it matches at the beginning of `text`. An anchored search gives up where nothing fits any more. (Putting
+    /// `\A(?:` and `)` around the expression would accept `a)|(?:b`, and break on a `(?x)` with a comment.)
     pub fn matches(&self, text: &str) -> bool {
-        text.starts_with(&self.prefix) && self.compiled.find(text).is_some_and(|found| found.start() == 0)
+        text.starts_with(&self.prefix) && self.compiled.is_match(Input::new(text).anchored(Anchored::Yes))
+    }
+}
+
+impl Regex {
+    /// For very many ids in order. `None` if this one has to be searched for in each.
+    pub fn walk(&self) -> Option<Walk> {
+        Walk::new(&self.text, self.folded)
     }
 }
 

@@ -19,6 +19,9 @@ fn shape(expr: &Expr) -> String {
         Expr::Subnet(s) => format!("S[{s}]"),
         Expr::Region(g) => format!("region[{}]", g.as_str()),
         Expr::Syndic(g) => format!("syndic[{}]", g.as_str()),
+        Expr::Pillar(g) => format!("I{}[{}]", g.delimiter(), g.as_str()),
+        Expr::PillarRegex(g) => format!("J{}[{}]", g.pattern().delimiter(), g.pattern().as_str()),
+        Expr::NodeGroup(name) => format!("N[{name}]"),
         Expr::Not(e) => format!("not({})", shape(e)),
         Expr::And(parts) => all("and", parts),
         Expr::Or(parts) => all("or", parts),
@@ -59,8 +62,12 @@ fn reads_what_salt_reads() {
         ("web[001-120,200]", "range[web[001-120,200]]"),
         ("(web[01-20].x or db[0-4])", "or(range[web[01-20].x] db[0-4])"),
         (r#""web[01-20]""#, "web[01-20]"),
+        ("db3,web[8-11] or a,b", "or(range[db3,web[8-11]] range[a,b])"),
+        (r#""a,b" and [a,b]"#, "and(a,b [a,b])"),
         ("region:aws and not syndic:aws-*", "and(region[aws] not(syndic[aws-*]))"),
         (r#""region:aws""#, "region:aws"),
+        ("I@role:db and J|@a|(x|y)", "and(I:[role:db] J|[a|(x|y)])"),
+        ("N@web-eu.1 and not(N@db)", "and(N[web-eu.1] not(N[db]))"),
     ] {
         let shown = Target::parse(text).map_or_else(|_| "error".into(), |t| shape(t.expr()));
         assert_eq!(shown, expected, "{text}");
@@ -80,18 +87,21 @@ fn errors_point_at_the_column() {
         ("a )", 3, "')'"),
         ("()", 2, "')'; expected a glob"),
         ("a(b or c", 2, "not closed"),
-        ("I@a:b", 1, "pillar"),
-        ("J|@a|b", 1, "pillar"),
-        ("N@group", 1, "node group"),
-        ("R@%web", 1, "range"),
+        ("I@a", 1, "expected key:glob, such as a:*"),
+        ("a or J@k:b[", 11, "unclosed character class"),
+        ("N@", 1, "without a name"),
+        ("N@web!", 6, "'!' in the name of a node group"),
+        ("N|@web", 1, "no delimiter"),
+        ("n@web", 1, "N@"),
+        ("R@%web", 1, "a range set such as"),
         ("g@os:x", 1, "G@"),
         ("T@os:x", 1, "no matcher T@"),
         ("L|@a|b", 1, "no delimiter"),
         ("L@", 1, "without an id"),
         ("L@,", 1, "without an id"),
         ("G@os", 1, "os:*"),
-        ("G@:x", 1, "no name"),
-        ("é and N@web", 7, "node group) is not supported yet"),
+        ("G@:x", 1, "the key has no name"),
+        ("é and R@web", 7, "range server"),
         ("region:", 1, "without a name"),
         ("a and syndic:", 7, "without a name"),
         ("a and e@web", 7, "E@"),
@@ -111,6 +121,8 @@ fn errors_point_at_the_column() {
         ("S@web01", 1, "no address and no network"),
         ("a or web[20-01]", 6, "expected 01-20"),
         ("web[01-20]*", 1, "wildcards"),
+        ("a or web*,db*", 6, "join globs by 'or'"),
+        ("web1,", 1, "between two commas"),
         (r#""web"#, 5, "inside of quotes"),
         (r#""we\b""#, 4, "lone"),
         (r#""a"b"#, 4, "closing quote"),
@@ -124,11 +136,13 @@ fn errors_point_at_the_column() {
 
 #[test]
 fn an_error_shows_the_line_and_a_caret() {
-    let error = Target::parse("web* and\tN@x").expect_err("N@ is refused");
+    let error = Target::parse("web* and\tR@x").expect_err("R@ is refused");
     let shown = error.to_string();
     let lines: Vec<_> = shown.lines().collect();
-    assert_eq!(lines[1..], ["  web* and?N@x", "           ^"]);
-    assert!(lines[0].starts_with("target, column 10: N@ (node group) is not supported yet; expected"));
+    assert_eq!(lines[1..], ["  web* and?R@x", "           ^"]);
+    assert!(
+        lines[0].starts_with("target, column 10: R@ asks a range server, and there is none here; expected")
+    );
 }
 
 #[test]
@@ -184,11 +198,18 @@ fn the_flags_of_salt_make_the_same_targets() {
     assert_eq!(Target::glob("G@a:b and c").map(|t| t.to_string()).ok(), Some("\"G@a:b and c\"".into()));
     assert_eq!(Target::regex("web.*").ok(), Some(parsed("E@web.*")));
     assert_eq!(Target::grain_regex("a|b:c", '|').ok(), Some(parsed("P|@a|b:c")));
+    assert_eq!(Target::pillar("role:db", ':').ok(), Some(parsed("I@role:db")));
+    assert_eq!(Target::pillar("a|b:c", '|').ok(), Some(parsed("I|@a|b:c")));
+    assert_eq!(Target::pillar_regex("a|b+", '|').ok(), Some(parsed("J|@a|b+")));
+    assert_eq!(Target::node_group("web-eu").ok(), Some(parsed("N@web-eu")));
+    assert_eq!(Target::compound("web* and not N@db").ok(), Some(parsed("web* and not N@db")));
     assert_eq!(Target::subnet("10.0.0.0/8").ok(), Some(parsed("S@10.0.0.0/8")));
-    for text in ["web[01-20]", "region:aws"] {
+    for text in ["web[01-20]", "region:aws", "web01,web02"] {
         assert_eq!(Target::glob(text).map(|t| t.to_string()).ok(), Some(format!("\"{text}\"")));
     }
     assert_eq!(Target::grain_regex("os:a[", ':').map_err(|e| e.column), Err(5));
+    assert!(Target::pillar("role", ':').is_err() && Target::pillar_regex("role:[", ':').is_err());
+    assert!(Target::node_group("").is_err() && Target::node_group("a b").is_err());
     assert!(Target::regex("").is_err() && Target::subnet("x").is_err());
     assert!(Target::list([" ", ","]).is_err() && Target::glob("").is_err());
     assert!(Target::grain("os", ':').is_err() && Target::grain("axb", 'x').is_err());
@@ -214,10 +235,18 @@ fn expr() -> impl Strategy<Value = Expr> {
             let g = GrainRegex::new(&format!("k{d}{t}"), d).expect("has a key and compiles");
             Expr::GrainRegex(g)
         }),
-        "w?\\[(0[1-5]-[1-9][0-9]|[1-9]00,20)\\](\\.x|\\[07,08\\])?"
+        "w?\\[(0[1-5]-[1-9][0-9]|[1-9]00,20)\\](\\.x|\\[07,08\\])?|[ab]\\[[0-4]-[5-9][0-9]?\\],[ab]|[ab],[ab]"
             .prop_map(|t| Expr::Range(RangeSet::read(&t).expect("is a range").expect("is right"))),
         (any::<u32>(), 0..=32u8).prop_map(|(a, n)| subnet(std::net::Ipv4Addr::from(a).into(), n)),
         (any::<u128>(), 0..=128u8).prop_map(|(a, n)| subnet(std::net::Ipv6Addr::from(a).into(), n)),
+        "[a-c]{1,3}([-_.][0-9])?".prop_map(|t| Expr::NodeGroup(GroupName::new(&t).expect("a name"))),
+        (regex(), prop_oneof![Just(':'), Just('|')], any::<bool>()).prop_map(|(t, d, folded)| {
+            let text = format!("k{d}{t}");
+            match folded {
+                true => Expr::PillarRegex(GrainRegex::new(&text, d).expect("has a key and compiles")),
+                false => Expr::Pillar(GrainMatch::new(&text, d).expect("has a key")),
+            }
+        }),
         place.prop_map(|t| Expr::Region(Glob::new(&t))),
         place.prop_map(|t| Expr::Syndic(Glob::new(&t))),
     ];
@@ -243,6 +272,8 @@ fn subnet(address: std::net::IpAddr, prefix: u8) -> Expr {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
     #[test]
     fn what_is_printed_parses_to_the_same(expr in expr()) {
         let printed = expr.to_string();
@@ -252,7 +283,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_parses_or_errs_within_its_line(text in "[a-c()@GLEPS:,\"\\\\ é]{0,30}|([a-c@EPS:*/]|\\[|\\]|0[1-3]|-){0,20}|\\PC{0,20}|(a|not|and|or|\\(|\\)| ){0,20}") {
+    fn any_text_parses_or_errs_within_its_line(text in "[a-c()@GLEPS:,\"\\\\ é]{0,30}|([a-c@EPSIJN:*/,]|\\[|\\]|0[1-3]|-){0,20}|\\PC{0,20}|(a|not|and|or|\\(|\\)| ){0,20}") {
         match Target::parse(&text) {
             Ok(target) => prop_assert_eq!(Target::parse(target.as_str()), Ok(target)),
             Err(error) => {

@@ -20,8 +20,15 @@ fn tier(members: u32) -> Tier {
     tier.roster(LinkId(1), &full, &mut |e| Some(100 + e.no)).unwrap();
     let job = Job { jid: Jid::from_micros(7), digest: [0; 32], envelope: "x".into() };
     let targets = (100..100 + members).collect();
-    tier.works.insert(job.jid, Work::new(Some(Arc::new(job)), Epoch(1), targets, 1_000));
+    tier.works.insert(job.jid, work(Some(job), targets));
     tier
+}
+
+/// Work that may be delivered until 1,000.
+fn work(job: Option<Job>, targets: Members) -> Work {
+    let mut work = Work::new(job.map(Arc::new), Epoch(1), targets.clone());
+    work.deadlines.set(0, 1_000, &targets);
+    work
 }
 const JID: fn() -> Jid = || Jid::from_micros(7);
 
@@ -141,7 +148,7 @@ fn minions_share_one_message() {
         tier.roster(LinkId(no.into()), &full, &mut |_| Some(no)).unwrap();
     }
     let job = Job { jid: JID(), digest: [0; 32], envelope: "x".into() };
-    tier.works.insert(JID(), Work::new(Some(Arc::new(job)), Epoch(1), (0..4).collect(), 1_000));
+    tier.works.insert(JID(), work(Some(job), (0..4).collect()));
     let placed = tier.place(0, JID(), &(0..4).collect());
     assert_eq!(dispatches(&placed).len(), 1);
     assert_eq!(placed.sendings[0].links.len(), 4);
@@ -174,7 +181,7 @@ fn a_minion_that_another_path_may_have_reached_is_sent_the_cancel_and_needs_no_j
     tier.attach(LinkId(1), DIRECT, 0);
     let full = RosterUpdate::Full { version: 1, entries: vec![entry(0, "m0")] };
     tier.roster(LinkId(1), &full, &mut |_| Some(100)).unwrap();
-    let mut work = Work::new(None, Epoch(1), set(&[100]), 1_000);
+    let mut work = work(None, set(&[100]));
     work.tainted = set(&[100]);
     tier.works.insert(JID(), work);
     let (never_sent, sending) = tier.cancel(JID());

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use super::{
-    BatchDefaults, DEFAULT_CAPACITY, DEFAULT_WEIGHT, Membership, Network, Provider, Region, Share, Syndic,
-    TopMaster, VERSION,
+    DEFAULT_CAPACITY, DEFAULT_WEIGHT, Membership, Network, Provider, Region, Share, Syndic, TopMaster,
+    VERSION,
 };
 use crate::{
-    document::{At, Fields, Node, Sink, read},
+    batch::RegionBatch,
+    document::{At, Fields, Node, Position, Problem, Sink, read},
     identity::{FabricName, check_region},
     ids::{RegionName, TierId},
+    target::words_of,
 };
 
 /// A document whose keys are read and whose tree is not checked yet. Parts that could not be read are missing; a problem
@@ -18,7 +20,9 @@ pub(super) struct Draft {
     pub fabric: Option<FabricName>,
     pub top_masters: Vec<At<TopMaster>>,
     pub regions: Vec<DraftRegion>,
-    pub node_groups: BTreeMap<String, String>,
+    /// Name to expression, and where that stands.
+    pub node_groups: BTreeMap<String, At<String>>,
+    pub unbatched_limit: Option<Share>,
     pub labels: BTreeMap<String, String>,
     /// Whether some top master or syndic could not be read: then its id may be one that a child names as a parent.
     pub incomplete: bool,
@@ -52,8 +56,10 @@ pub(super) fn document(root: &Node, sink: &Sink) -> Option<Draft> {
     let fabric = f.need("fabric", read::parsed::<FabricName>);
     let top_masters = f.need("top_masters", some_of("top master", top_master)).unwrap_or_default();
     let regions = f.need("regions", some_of("region", region)).unwrap_or_default();
-    let node_groups =
-        f.or("node_groups", Vec::new(), read::map("node_groups", read::text)).unwrap_or_default();
+    let node_groups = f
+        .or("node_groups", Vec::new(), read::map("node_groups", |n, s| read::at(node_group)(n, s)))
+        .unwrap_or_default();
+    let unbatched_limit = f.may("unbatched_limit", read::parsed::<Share>).flatten();
     let labels = f.or("labels", Vec::new(), read::map("labels", read::text)).unwrap_or_default();
     f.close();
     let incomplete = top_masters.iter().any(Option::is_none)
@@ -64,6 +70,7 @@ pub(super) fn document(root: &Node, sink: &Sink) -> Option<Draft> {
         top_masters: top_masters.into_iter().flatten().collect(),
         regions: regions.into_iter().flatten().map(|(region, _)| region).collect(),
         node_groups: node_groups.into_iter().collect(),
+        unbatched_limit,
         labels: labels.into_iter().collect(),
         incomplete,
     })
@@ -107,7 +114,7 @@ fn region(node: &Node, sink: &Sink) -> Option<(DraftRegion, bool)> {
     let network = f.or("network", Network::default(), network);
     let syndics = f.need("syndics", some_of("syndic", syndic)).unwrap_or_default();
     let minions = f.need("minions", membership);
-    let batch = f.or("batch", BatchDefaults::default(), batch);
+    let batch = f.or("batch", RegionBatch::default(), batch);
     f.close();
     let whole = !syndics.is_empty() && syndics.iter().all(Option::is_some);
     let name = name?;
@@ -196,12 +203,58 @@ fn one_or_more(node: &Node, sink: &Sink) -> Option<Vec<String>> {
     }
 }
 
-fn batch(node: &Node, sink: &Sink) -> Option<BatchDefaults> {
+/// A node group's expression: one text, or Salt's list of words.
+fn node_group(node: &Node, sink: &Sink) -> Option<String> {
+    if !matches!(node.kind, crate::document::Kind::List(_)) {
+        return read::text(node, sink);
+    }
+    let words = read::list(read::text)(node, sink)?;
+    match words_of(words.iter().map(String::as_str)) {
+        Ok(text) => Some(text),
+        Err(error) => sink.refuse(node.at, error.found, format!("write {}", error.expected)),
+    }
+}
+
+fn batch(node: &Node, sink: &Sink) -> Option<RegionBatch> {
     let mut f = Fields::open(node, "batch", sink)?;
-    let batch = f.may("batch", read::parsed::<Share>);
+    let default_window = f.may("batch", read::parsed::<Share>);
     let max_failures = f.may("max_failures", read::parsed::<Share>);
+    let cap = f.may("cap", read::parsed::<Share>);
+    let auto = f.or("auto", (None, None), auto);
+    let at = f.at_key("batch");
     f.close();
-    Some(BatchDefaults { batch: batch?, max_failures: max_failures? })
+    let (default_window, cap) = (default_window?, cap?);
+    let (auto_min, auto_max) = auto?;
+    let ways = [("\"batch\"", default_window, at), ("the \"max\" of \"auto\"", auto_max, node.at)];
+    for (what, share, at) in ways {
+        in_order(share, cap, sink, at, &format!("{what} is above \"cap\""));
+    }
+    in_order(auto_min, cap, sink, node.at, "the \"min\" of \"auto\" is above \"cap\"");
+    Some(RegionBatch { default_window, max_failures: max_failures?, cap, auto_min, auto_max })
+}
+
+/// The bounds of `auto`.
+fn auto(node: &Node, sink: &Sink) -> Option<(Option<Share>, Option<Share>)> {
+    let mut f = Fields::open(node, "auto", sink)?;
+    let (min, max) = (f.may("min", read::parsed::<Share>), f.may("max", read::parsed::<Share>));
+    f.close();
+    let (min, max) = (min?, max?);
+    in_order(min, max, sink, node.at, "the \"min\" of \"auto\" is above its \"max\"");
+    Some((min, max))
+}
+
+/// Refuses a share above another. A number and a percentage are not compared: which is more depends on the job.
+fn in_order(low: Option<Share>, high: Option<Share>, sink: &Sink, at: Position, what: &str) {
+    let (Some(low), Some(high)) = (low, high) else { return };
+    let above = match (low, high) {
+        (Share::Count(low), Share::Count(high)) => low > high,
+        (Share::Percent(low), Share::Percent(high)) => low > high,
+        _ => false,
+    };
+    if above {
+        let what = format!("{what}: {low} and {high}");
+        sink.note(Problem::error(at, what, "lower the first or raise the second"));
+    }
 }
 
 /// A text that is no share.

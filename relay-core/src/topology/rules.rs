@@ -7,8 +7,9 @@ use super::{
     decode::{Draft, DraftRegion, DraftSyndic},
 };
 use crate::{
-    document::{At, Position, Problem, Sink, fields::nearest},
+    document::{At, Position, Problem, Sink, fields::nearest, read::clip},
     ids::TierId,
+    target::{GroupError, GroupProblem, MAX_NODE_GROUPS, NodeGroups},
 };
 
 /// Checks a draft and makes the tree. With an error in the sink the tree is of no use; the caller drops it.
@@ -18,10 +19,41 @@ pub(super) fn apply(draft: Draft, sink: &Sink) -> Option<Topology> {
     parents_known(&draft, sink);
     loops(&draft, sink);
     draft.regions.iter().for_each(|r| served(r, sink));
-    finish(draft)
+    let node_groups = node_groups(&draft, sink);
+    finish(draft, node_groups)
 }
 
-fn finish(draft: Draft) -> Option<Topology> {
+/// Each problem stands at the group's expression in the file, with the column inside of that.
+fn node_groups(draft: &Draft, sink: &Sink) -> NodeGroups {
+    let texts = draft.node_groups.iter().map(|(name, text)| (name.clone(), text.value.clone())).collect();
+    let errors = match NodeGroups::new(&texts) {
+        Ok(groups) => return groups,
+        Err(errors) => errors,
+    };
+    for GroupError { group, problem } in errors {
+        let Some(at) = draft.node_groups.get(&group).map(|text| text.at) else { continue };
+        let (what, hint) = match problem {
+            GroupProblem::Name(e) => (e.found, format!("write {}", e.expected)),
+            GroupProblem::Target(e) => {
+                let what = format!("{} at column {} of {:?}", e.found, e.column, clip(&e.text));
+                (what, format!("expected is {}", e.expected))
+            }
+            GroupProblem::Loop(way) => {
+                (format!("it stands for itself: {}", way.join(" -> ")), "take one out of another".into())
+            }
+            GroupProblem::TooLarge(size) => {
+                (format!("with the groups that it names it has {size}"), "name less in one group".into())
+            }
+            GroupProblem::TooMany(n) => {
+                (format!("it is one of {n} groups"), format!("keep at most {MAX_NODE_GROUPS}"))
+            }
+        };
+        sink.note(Problem::error(at, format!("the node group {:?}: {what}", clip(&group)), hint));
+    }
+    NodeGroups::default()
+}
+
+fn finish(draft: Draft, node_groups: NodeGroups) -> Option<Topology> {
     let all_tops: Vec<TierId> = draft.top_masters.iter().map(|t| t.value.id.clone()).collect();
     let syndic = |d: DraftSyndic| {
         let parents =
@@ -33,7 +65,8 @@ fn finish(draft: Draft) -> Option<Topology> {
         fabric: draft.fabric?,
         regions: draft.regions.into_iter().map(region).collect(),
         top_masters: draft.top_masters.into_iter().map(|t| t.value).collect(),
-        node_groups: draft.node_groups,
+        node_groups,
+        unbatched_limit: draft.unbatched_limit,
         labels: draft.labels,
         warnings: Vec::new(),
     })

@@ -79,7 +79,7 @@ fn a_good_one_is_read_whole() {
     assert_eq!((e1.capacity, e1.weight, e1.standby), (DEFAULT_CAPACITY, DEFAULT_WEIGHT, false));
     let east = &t.regions[0];
     assert_eq!(
-        (east.batch.batch, east.batch.max_failures),
+        (east.batch.default_window, east.batch.max_failures),
         (Some(Share::Percent(10)), Some(Share::Count(3)))
     );
     assert_eq!(
@@ -87,7 +87,10 @@ fn a_good_one_is_read_whole() {
         (&["a".into(), "b".into()][..], 2)
     );
     assert_eq!(t.top_master(&"top-2".parse().unwrap()).unwrap().location.as_deref(), Some("cellar"));
-    assert_eq!((t.node_groups["web"].as_str(), t.labels["owner"].as_str()), ("east-web-*", "ops"));
+    assert_eq!(
+        (t.node_groups.get("web").unwrap().as_str(), t.labels["owner"].as_str()),
+        ("east-web-*", "ops")
+    );
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn too_little_capacity_is_a_warning() {
 #[test]
 fn values_are_checked_one_by_one() {
     type Change = fn(&mut Value);
-    let table: [(Change, &str); 17] = [
+    let table: [(Change, &str); 31] = [
         (|v| v["version"] = json!(2), "2 is out of range"),
         (|v| v["version"] = json!("1"), "a number is expected"),
         (|v| v["fabric"] = json!("a b"), "fabric:"),
@@ -217,6 +220,35 @@ fn values_are_checked_one_by_one() {
         (|v| v["regions"][0]["minions"]["patterns"] = json!("east-*"), "a list is expected"),
         (|v| v["regions"][0]["batch"]["batch"] = json!("101%"), "no number of minions"),
         (|v| v["regions"][0]["batch"]["max_failures"] = json!(0), "no number of minions"),
+        (
+            |v| v["regions"][0]["batch"] = json!({"batch": 20, "cap": 10}),
+            "\"batch\" is above \"cap\": 20 and 10",
+        ),
+        (|v| v["regions"][0]["batch"] = json!({"cap": "0%"}), "no number of minions"),
+        (|v| v["regions"][0]["batch"] = json!({"caps": 1}), "no key \"caps\""),
+        (
+            |v| v["regions"][0]["batch"] = json!({"auto": {"min": "9%", "max": "8%"}}),
+            "above its \"max\": 9% and 8%",
+        ),
+        (
+            |v| v["regions"][0]["batch"] = json!({"cap": 5, "auto": {"max": 6}}),
+            "\"max\" of \"auto\" is above \"cap\"",
+        ),
+        (
+            |v| v["regions"][0]["batch"] = json!({"cap": 5, "auto": {"min": 6}}),
+            "\"min\" of \"auto\" is above \"cap\"",
+        ),
+        (|v| v["regions"][0]["batch"] = json!({"auto": 5}), "auto is a map"),
+        (|v| v["unbatched_limit"] = json!("0%"), "no number of minions"),
+        (
+            |v| v["node_groups"]["web"] = json!("web and"),
+            "node group \"web\": the text ends at column 8 of \"web and\"",
+        ),
+        (|v| v["node_groups"]["web"] = json!("N@wbe"), "there is no node group wbe at column 1"),
+        (|v| v["node_groups"]["web"] = json!("N@web"), "it stands for itself: web -> web"),
+        (|v| v["node_groups"]["web server"] = json!("x"), "' ' in the name of a node group"),
+        (|v| v["node_groups"]["web"] = json!(["web[0-9]", "db1"]), "a list of ids with \"web[0-9]\""),
+        (|v| v["node_groups"]["web"] = json!([]), "a list without a word"),
         (|v| v["labels"] = json!([]), "labels is a map, found a list"),
     ];
     for (change, said) in table {
@@ -225,6 +257,51 @@ fn values_are_checked_one_by_one() {
     }
     let problems = check(&json!("nonsense")).unwrap_err();
     assert!(problems[0].what.contains("the topology is a map"), "{problems:?}");
+}
+
+#[test]
+fn node_groups_are_texts_or_lists_of_words_and_are_expanded() {
+    let t = with(|v| {
+        v["node_groups"] = json!({
+            "web": "east-web-*",
+            "ids": ["web01", "db3"],
+            "busy": ["N@web", "and", "not", "G@os_full:Red Hat", "or", "N@ids"],
+        });
+    })
+    .unwrap();
+    let target = t.node_groups.expand(&crate::target::Target::parse("N@busy").unwrap()).unwrap();
+    let expected = r#"( east-web-* and not G@"os_full:Red Hat" ) or L@web01,db3"#;
+    assert_eq!(target.expr(), crate::target::Target::parse(expected).unwrap().expr());
+}
+
+#[test]
+fn a_bad_node_group_is_reported_at_its_own_line() {
+    let problems = with(|v| v["node_groups"] = json!({"a": "web*", "b": "N@c", "c": "N@b"})).unwrap_err();
+    let first = with(|v| v["node_groups"] = json!({"a": "web* and"})).unwrap_err();
+    assert_eq!((problems.len(), first.len()), (1, 1), "{problems:?}");
+    assert_eq!(problems[0].at.unwrap().line, first[0].at.unwrap().line + 1, "{problems:?}");
+}
+
+#[test]
+fn what_a_region_has_for_batches_is_read_whole() {
+    let t = with(|v| {
+        v["unbatched_limit"] = json!("50%");
+        v["regions"][0]["batch"] =
+            json!({"batch": "20%", "max_failures": "5%", "cap": 500, "auto": {"min": "1%", "max": "50%"}});
+    })
+    .unwrap();
+    let batches = t.region_batches();
+    let east = RegionBatch {
+        default_window: Some(Share::Percent(20)),
+        max_failures: Some(Share::Percent(5)),
+        cap: Some(Share::Count(500)),
+        auto_min: Some(Share::Percent(1)),
+        auto_max: Some(Share::Percent(50)),
+    };
+    assert_eq!(batches[&"east".parse().unwrap()], east);
+    assert_eq!((batches[&"west".parse().unwrap()], batches.len()), (RegionBatch::default(), 2));
+    assert_eq!(t.unbatched_limit, Some(Share::Percent(50)));
+    assert_eq!(check(&good()).unwrap().unbatched_limit, None);
 }
 
 #[test]

@@ -301,3 +301,38 @@ fn links_are_not_cut_by_one_lost_heartbeat_and_nobody_is_his_own_parent() {
     let told_loop = told(dir.path(), load_syndic(&write(dir.path(), &text)));
     assert!(told_loop[0].contains("s1 is its own parent"), "{told_loop:?}");
 }
+
+#[test]
+fn a_top_master_reads_its_topology() {
+    let dir = place(&[who("top-1", Role::TopMaster, "aws")]);
+    let text = "\
+id: top-1
+region: aws
+fabric: acme.example
+listen: 127.0.0.1:0
+operators: 127.0.0.1:0
+admin: 127.0.0.1:0
+state_dir: state
+tls: {ca: ca.crt, cert: top-1.pem, key: top-1.key}
+";
+    assert_eq!(load_top_master(&write(dir.path(), text)).unwrap().topology, None);
+    let file = write(dir.path(), &format!("{text}topology: shape.yaml\n"));
+    let shape = include_str!("../../../topology.yaml");
+    fs::write(dir.path().join("shape.yaml"), shape).unwrap();
+    assert_eq!(load_top_master(&file).unwrap().topology, Some(parse_topology(shape).unwrap()));
+
+    fs::write(dir.path().join("shape.yaml"), "versoin: 1\nfabric: 7 a\n").unwrap();
+    let wrong = told(dir.path(), load_top_master(&file));
+    assert!(
+        wrong.len() > 2 && wrong.iter().all(|l| l.starts_with("config.yaml:9:11: shape.yaml:")),
+        "{wrong:#?}"
+    );
+    assert!(
+        wrong.iter().any(|l| l.contains("shape.yaml:1:1: ") && l.contains("did you mean \"version\"")),
+        "{wrong:#?}"
+    );
+
+    fs::write(dir.path().join("shape.yaml"), shape.replace("acme.example", "other.example")).unwrap();
+    let foreign = told(dir.path(), load_top_master(&file));
+    assert!(foreign[0].contains("shape.yaml is the topology of the fabric other.example"), "{foreign:#?}");
+}

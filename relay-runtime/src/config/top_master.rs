@@ -7,9 +7,10 @@ use std::{
 };
 
 use relay_core::{
-    document::{Fields, Node, Sink, read},
+    document::{Fields, Node, Position, Problem, Sink, read},
     identity::{FabricName, Identity, Role},
     ids::{RegionName, TierId},
+    topology::Topology,
 };
 
 use super::{
@@ -24,7 +25,7 @@ const KEEP_JOBS_HOURS: u64 = 24;
 pub(super) const MAX_THREADS: u64 = 1024;
 
 /// What a top master is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopMasterConfig {
     /// Its id.
     pub id: TierId,
@@ -52,6 +53,9 @@ pub struct TopMasterConfig {
     pub delivery_timeout: Duration,
     /// How long a minion may run a job before it is `timed_out`, if the operator does not say. Default 60 s.
     pub run_timeout: Duration,
+    /// The fabric's shape, as the file at `topology` has it: node groups, and how jobs are batched in each region. It is
+    /// read when the top master starts; a change counts from the next start. Nothing: no node groups and no limits.
+    pub topology: Option<Topology>,
     /// Where leases and the active topology are kept.
     pub registry: RegistryKind,
     /// Where jobs and returns are kept.
@@ -103,13 +107,19 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
     let delivery_timeout =
         f.or("delivery_timeout_ms", Duration::from_secs(10), parts::millis(100, 3_600_000));
     let run_timeout = f.or("run_timeout_ms", Duration::from_secs(60), parts::millis(100, 604_800_000));
+    let topology = f.may("topology", parts::path(base));
     let registry =
         f.or("registry", RegistryKind::Embedded, read::word(&[("embedded", RegistryKind::Embedded)]));
     let store = f.or("store", StoreKind::Sqlite, read::word(&[("sqlite", StoreKind::Sqlite)]));
     let log = f.or("log", LogConfig::default(), parts::log);
-    let places = ["listen", "operators", "admin", "tls"].map(|key| f.at_key(key));
+    let places = ["listen", "operators", "admin", "tls", "topology"].map(|key| f.at_key(key));
     f.close();
     ports::distinct(&[(listen, places[0]), (operators, places[1]), (admin, places[2])], sink);
+    // Before anything else is given up on, so that its problems are told with the others.
+    let topology = match topology? {
+        Some(file) => Some(shape(&file, fabric.as_ref(), places[4], sink)),
+        None => None,
+    };
     let config = TopMasterConfig {
         id: id?,
         region: region?,
@@ -124,10 +134,31 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
         heartbeat: heartbeat?,
         delivery_timeout: delivery_timeout?,
         run_timeout: run_timeout?,
+        topology: topology.map_or(Some(None), |read| read.map(Some))?,
         registry: registry?,
         store: store?,
         log: log?,
     };
     files::check(&config.tls, config.identity(), places[3], sink);
     Some(config)
+}
+
+/// Reads the topology. Each of its problems is told at the line that names the file.
+fn shape(file: &Path, fabric: Option<&FabricName>, at: Position, sink: &Sink) -> Option<Topology> {
+    let name = file.display().to_string();
+    match super::load_topology(file) {
+        Ok(topology) if fabric.is_some_and(|fabric| *fabric != topology.fabric) => {
+            let what = format!("{name} is the topology of the fabric {}", topology.fabric);
+            sink.refuse(at, what, "name this fabric's topology, or correct \"fabric\"")
+        }
+        Ok(topology) => Some(topology),
+        Err(errors) => {
+            for problem in errors.problems {
+                let place = problem.at.map(|within| format!(":{within}")).unwrap_or_default();
+                let what = format!("{name}{place}: {}", problem.what);
+                sink.note(Problem { at: Some(at), what, ..problem });
+            }
+            None
+        }
+    }
 }

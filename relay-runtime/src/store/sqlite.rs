@@ -17,21 +17,30 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{JobSummary, JobView, MAX_PAGE, Pruned, Recovered, Store, StoreError, StoreFuture};
+use super::{
+    FunctionStats, JobFilter, JobSummary, JobView, MAX_PAGE, NewSchedule, PlanId, Pruned, Put, Ran,
+    Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+};
 
+mod accept;
 mod column;
 mod file;
+mod list;
+mod plans;
 mod prune;
 mod read;
 mod recover;
+mod schedules;
+mod steps;
 mod thread;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-use prune::{Cutoffs, Step};
-use thread::{Batch, Request};
+use prune::Cutoffs;
+use steps::{Begun, Walk, work};
+use thread::{Batch, Request, Server};
 
 /// Requests that wait for the thread. All open jobs accepted in one moment, several times over; they share their bodies
 /// with whoever made them, so they are small. Beyond it the disk does not keep up, and the caller must hear of it.
@@ -60,14 +69,30 @@ impl SqliteStore {
     /// Puts a request into the queue now, and returns the wait for its answer.
     fn ask<T: Send + 'static>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+        ask: impl FnOnce(&mut Server) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<T> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.queue.try_send(request(reply));
+        let (request, answer) = work(ask);
+        let sent = self.queue.try_send(request);
         Box::pin(async move {
             sent.map_err(refusal)?;
             answer.await.unwrap_or(Err(StoreError::Closed))
         })
+    }
+
+    /// Asks for a change that is not of a job.
+    fn change<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        self.ask(move |server| server.change(doing, change))
+    }
+
+    /// Begins a list now; it goes on in steps when it is polled.
+    fn walk(&self, filter: JobFilter, limit: usize, before: Option<Jid>) -> Begun {
+        let walk = Walk::new(self.queue.clone(), filter);
+        let first = self.ask(walk.stretch(limit, before));
+        walk.beginning_with(first)
     }
 }
 
@@ -80,7 +105,7 @@ fn refusal(error: TrySendError<Request>) -> StoreError {
 
 impl Store for SqliteStore {
     fn begin(&self) -> StoreFuture<Recovered> {
-        self.ask(Request::Begin)
+        self.ask(Server::begin)
     }
 
     fn commit(&self, ticket: u64, writes: Vec<Write>) -> StoreFuture<(), WriteError> {
@@ -93,34 +118,65 @@ impl Store for SqliteStore {
         })
     }
 
-    fn job(&self, jid: Jid) -> StoreFuture<Option<JobView>> {
-        self.ask(|reply| Request::Job { jid, reply })
+    fn job(&self, jid: Jid, after: u64) -> StoreFuture<Option<JobView>> {
+        self.ask(move |server| read::job(&server.connection, jid, after))
     }
 
     fn answers(&self, jid: Jid, from: GroupNo) -> StoreFuture<Vec<read::Numbered>> {
-        self.ask(|reply| Request::Answers { jid, from, reply })
+        self.ask(move |server| read::answers(&server.connection, jid, from))
     }
 
-    fn jobs(&self, limit: usize, before: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
-        self.ask(|reply| Request::Jobs { limit: limit.min(MAX_PAGE), before, reply })
+    fn jobs(&self, filter: JobFilter, limit: usize, before: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
+        let limit = limit.min(MAX_PAGE);
+        Box::pin(self.walk(filter, limit, before).page(limit))
+    }
+
+    fn stats(&self, filter: JobFilter) -> StoreFuture<Vec<FunctionStats>> {
+        Box::pin(self.walk(filter, usize::MAX, None).figures())
+    }
+
+    fn history(&self, function: &str, limit: usize) -> StoreFuture<Vec<Ran>> {
+        let (function, limit) = (function.to_owned(), limit.min(MAX_PAGE));
+        self.ask(move |server| list::history(&server.connection, &function, limit))
     }
 
     fn prune(&self, keep_hours: u64, now: WallMicros) -> StoreFuture<Pruned> {
-        let (queue, cutoffs) = (self.queue.clone(), Cutoffs::at(keep_hours, now));
-        Box::pin(async move {
-            let mut pruned = Pruned::default();
-            // Ends: each step but the last removes rows that are older than a fixed moment.
-            loop {
-                let (reply, answer) = oneshot::channel();
-                queue.send(Request::Prune { cutoffs, reply }).await.map_err(|_| StoreError::Closed)?;
-                let Step { jobs, requests, more } = answer.await.unwrap_or(Err(StoreError::Closed))?;
-                pruned.jobs += jobs;
-                pruned.requests += requests;
-                if !more {
-                    return Ok(pruned);
-                }
-            }
-        })
+        Box::pin(steps::prune(self.queue.clone(), Cutoffs::at(keep_hours, now)))
+    }
+
+    fn prune_before(&self, before: WallMicros) -> StoreFuture<Pruned> {
+        Box::pin(steps::prune(self.queue.clone(), Cutoffs::closed_before(before)))
+    }
+
+    fn put_plan(&self, plan: StoredPlan) -> StoreFuture<()> {
+        self.change("keep a plan", move |c| plans::put(c, &plan))
+    }
+
+    fn plan(&self, id: PlanId) -> StoreFuture<Option<StoredPlan>> {
+        self.ask(move |server| plans::plan(&server.connection, id))
+    }
+
+    fn put_schedule(&self, schedule: NewSchedule) -> StoreFuture<Put> {
+        self.change("keep a schedule", move |c| schedules::put(c, &schedule))
+    }
+
+    fn schedules(&self) -> StoreFuture<Vec<StoredSchedule>> {
+        self.ask(|server| schedules::all(&server.connection))
+    }
+
+    fn pause_schedule(&self, name: &str, paused: bool, passed: WallMicros) -> StoreFuture<bool> {
+        let name = name.to_owned();
+        self.change("pause a schedule", move |c| schedules::pause(c, &name, paused, passed))
+    }
+
+    fn schedule_ran(&self, name: &str, run: ScheduleRun, passed: WallMicros) -> StoreFuture<bool> {
+        let name = name.to_owned();
+        self.change("note a schedule's run", move |c| schedules::ran(c, &name, &run, passed))
+    }
+
+    fn remove_schedule(&self, name: &str) -> StoreFuture<bool> {
+        let name = name.to_owned();
+        self.change("remove a schedule", move |c| schedules::remove(c, &name))
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

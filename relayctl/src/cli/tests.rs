@@ -28,6 +28,8 @@ fn every_command_has_examples_and_every_example_is_one() {
         for line in lines {
             // What explains an example stands to the right of it, behind several spaces.
             let line = line.split("   ").next().unwrap_or(line);
+            // Where its output goes is for the shell.
+            let line = line.split(" > ").next().unwrap_or(line);
             Cli::try_parse_from(words(line)).unwrap_or_else(|e| panic!("{path}: {line}\n{e}"));
         }
     });
@@ -57,6 +59,18 @@ fn wrong_usage_is_not_accepted_and_help_is_fine() {
         "relayctl jobs show 12",
         "relayctl nonsense",
         "relayctl run x y --timeout 0",
+        "relayctl run x y --batch 0",
+        "relayctl run x y --until 101%",
+        "relayctl run x y --seed 1",
+        "relayctl run x y --batch canary:10,5",
+        "relayctl run x y --progress",
+        "relayctl run --plan-id 12",
+        "relayctl jobs watch 20261121073656123456 --after 0",
+        "relayctl jobs kill 20261121073656123456 --signal nonsense",
+        "relayctl jobs rerun 20261121073656123456 --only ok",
+        "relayctl jobs list --since yesterday",
+        "relayctl jobs prune",
+        "relayctl schedule add x -- x y",
     ] {
         assert_eq!(code(line), 3, "{line}");
     }
@@ -72,7 +86,7 @@ fn options_of_a_job_may_stand_behind_its_arguments() {
             .unwrap();
     let Command::Run(run) = cli.command else { panic!("not run") };
     assert_eq!(
-        (run.args, cli.out, cli.context.as_deref()),
+        (run.order.args, cli.out, cli.context.as_deref()),
         (vec!["uptime".to_owned()], Format::Json, Some("x"))
     );
 }

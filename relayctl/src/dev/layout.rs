@@ -61,14 +61,17 @@ pub fn daemons(plan: &Plan) -> Vec<Daemon> {
     [top].into_iter().chain(syndics).chain(minions).collect()
 }
 
+/// The topology that the top master reads: the file that was given, as it was then.
+const TOPOLOGY: &str = "topology.yaml";
+
 /// Writes all files, and returns the context by which the fabric is reached.
 ///
 /// # Errors
 /// A file cannot be written, or a certificate not be made.
-pub fn write(base: &Path, plan: &Plan, name: &str) -> anyhow::Result<Context> {
+pub fn write(base: &Path, plan: &Plan, topology: &Path, name: &str) -> anyhow::Result<Context> {
     let writer =
         Writer { base, authority: DevAuthority::create(&base.join(PKI), plan.fabric.clone())?, plan };
-    writer.top_master(&plan.top)?;
+    writer.top_master(&plan.top, topology)?;
     plan.syndics.iter().try_for_each(|syndic| writer.syndic(syndic))?;
     plan.minions.iter().try_for_each(|minions| writer.minions(minions))?;
     let tls = writer.certificate(OPERATOR, Role::Operator, &plan.top.region, &base.join(OPERATOR))?;
@@ -93,8 +96,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn top_master(&self, top: &TopPlan) -> anyhow::Result<()> {
+    fn top_master(&self, top: &TopPlan, topology: &Path) -> anyhow::Result<()> {
         let dir = self.base.join(TOP_MASTER);
+        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        fs::copy(topology, dir.join(TOPOLOGY)).with_context(|| topology.display().to_string())?;
         let tls = self.certificate(top.id.as_str(), Role::TopMaster, &top.region, &dir)?;
         let config = json!({
             "id": top.id.as_str(),
@@ -105,6 +110,7 @@ impl Writer<'_> {
             "admin": top.admin,
             "state_dir": "state",
             "tls": paths(&tls),
+            "topology": TOPOLOGY,
         });
         write_config(&dir, &config)
     }
@@ -187,18 +193,20 @@ mod tests {
     #[test]
     fn what_is_written_is_what_the_daemons_read() {
         let dir = tempfile::tempdir().unwrap();
-        let topology = config::parse_topology(include_str!("../../../topology.yaml")).unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topology.yaml");
+        let topology = config::load_topology(&file).unwrap();
         let mut port = 20_000;
         let address = || {
             port += 1;
             Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
         let plan = Plan::new(&topology, 10, 100, address).unwrap();
-        let context = write(dir.path(), &plan, "dev").unwrap();
+        let context = write(dir.path(), &plan, &file, "dev").unwrap();
 
         let all = daemons(&plan);
         let top = config::load_top_master(&all[0].config(dir.path())).unwrap();
         assert_eq!((top.id.as_str(), top.operators), ("top-1", plan.top.operators));
+        assert_eq!(top.topology, Some(topology));
         for (daemon, syndic) in all[1..].iter().zip(&plan.syndics) {
             let read = config::load_syndic(&daemon.config(dir.path())).unwrap();
             assert_eq!((&read.id, read.listen, read.parents.len()), (&syndic.id, syndic.listen, 1));

@@ -85,7 +85,7 @@ pub async fn run(args: UpArgs, out: &Output) -> anyhow::Result<Exit> {
     let _lock = prepare(&dir)?;
     let mut ports = Ports::default();
     let plan = Plan::new(&topology, args.minions, args.minions_per_process, || ports.next())?;
-    let context = layout::write(&dir, &plan, &args.name)?;
+    let context = layout::write(&dir, &plan, &args.topology, &args.name)?;
     let mut record = Record::new(context.clone(), previous, plan.syndics.len(), plan.minion_count());
     let mut starter = Starter { dir: &dir, binaries: &binaries, record: &mut record, started: Vec::new() };
     let up = tokio::select! {

@@ -1,10 +1,15 @@
-//! Watches a job to its end. A lost connection is taken up again by watching anew: outcomes are sets, so what comes a
-//! second time changes nothing.
+//! Watches a job to its end. A lost connection is taken up again after the last event that can be resumed after; what
+//! comes a second time nevertheless changes nothing, since outcomes are sets.
 
 use std::time::Duration;
 
+use relay_proto::operator::WatchEvent;
+
 use super::{JobResult, Patience, pause};
-use crate::api::{Api, CallError, Events};
+use crate::{
+    api::{Api, CallError, Events},
+    when,
+};
 
 /// After so long without an event the watch is begun anew: a stream whose other side is gone without a word looks like
 /// one on which nothing happens.
@@ -17,7 +22,7 @@ const NEXT_PIECE: Duration = Duration::from_secs(2);
 pub enum End {
     /// Every target has an outcome.
     Closed,
-    /// The connection was lost and did not come back. The job goes on.
+    /// The connection was lost and did not come back, or nobody takes in what is told. The job goes on.
     GivenUp(String),
 }
 
@@ -31,21 +36,39 @@ pub async fn follow(
     patience: Patience,
     mut changed: impl FnMut(&JobResult),
 ) -> anyhow::Result<End> {
+    let each = |now: &JobResult, _: &WatchEvent| {
+        changed(now);
+        Ok(())
+    };
+    follow_events(api, result, patience, each).await
+}
+
+/// As [`follow`]; `each` also sees each event, after it was taken in. It ends the watching by saying why.
+///
+/// # Errors
+/// As [`follow`].
+pub async fn follow_events(
+    api: &mut impl Api,
+    result: &mut JobResult,
+    patience: Patience,
+    mut each: impl FnMut(&JobResult, &WatchEvent) -> Result<(), String>,
+) -> anyhow::Result<End> {
     let mut failures = 0;
     let mut waits = patience.waits();
     loop {
-        let before = result.accounted();
-        let why = match once(api, result, &mut changed).await {
+        let before = (result.accounted(), result.cursor());
+        let why = match once(api, result, &mut each).await {
             Ok(()) => return Ok(End::Closed),
             Err(Stop::Fatal(error)) => return Err(error),
             Err(Stop::Quiet) => {
                 failures = 0;
                 continue;
             }
+            Err(Stop::Unheard(why)) => return Ok(End::GivenUp(why)),
             Err(Stop::Lost(why)) => why,
         };
         // Progress, not a mere connection: somebody who accepts and drops everyone would be asked for ever.
-        if result.accounted() > before {
+        if (result.accounted(), result.cursor()) > before {
             failures = 0;
             waits.reset();
         }
@@ -61,6 +84,8 @@ enum Stop {
     Lost(String),
     /// The stream works, and nothing has happened for long.
     Quiet,
+    /// Nobody takes in what is told.
+    Unheard(String),
     Fatal(anyhow::Error),
 }
 
@@ -77,9 +102,9 @@ impl From<CallError> for Stop {
 async fn once(
     api: &mut impl Api,
     result: &mut JobResult,
-    changed: &mut impl FnMut(&JobResult),
+    each: &mut impl FnMut(&JobResult, &WatchEvent) -> Result<(), String>,
 ) -> Result<(), Stop> {
-    let mut events = api.watch(result.jid).await?;
+    let mut events = api.watch(result.jid, result.cursor()).await?;
     let mut heard = false;
     loop {
         let event = match tokio::time::timeout(QUIET, events.next()).await {
@@ -88,9 +113,11 @@ async fn once(
             Err(_) => return Err(Stop::Lost(format!("nothing was said of the job within {QUIET:?}"))),
         };
         let ended = || Stop::Lost("the top master ended the stream before the job was closed".into());
-        result.apply(event.ok_or_else(ended)?).map_err(Stop::Fatal)?;
+        let event = event.ok_or_else(ended)?;
+        result.apply(event.clone()).map_err(Stop::Fatal)?;
+        result.seen_at(when::now_micros());
         heard = true;
-        changed(result);
+        each(result, &event).map_err(Stop::Unheard)?;
         if result.is_closed() {
             return Ok(());
         }
@@ -102,7 +129,7 @@ async fn once(
 /// # Errors
 /// The job cannot be shown, or the connection is lost.
 pub async fn so_far(api: &mut impl Api, result: &mut JobResult) -> anyhow::Result<()> {
-    let mut events = api.watch(result.jid).await?;
+    let mut events = api.watch(result.jid, 0).await?;
     while !result.is_complete_so_far() {
         match tokio::time::timeout(NEXT_PIECE, events.next()).await {
             Ok(event) => match event? {
@@ -112,5 +139,6 @@ pub async fn so_far(api: &mut impl Api, result: &mut JobResult) -> anyhow::Resul
             Err(_) => break,
         }
     }
+    result.seen_at(when::now_micros());
     Ok(())
 }

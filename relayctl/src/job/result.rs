@@ -9,7 +9,7 @@ use relay_core::{
     outcome::{Outcome, Reason},
 };
 use relay_proto::operator::{
-    Closed, Count, JobHead, RegionProgress, Returns, WatchEvent, watch_event::Event,
+    Closed, Count, JobHead, Progress, RegionProgress, Returns, WatchEvent, watch_event::Event,
 };
 use serde_json::Value;
 
@@ -42,19 +42,25 @@ impl Said {
         Ok(Said { outcome, reason, retcode: returns.retcode, body, truncated })
     }
 
-    /// The value. What is cut off, or no JSON, is shown as text; of a text that is cut off, what there is of it.
+    /// The value.
     pub fn value(&self) -> Value {
-        let text = || Value::String(String::from_utf8_lossy(&self.body).into_owned());
-        match (self.body.is_empty(), self.truncated.is_empty()) {
-            (true, _) => Value::Null,
-            (_, false) => beginning(&self.body).map_or_else(text, Value::String),
-            _ => serde_json::from_slice(&self.body).unwrap_or_else(|_| text()),
-        }
+        value(&self.body, &self.truncated)
     }
 
     /// The outcome with its reason, if there is one: `not_started (unreachable)`.
     pub fn words(&self) -> String {
         words(self.outcome, self.reason)
+    }
+}
+
+/// The value that a return has. What is cut off, or no JSON, is shown as text; of a text that is cut off, what there is of
+/// it.
+pub fn value(body: &[u8], truncated: &[u8]) -> Value {
+    let text = || Value::String(String::from_utf8_lossy(body).into_owned());
+    match (body.is_empty(), truncated.is_empty()) {
+        (true, _) => Value::Null,
+        (_, false) => beginning(body).map_or_else(text, Value::String),
+        _ => serde_json::from_slice(body).unwrap_or_else(|_| text()),
     }
 }
 
@@ -85,6 +91,15 @@ pub struct Group<'a> {
     pub minions: Vec<&'a str>,
 }
 
+/// A minion that was `unknown` before its outcome came. Moments are microseconds since 1970 UTC; 0 where nobody told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// When it was given up as unknown.
+    pub unknown: u64,
+    /// When its outcome came.
+    pub resolved: u64,
+}
+
 /// A job, as far as it is known.
 #[derive(Debug, Clone)]
 pub struct JobResult {
@@ -94,6 +109,12 @@ pub struct JobResult {
     pub head: Option<JobHead>,
     /// Where each region stands, as last told.
     pub regions: Vec<RegionProgress>,
+    /// Where its batch stands, as last told; `regions` above are taken out of it.
+    pub standing: Progress,
+    cursor: u64,
+    seen: u64,
+    unknown_since: HashMap<String, u64>,
+    late: BTreeMap<String, Late>,
     targets: u64,
     closed: Option<Closed>,
     said: Vec<Said>,
@@ -108,6 +129,11 @@ impl JobResult {
             jid,
             head: None,
             regions: Vec::new(),
+            standing: Progress::default(),
+            cursor: 0,
+            seen: 0,
+            unknown_since: HashMap::new(),
+            late: BTreeMap::new(),
             targets,
             closed: None,
             said: Vec::new(),
@@ -127,11 +153,15 @@ impl JobResult {
                 self.head = Some(head);
             }
             Some(Event::Returns(returns)) => self.returns(returns)?,
-            Some(Event::Progress(progress)) => self.regions = progress.regions,
+            Some(Event::Progress(mut progress)) => {
+                self.regions = std::mem::take(&mut progress.regions);
+                self.standing = progress;
+            }
             Some(Event::Closed(closed)) => self.closed = Some(closed),
             // A newer top master's event: what it tells is not needed for the outcomes.
             None => {}
         }
+        self.cursor = self.cursor.max(event.cursor);
         Ok(())
     }
 
@@ -142,13 +172,25 @@ impl JobResult {
             self.said.len() - 1
         });
         for minion in returns.minions {
-            let slot = self.of.entry(minion).or_insert(number);
-            // The only legal change is from `unknown` to a final outcome; a repeat is what is there already.
-            if !self.said[*slot].outcome.is_final() {
-                *slot = number;
-            }
+            self.one(minion, number, returns.at);
         }
         Ok(())
+    }
+
+    fn one(&mut self, minion: String, number: usize, at: u64) {
+        let resolved = self.said[number].outcome.is_final();
+        let slot = self.of.entry(minion.clone()).or_insert(number);
+        // The only legal change is from `unknown` to a final outcome; a repeat is what is there already.
+        if self.said[*slot].outcome.is_final() && *slot != number {
+            return;
+        }
+        let before = std::mem::replace(slot, number);
+        if !resolved {
+            self.unknown_since.entry(minion).or_insert(at);
+        } else if before != number {
+            let unknown = self.unknown_since.remove(&minion).unwrap_or(0);
+            self.late.insert(minion, Late { unknown, resolved: at });
+        }
     }
 
     /// How many minions the job is for.
@@ -163,9 +205,42 @@ impl JobResult {
     pub fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
-    /// How long the job took, as its top master measured it; 0 while it is open.
+    /// How many of them have none yet.
+    pub fn outstanding(&self) -> u64 {
+        self.targets.saturating_sub(self.accounted())
+    }
+    /// How long the job took, as its top master measured it. While it is open, the time from its acceptance to the last
+    /// [`JobResult::seen_at`], which may be wrong by as much as the two machines' clocks differ.
     pub fn elapsed_ms(&self) -> u64 {
-        self.closed.as_ref().map_or(0, |c| c.elapsed_ms)
+        let created = self.head.as_ref().map_or(0, |head| head.created);
+        let so_far = if created == 0 { 0 } else { self.seen.saturating_sub(created) / 1_000 };
+        self.closed.as_ref().map_or(so_far, |c| c.elapsed_ms)
+    }
+    /// Notes when it was last looked at, in microseconds since 1970 UTC.
+    pub fn seen_at(&mut self, now: u64) {
+        self.seen = now;
+    }
+    /// The cursor of the last event that can be resumed after; 0: none.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+    /// Watches on after an event that another watch told last: nothing before it is known here.
+    pub fn resume_after(&mut self, cursor: u64) {
+        self.cursor = cursor;
+    }
+    /// Minions whose outcome came after they had been given up as unknown, by id.
+    pub fn late(&self) -> impl Iterator<Item = (&str, Late, &Said)> {
+        self.late.iter().filter_map(|(id, late)| Some((id.as_str(), *late, &self.said[*self.of.get(id)?])))
+    }
+    /// Ids of the minions with these outcomes, sorted.
+    pub fn with_outcomes(&self, wanted: &[Outcome]) -> Vec<&str> {
+        let has = |number: &usize| wanted.contains(&self.said[*number].outcome);
+        self.of.iter().filter(|(_, number)| has(number)).map(|(id, _)| id.as_str()).collect()
+    }
+    /// The outcomes at the close as the top master counted them: also of minions that this watch began too late for.
+    pub fn outcomes_at_close(&self) -> Vec<Outcome> {
+        let counts = self.closed.as_ref().map(|closed| closed.outcomes.as_slice()).unwrap_or_default();
+        counts.iter().filter(|c| c.minions > 0).filter_map(|c| Outcome::from_word(&c.outcome)).collect()
     }
     /// Whether all that was known when the watch began has come.
     pub fn is_complete_so_far(&self) -> bool {

@@ -9,7 +9,8 @@ use relay_core::{
     outcome::{Outcome, Reason},
 };
 use relay_proto::operator::{
-    Closed, Count, JobHead, Progress, RegionProgress, Returns, SubmitRequest, Submitted, WatchEvent,
+    ApproveReply, CancelReply, Closed, Count, JobHead, Progress, RegionProgress, Returns, SubmitRequest, Submitted,
+    WatchEvent,
     watch_event::Event,
 };
 
@@ -19,22 +20,33 @@ use crate::{
     output::{Paint, Report, report_text},
 };
 
-const JID: u64 = 1_795_246_616_123_456;
+pub const JID: u64 = 1_795_246_616_123_456;
 const QUICK: Patience = Patience { tries: 4, base: Duration::from_millis(1), cap: Duration::from_millis(1) };
 
 /// Answers from a script, and remembers what it was asked.
 #[derive(Default)]
-struct Script {
-    submits: VecDeque<Result<Submitted, CallError>>,
-    watches: VecDeque<Result<Told, CallError>>,
-    request_ids: Vec<Vec<u8>>,
+pub struct Script {
+    pub submits: VecDeque<Result<Submitted, CallError>>,
+    pub watches: VecDeque<Result<Told, CallError>>,
+    pub cancels: VecDeque<Result<CancelReply, CallError>>,
+    pub approvals: VecDeque<Result<ApproveReply, CallError>>,
+    pub request_ids: Vec<Vec<u8>>,
+    /// The cursors after which was watched.
+    pub afters: Vec<u64>,
 }
 
-struct Told(VecDeque<Result<WatchEvent, CallError>>);
+/// Events; at their end the stream ends, or nothing comes any more.
+pub struct Told {
+    pub events: VecDeque<Result<WatchEvent, CallError>>,
+    pub then_silent: bool,
+}
 
 impl Events for Told {
     async fn next(&mut self) -> Result<Option<WatchEvent>, CallError> {
-        self.0.pop_front().transpose()
+        match self.events.pop_front() {
+            None if self.then_silent => std::future::pending().await,
+            event => event.transpose(),
+        }
     }
 }
 
@@ -44,36 +56,43 @@ impl Api for Script {
         self.request_ids.push(request.request_id.clone());
         self.submits.pop_front().unwrap_or_else(|| Err(lost()))
     }
-    async fn watch(&mut self, _: Jid) -> Result<Told, CallError> {
+    async fn cancel(&mut self, _: Jid) -> Result<CancelReply, CallError> {
+        self.cancels.pop_front().unwrap_or_else(|| Err(lost()))
+    }
+    async fn approve(&mut self, _: Jid) -> Result<ApproveReply, CallError> {
+        self.approvals.pop_front().unwrap_or_else(|| Err(lost()))
+    }
+    async fn watch(&mut self, _: Jid, after: u64) -> Result<Told, CallError> {
+        self.afters.push(after);
         self.watches.pop_front().unwrap_or_else(|| Err(lost()))
     }
 }
 
-fn lost() -> CallError {
+pub fn lost() -> CallError {
     CallError::Lost("reset".into())
 }
 fn absent() -> CallError {
     CallError::Unreachable("refused; is it running?".into())
 }
 fn no() -> CallError {
-    CallError::Refused { message: "no minion matches".into(), hint: "" }
+    CallError::Refused { code: None, message: "no minion matches".into(), hint: "" }
 }
 
-fn request() -> SubmitRequest {
+pub fn request() -> SubmitRequest {
     SubmitRequest { request_id: 5_u128.to_be_bytes().to_vec(), ..SubmitRequest::default() }
 }
 
-fn event(event: Event) -> WatchEvent {
+pub fn event(event: Event) -> WatchEvent {
     WatchEvent { event: Some(event), cursor: 0 }
 }
-fn head(targets: u64, closed: u64, known: u64) -> WatchEvent {
+pub fn head(targets: u64, closed: u64, known: u64) -> WatchEvent {
     let outcomes = vec![Count { outcome: "ok".into(), minions: known }];
     event(Event::Head(JobHead { jid: JID, targets, closed, outcomes, ..JobHead::default() }))
 }
 fn progress() -> WatchEvent {
     event(Event::Progress(Progress { regions: vec![RegionProgress::default()], ..Progress::default() }))
 }
-fn closed() -> WatchEvent {
+pub fn closed() -> WatchEvent {
     event(Event::Closed(Closed { elapsed_ms: 430, outcomes: Vec::new() }))
 }
 fn returns(outcome: &str, reason: &str, retcode: i32, body: &str, minions: &[&str]) -> WatchEvent {
@@ -87,7 +106,7 @@ fn returns(outcome: &str, reason: &str, retcode: i32, body: &str, minions: &[&st
         ..Returns::default()
     }))
 }
-fn ok(minions: &[&str]) -> WatchEvent {
+pub fn ok(minions: &[&str]) -> WatchEvent {
     returns("ok", "", 0, "true", minions)
 }
 fn result_of(events: Vec<WatchEvent>) -> JobResult {
@@ -96,7 +115,8 @@ fn result_of(events: Vec<WatchEvent>) -> JobResult {
     result
 }
 fn told(events: Vec<WatchEvent>, then: Option<CallError>) -> Result<Told, CallError> {
-    Ok(Told(events.into_iter().map(Ok).chain(then.map(Err)).collect()))
+    let events = events.into_iter().map(Ok).chain(then.map(Err)).collect();
+    Ok(Told { events, then_silent: false })
 }
 
 #[tokio::test]
@@ -180,6 +200,39 @@ async fn a_look_does_not_wait_for_the_end() {
     let mut result = JobResult::new(Jid::from_micros(JID), 0);
     so_far(&mut api, &mut result).await.unwrap();
     assert!(result.is_closed());
+}
+
+#[tokio::test]
+async fn a_watch_resumes_after_the_last_change_that_came_whole() {
+    let at = |cursor, told: WatchEvent| WatchEvent { cursor, ..told };
+    let first = vec![head(3, 0, 0), at(0, ok(&["a"])), at(7, ok(&["b"])), at(0, ok(&["c"]))];
+    let watches = [told(first, Some(lost())), Err(lost()), told(vec![head(3, 0, 2), at(9, ok(&["c"])), closed()], None)];
+    let mut api = Script { watches: watches.into(), ..Script::default() };
+    let mut result = JobResult::new(Jid::from_micros(JID), 3);
+    follow(&mut api, &mut result, QUICK, |_| {}).await.unwrap();
+    assert_eq!((api.afters, result.accounted(), result.cursor()), (vec![0, 7, 7], 3, 9));
+}
+
+#[tokio::test]
+async fn who_takes_nothing_in_ends_the_watching_and_not_the_job() {
+    let mut api = Script { watches: [told(vec![head(1, 0, 0), ok(&["a"])], None)].into(), ..Script::default() };
+    let mut result = JobResult::new(Jid::from_micros(JID), 1);
+    let ended = follow_events(&mut api, &mut result, QUICK, |_, _| Err("no reader".into())).await.unwrap();
+    assert!(matches!(ended, End::GivenUp(why) if why == "no reader"));
+    assert_eq!(api.afters.len(), 1);
+}
+
+#[test]
+fn both_times_of_a_late_outcome_are_kept() {
+    let at = |outcome: &str, at, id: &str| {
+        let returns = Returns { outcome: outcome.into(), minions: vec![id.into()], at, ..Returns::default() };
+        event(Event::Returns(returns))
+    };
+    let story = || vec![head(2, 0, 0), at("unknown", 5, "a"), at("ok", 6, "b"), at("ok", 9, "a")];
+    let result = result_of([story(), story()].concat());
+    let late: Vec<(&str, Late, Outcome)> = result.late().map(|(id, late, said)| (id, late, said.outcome)).collect();
+    assert_eq!(late, [("a", Late { unknown: 5, resolved: 9 }, Outcome::Ok)]);
+    assert_eq!(result.with_outcomes(&[Outcome::Ok]), ["a", "b"]);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `relayctl jobs cancel`.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use relay_core::ids::Jid;
 use serde_json::json;
 
-use crate::{connect::Fabric, exit::Exit, output::Output};
+use crate::{api::CallError, connect::Fabric, exit::Exit, output::Output};
 
 /// Which job.
 #[derive(Debug, Args)]
@@ -25,7 +25,12 @@ start or while it ran.";
 /// Runs it.
 pub async fn run(args: &CancelArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let jid = args.jid;
-    let reply = fabric.cancel(jid).await.with_context(|| format!("jid {jid}"))?;
+    let reply = match fabric.cancel(jid).await {
+        Err(CallError::Lost(why)) => bail!(
+            "jid {jid}: {why}; nobody knows whether the cancel arrived: cancel again, which does no harm (relayctl jobs cancel {jid})"
+        ),
+        reply => reply.with_context(|| format!("jid {jid}"))?,
+    };
     out.show(&json!({ "jid": jid.to_string(), "outstanding": reply.outstanding }), |_| {
         match reply.outstanding {
             0 => format!("jid {jid}: every target had its outcome already"),

@@ -6,6 +6,7 @@ use relay_proto::operator::{Count, JobHead, ListJobsRequest};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::filter::FilterArgs;
 use crate::{
     connect::Fabric,
     exit::Exit,
@@ -26,13 +27,20 @@ pub struct ListArgs {
     /// Only jobs older than this one
     #[arg(long, value_name = "JID")]
     before: Option<Jid>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 const EXAMPLES: &str = "\
 EXAMPLES:
   relayctl jobs list
   relayctl jobs list --limit 5 --out json
-  relayctl jobs list --before 20261121073656123456";
+  relayctl jobs list --state open
+  relayctl jobs list --state failed --function 'cmd.*' --since 1d
+  relayctl jobs list --user alice --target web --since 2026-11-21T07:00:00Z
+  relayctl jobs list --before 20261121073656123456
+
+A list that is longer than --limit goes on with --before and the last jid of the page.";
 
 #[derive(Serialize)]
 struct Job {
@@ -44,6 +52,10 @@ struct Job {
     targets: u64,
     created: Option<String>,
     closed: Option<String>,
+    open: bool,
+    cancelled: bool,
+    awaits_approval: bool,
+    stopped: String,
     outcomes: Map<String, Value>,
 }
 
@@ -58,6 +70,10 @@ impl Job {
             targets: head.targets,
             created: when::moment(head.created),
             closed: when::moment(head.closed),
+            open: head.closed == 0,
+            cancelled: head.cancelled,
+            awaits_approval: head.awaits_approval,
+            stopped: head.stopped.clone(),
             outcomes: head.outcomes.iter().map(|c| (c.outcome.clone(), c.minions.into())).collect(),
         }
     }
@@ -66,7 +82,9 @@ impl Job {
 /// Runs it.
 pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let before = args.before.map_or(0, Jid::micros);
-    let heads = fabric.jobs(ListJobsRequest { limit: args.limit, before, filter: None }).await?;
+    let heads = fabric
+        .jobs(ListJobsRequest { limit: args.limit, before, filter: Some(args.filter.filter()) })
+        .await?;
     let jobs: Vec<Job> = heads.iter().map(Job::new).collect();
     let now = when::now_micros();
     out.show(&jobs, |_| {
@@ -75,10 +93,21 @@ pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::
             heads.iter().map(|h| row(h, now)),
         ) {
             none if none.is_empty() => "no jobs".into(),
-            some => some,
+            some => some + &next_page(args, &heads),
         }
     })?;
     Ok(Exit::Ok)
+}
+
+/// What asks for the next page, if there may be one.
+fn next_page(args: &ListArgs, heads: &[JobHead]) -> String {
+    match heads.last() {
+        Some(last) if heads.len() >= args.limit as usize => {
+            let (filter, jid) = (args.filter.words(), Jid::from_micros(last.jid));
+            format!("older ones: relayctl jobs list --limit {}{filter} --before {jid}", args.limit)
+        }
+        _ => String::new(),
+    }
 }
 
 fn row(head: &JobHead, now: u64) -> [String; 7] {
@@ -96,8 +125,13 @@ fn row(head: &JobHead, now: u64) -> [String; 7] {
 fn outcomes(head: &JobHead) -> String {
     let mut words: Vec<String> =
         head.outcomes.iter().map(|Count { outcome, minions }| format!("{minions} {outcome}")).collect();
-    if head.closed == 0 {
+    if head.awaits_approval {
+        words.push(format!("stage {} of {} done, awaits approval", head.stage, head.stages));
+    } else if head.closed == 0 {
         words.push("running".into());
+    }
+    if !head.stopped.is_empty() {
+        words.push(format!("stopped ({})", head.stopped));
     }
     words.join(", ")
 }
@@ -137,6 +171,22 @@ mod tests {
             assert_eq!(cells[i], *cell);
         }
         assert_eq!(row(&head(5), 0)[6], "2 ok");
+    }
+
+    #[test]
+    fn a_full_page_says_how_to_go_on() {
+        let args = ListArgs { limit: 2, before: None, filter: FilterArgs::default() };
+        assert_eq!(next_page(&args, &[head(1)]), "");
+        let expected = "older ones: relayctl jobs list --limit 2 --before 20261121073656123456";
+        assert_eq!(next_page(&args, &[head(1), head(1)]), expected);
+    }
+
+    #[test]
+    fn what_holds_a_job_is_told() {
+        let waits = JobHead { awaits_approval: true, stage: 2, stages: 5, ..head(0) };
+        assert_eq!(outcomes(&waits), "2 ok, stage 2 of 5 done, awaits approval");
+        let stopped = JobHead { stopped: "10 failures".into(), ..head(5) };
+        assert_eq!(outcomes(&stopped), "2 ok, stopped (10 failures)");
     }
 
     #[test]

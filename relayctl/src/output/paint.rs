@@ -1,6 +1,6 @@
 //! Colours, and keeping foreign text from painting on its own.
 
-use std::fmt::Display;
+use std::{ffi::OsStr, fmt::Display};
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,11 +11,18 @@ pub struct Paint {
 impl Paint {
     /// No colours.
     pub const PLAIN: Paint = Paint { on: false };
+    /// Colours, whatever reads them (`--force-color`).
+    pub const ON: Paint = Paint { on: true };
 
-    /// For a stream: colours if it is a terminal and `NO_COLOR` is not set (no-color.org: any value but an empty one).
+    /// For a stream: colours if it is a terminal that has them and `NO_COLOR` is not set.
     pub fn for_stream(terminal: bool) -> Paint {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Paint { on: terminal && !refused }
+        Paint::allowed(terminal, std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref())
+    }
+
+    /// no-color.org: any value but an empty one refuses colours. A terminal called "dumb" would print the codes.
+    fn allowed(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> Paint {
+        let refused = no_color.is_some_and(|value| !value.is_empty());
+        Paint { on: terminal && !refused && term.is_none_or(|term| term != "dumb") }
     }
 
     /// What went well.
@@ -62,8 +69,18 @@ mod tests {
     #[test]
     fn plain_is_plain() {
         assert_eq!(Paint::PLAIN.red("x"), "x");
-        assert_eq!(Paint { on: true }.red("x"), "\x1b[31mx\x1b[0m");
+        assert_eq!(Paint::ON.red("x"), "\x1b[31mx\x1b[0m");
         assert!(!Paint::for_stream(false).on);
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        let on = |terminal, no_color: Option<&str>, term: Option<&str>| {
+            Paint::allowed(terminal, no_color.map(OsStr::new), term.map(OsStr::new)).on
+        };
+        assert!(on(true, None, None) && on(true, Some(""), Some("xterm")));
+        assert!(!on(true, Some("1"), Some("xterm")) && !on(true, Some("0"), None));
+        assert!(!on(true, None, Some("dumb")) && !on(false, None, Some("xterm")));
     }
 
     #[test]

@@ -1,20 +1,47 @@
-//! Tables for people: columns and no lines around them.
+//! Tables for people: columns that line up, and no lines around them. Programs take `--out tsv`.
 
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use unicode_width::UnicodeWidthStr;
 
 use super::paint::clean;
 
+/// Blanks between two columns.
+const GAP: usize = 3;
+
 /// A table with a heading. Cells are cleaned. Empty without rows: a heading over nothing says less than a sentence.
 pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(heading);
-    for row in rows {
-        table.add_row(row.map(|cell| clean(&cell).replace(['\n', '\t'], " ")));
-    }
-    if table.row_count() == 0 {
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    aligned(&heading, &rows)
+}
+
+/// The same for any number of columns. A row without a cell for a column leaves it empty.
+pub fn aligned(heading: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
         return String::new();
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let heading = heading.iter().map(|title| cell(title.as_ref())).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(heading)
+        .chain(rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()))
+        .collect();
+    let mut widths = vec![0; lines[0].len()];
+    for line in &lines {
+        widths.iter_mut().zip(line).for_each(|(width, cell)| *width = (*width).max(cell.width()));
+    }
+    lines.iter().map(|line| one(line, &widths)).collect()
+}
+
+fn cell(text: &str) -> String {
+    clean(text).replace(['\n', '\t'], " ")
+}
+
+fn one(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::from(" ");
+    for (cell, width) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
@@ -23,12 +50,17 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [["a".into(), "1".into()], ["long\nname".into(), "2".into()]];
-        let lines: Vec<String> = table(["ID", "N"], rows).lines().map(str::to_owned).collect();
-        assert_eq!(lines.len(), 3);
-        let columns: Vec<_> = lines.iter().map(|l| l.find(['N', '1', '2'])).collect();
-        assert!(columns.iter().all(|c| *c == columns[0] && c.is_some()), "{lines:?}");
-        assert!(lines[2].contains("long name"));
+        let rows = [["a".into(), "1".into()], ["long\nname 漢".into(), "2".into()]];
+        let expected = " ID             N\n a              1\n long name 漢   2\n";
+        assert_eq!(table(["ID", "N"], rows), expected);
         assert_eq!(table(["ID"], []), "");
+    }
+
+    #[test]
+    fn a_short_row_leaves_columns_empty() {
+        assert_eq!(
+            aligned(&["A", "B"], &[vec!["x".into()], vec!["y".into(), "z".into()]]),
+            " A   B\n x\n y   z\n"
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     config,
     fabric::{Fabric, TOP},
     operator::Operator,
-    pki::{Pki, who},
+    pki::{FABRIC, Pki, who},
     process::Daemon,
     witness::Witness,
 };
@@ -73,6 +73,7 @@ pub struct Builder {
     groups: Vec<MinionGroup>,
     settings: Settings,
     fallback: bool,
+    topology: Option<String>,
     links: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -125,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// The top master has this topology: node groups, batches and limits of regions. Its fabric is [`FABRIC`]; who is in
+    /// it need not be the processes of this fabric.
+    #[must_use]
+    pub fn topology(mut self, text: &str) -> Builder {
+        self.topology = Some(text.into());
+        self
+    }
+
     /// Delivery timeout, in milliseconds, where a job names none (3 s if not said).
     #[must_use]
     pub fn delivery_ms(mut self, delivery_ms: u64) -> Builder {
@@ -162,7 +171,7 @@ impl Builder {
         let pki = Pki::create(&root.join("pki"));
         let mut daemons = Vec::new();
         let daemon = |name: &str, binary, admin| Daemon::new(name, binary, root.join(name), &root, admin);
-        let admin = config::top(&root.join(TOP), ip, &pki, &self.settings);
+        let admin = config::top(&root.join(TOP), ip, &pki, &self.settings, self.topology.as_deref());
         daemons.push(daemon(TOP, "top-master", admin));
         for (no, syndic) in self.syndics.iter().enumerate() {
             let above = syndic.below.as_deref().map(|id| self.number(id));

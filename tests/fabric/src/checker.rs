@@ -35,6 +35,9 @@ impl Fabric {
             }
             let violations = self.violations(jobs).await;
             if violations.is_empty() {
+                for job in jobs.iter() {
+                    job.check_replay(self).await;
+                }
                 return;
             }
             assert!(begun.elapsed() < wait::PATIENCE / 2, "promises broken: {violations:#?}");

@@ -27,15 +27,29 @@ const MINIONS: u16 = 4800;
 pub(crate) const NUMBER_WIDTH: usize = 2;
 
 /// Writes what a top master is told; gives its admin address.
-pub(crate) fn top(dir: &Path, ip: IpAddr, pki: &Pki, settings: &Settings) -> SocketAddr {
+pub(crate) fn top(
+    dir: &Path,
+    ip: IpAddr,
+    pki: &Pki,
+    settings: &Settings,
+    topology: Option<&str>,
+) -> SocketAddr {
     let tls = tls(&pki.issue(TOP, Role::TopMaster, "core"));
+    let topology = match topology {
+        Some(text) => {
+            fs::create_dir_all(dir).expect("a directory for the top master");
+            fs::write(dir.join("topology.yaml"), text).expect("a topology file");
+            "topology: topology.yaml\n"
+        }
+        None => "",
+    };
     let (delivery, run) = (settings.delivery_ms, settings.run_ms);
     write(
         dir,
         &format!(
             "id: {TOP}\nregion: core\nfabric: {FABRIC}\nlisten: {ip}:{TOP_LISTEN}\noperators: {ip}:{TOP_OPERATORS}\n\
              admin: {ip}:{TOP_ADMIN}\nstate_dir: state\n{tls}delivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
-             runtime_threads: 1\n{}",
+             runtime_threads: 1\n{topology}{}",
             common(settings)
         ),
     );

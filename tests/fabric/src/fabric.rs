@@ -80,6 +80,14 @@ impl Fabric {
         .await;
     }
 
+    /// Waits until the top master sees a minion up, or down.
+    pub async fn minion_is(&self, id: &str, up: bool) {
+        until(&format!("the top master to see {id} up: {up}"), async || {
+            (self.up().await.contains_key(id) == up).then_some(())
+        })
+        .await;
+    }
+
     // ---- processes ----
 
     /// A process by its name.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::wait::until;
+use relay_core::ids::Jid;
 use relay_proto::operator::{
-    CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion, StatusReply,
-    StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+    ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion,
+    StatusReply, StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest,
+    operator_client::OperatorClient,
 };
 use relay_runtime::{identity::LoadedIdentity, link, tls};
 use rustls::ClientConfig;
@@ -63,12 +66,20 @@ impl Operator {
         self.call(async |c| c.submit(request).await).await
     }
 
-    /// Watches a job.
+    /// Watches a job from its beginning.
     ///
     /// # Errors
     /// Refused, or nobody there.
     pub async fn watch(&self, jid: u64) -> Result<Streaming<WatchEvent>, Status> {
-        self.call(async |c| c.watch(WatchRequest { jid, after: 0 }).await).await
+        self.watch_after(jid, 0).await
+    }
+
+    /// Watches a job from after a cursor.
+    ///
+    /// # Errors
+    /// Refused, or nobody there.
+    pub async fn watch_after(&self, jid: u64, after: u64) -> Result<Streaming<WatchEvent>, Status> {
+        self.call(async |c| c.watch(WatchRequest { jid, after }).await).await
     }
 
     /// Cancels a job.
@@ -77,6 +88,18 @@ impl Operator {
     /// Not open, or nobody there.
     pub async fn cancel(&self, jid: u64) -> Result<CancelReply, Status> {
         self.call(async |c| c.cancel(CancelRequest { jid }).await).await
+    }
+
+    /// Lets a canary go on, as soon as it asks.
+    ///
+    /// # Panics
+    /// It does not ask in time.
+    pub async fn approve_when_asked(&self, jid: Jid) {
+        let request = ApproveRequest { jid: jid.micros() };
+        until("the job to ask for an approval", async || {
+            self.call(async |c| c.approve(request).await).await.ok()
+        })
+        .await;
     }
 
     /// The newest jobs.

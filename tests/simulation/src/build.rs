@@ -1,11 +1,13 @@
 //! What a seed looks like: how many regions, syndics, minions and jobs, and what goes wrong.
 
 use relay_core::{
+    batch::BatchRule,
     ids::{MinionId, RegionName, TierId},
     time::Millis,
 };
 
 use crate::{
+    batches,
     client::Request,
     event::{Event, Place},
     faults::Faults,
@@ -17,19 +19,29 @@ use crate::{
     world::World,
 };
 
+/// One seed in so many has 8 syndics, and more minions.
+const WIDE: u64 = 6;
+
 /// Builds the fabric of a seed, ready to run.
 pub fn build(seed: u64, sabotage: Sabotage, log: bool) -> World {
     let mut random = Random::new(seed);
     let until = random.between(15_000, 40_000);
     let faults = Faults::draw(&mut random, until);
     let mut world = World::new(random, faults, TopProcess::new(sabotage), sabotage, log);
-    let regions = regions(1 + world.random.below(2));
-    let per_region = [2, 1 + world.random.below(2)];
+    let wide = world.random.once_in(WIDE);
+    let regions = regions(if wide { 2 } else { 1 + world.random.below(2) });
+    let per_region = if wide { [4, 4] } else { [2, 1 + world.random.below(2)] };
     for (region, count) in regions.iter().zip(per_region) {
         (0..count).for_each(|no| add_syndic(&mut world, region, no));
     }
-    let minions = 4 + world.random.below(9);
+    let minions = if wide { 16 + world.random.below(25) } else { 4 + world.random.below(9) };
     (0..minions).for_each(|no| add_minion(&mut world, no, &regions[no % regions.len()]));
+    for region in &regions {
+        let batch = batches::region(&mut world.random, (minions / regions.len()) as u64);
+        if world.random.once_in(2) {
+            world.top.batches.regions.insert(region.clone(), batch);
+        }
+    }
     add_requests(&mut world, until);
     start(&mut world);
     world
@@ -64,8 +76,17 @@ fn add_requests(world: &mut World, until: Millis) {
             Some(first) => world.requests[first].id,
             None => u128::from(world.random.bits()),
         };
+        let minions = world.minions.len() as u64;
+        let batch = match world.random.once_in(3) {
+            true => BatchRule::default(),
+            false => batches::rule(&mut world.random, minions),
+        };
         let request = Request {
             id,
+            batch,
+            mood: batches::mood(&mut world.random),
+            approves: !world.random.once_in(4),
+            looks_since: 0,
             body: no as u8,
             target: target(world),
             delivery_limit: world.random.between(2_000, 8_000),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use relay_core::{
+    batch::BatchRule,
     ids::{Jid, RequestId},
     invariants::Observation,
     owner::{Accepted, Submission, SubmitError},
@@ -10,6 +11,7 @@ use relay_core::{
 };
 
 use crate::{
+    batches::{GIVES_UP_AFTER, LOOKS_EVERY, Mood},
     event::{Event, Happening, Place},
     world::World,
 };
@@ -34,8 +36,16 @@ pub struct Request {
     pub cancel_after: Option<Millis>,
     /// It is given this request's id, with another body: it must be refused.
     pub misuses: Option<usize>,
+    /// How many at once, and when it stops.
+    pub batch: BatchRule,
+    /// How its executions go.
+    pub mood: Mood,
+    /// Its operator approves the stages of its canary; otherwise gives it up when it asks for too long.
+    pub approves: bool,
     /// What it became.
     pub jid: Option<Jid>,
+    /// When its jid was shown.
+    pub looks_since: Millis,
     /// Nothing more is expected.
     pub over: bool,
 }
@@ -63,13 +73,14 @@ impl World {
         let submission = Submission {
             request_id: RequestId(request.id),
             request_digest: [request.body; 32],
+            written: target.to_string(),
             target,
             function: "test.sleep".into(),
             args: Bytes::new(),
             caller: "operator".into(),
             delivery_limit: request.delivery_limit,
             run_limit: request.run_limit,
-            batch: relay_core::batch::BatchRule::default(),
+            batch: self.sabotage.batch(&request.batch),
             subset: None,
             planned: None,
             confirmed: None,
@@ -84,6 +95,39 @@ impl World {
         if let Some(jid) = self.requests[no].jid {
             let outstanding = self.top.owner.cancel(jid);
             self.say(|| format!("cancel of job {jid}: {outstanding:?}"));
+        }
+    }
+
+    /// The request that a job came from.
+    pub fn wanted(&self, jid: Jid) -> Option<&Request> {
+        let head = self.top.store.head(jid)?;
+        let same = |r: &&Request| r.id == head.request_id.0 && r.body == head.request_digest[0];
+        self.requests.iter().find(same)
+    }
+
+    /// The operator of a canary looks whether it waits for an approval, for as long as it is open.
+    pub fn look(&mut self, no: usize) {
+        let Some(jid) = self.requests[no].jid else { return };
+        if !self.top.store.open().any(|head| head.job.jid == jid) {
+            return;
+        }
+        let wait = self.delay();
+        let patient = self.now < self.requests[no].looks_since + GIVES_UP_AFTER;
+        if self.requests[no].approves {
+            self.later(Place::Top, wait, Happening::Approve(no));
+        } else if !patient {
+            self.later(Place::Top, wait, Happening::Cancel(no));
+        }
+        let next = self.random.between(LOOKS_EVERY / 3, LOOKS_EVERY);
+        self.agenda.at(self.now + next, Event::Look(no));
+    }
+
+    /// An approval reaches the top master.
+    pub fn approve(&mut self, no: usize) {
+        let Some(jid) = self.requests[no].jid else { return };
+        if let Ok(approving) = self.top.owner.approve(jid) {
+            self.coverage.add("canary stage approved", 1);
+            self.say(|| format!("approval of job {jid}: {approving:?}"));
         }
     }
 
@@ -110,6 +154,8 @@ impl World {
         let before = request.jid.replace(accepted.jid);
         request.over = true;
         let cancel = request.cancel_after.filter(|_| before.is_none());
+        request.looks_since = self.now;
+        let looks = request.batch.approve && before.is_none();
         if request.misuses.is_some() {
             self.breach("request", format!("request {no} misused an id and became job {}", accepted.jid));
         }
@@ -117,6 +163,9 @@ impl World {
             self.breach("request", format!("request {no} became two jobs: {before:?} and {}", accepted.jid));
         }
         self.note(Observation::Shown { jid: accepted.jid, targets: accepted.targets });
+        if looks {
+            self.agenda.at(self.now + 1, Event::Look(no));
+        }
         if let Some(wait) = cancel {
             self.later(Place::Top, wait, Happening::Cancel(no));
         }

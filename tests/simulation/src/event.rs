@@ -67,6 +67,8 @@ pub enum Happening {
     Request(usize),
     /// An operator's cancel reaches the top master.
     Cancel(usize),
+    /// An operator's approval reaches the top master.
+    Approve(usize),
 }
 
 /// An entry of the agenda.
@@ -78,6 +80,8 @@ pub enum Event {
     RunOver(usize, u64, bool),
     /// An operator looks whether an answer came, and tries again.
     Client(usize),
+    /// The operator of a job that asks for approvals looks at it.
+    Look(usize),
     /// The next fault.
     Fault,
     /// A cut between child and parent is mended.

@@ -5,10 +5,12 @@
 //! rest; the same seed is the same run, line by line.
 //!
 //! In reading order: [`world`] (the loop), [`top`], [`syndic`], [`minion`] (the three processes), [`client`]
-//! (operators), [`network`], [`disk`], [`store`], [`faults`] and [`losses`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
+//! (operators), [`batches`], [`watch`] and [`coverage`], [`network`], [`disk`], [`store`], [`faults`] and [`losses`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
 
+pub mod batches;
 pub mod build;
 pub mod client;
+pub mod coverage;
 pub mod disk;
 pub mod event;
 pub mod faults;
@@ -21,6 +23,7 @@ pub mod sabotage;
 pub mod store;
 pub mod syndic;
 pub mod top;
+pub mod watch;
 pub mod world;
 
 use relay_core::invariants::{Violation, throughout};
@@ -42,6 +45,8 @@ pub struct Report {
     pub steps: u64,
     /// How many executions the witness saw.
     pub starts: u32,
+    /// How often what had to be tried was tried.
+    pub coverage: coverage::Coverage,
 }
 
 /// Runs a seed until the fabric has come to rest, or a promise was seen broken.
@@ -61,7 +66,9 @@ pub fn run(seed: u64, sabotage: Sabotage, log: bool) -> Report {
         violations = world.verdict();
     }
     let starts = world.trace.total_starts();
-    Report { seed, violations, log: world.log.take().unwrap_or_default(), steps: world.steps, starts }
+    world.coverage.add("late start", u64::from(world.trace.late_starts()));
+    let (log, coverage) = (world.log.take().unwrap_or_default(), std::mem::take(&mut world.coverage));
+    Report { seed, violations, log, steps: world.steps, starts, coverage }
 }
 
 /// The end of a failing seed's log, and how to see all of it.

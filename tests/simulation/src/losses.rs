@@ -20,6 +20,7 @@ impl World {
         if !self.process(place).up {
             return;
         }
+        self.count_death(place);
         self.say(|| format!("{place} dies{}", if reboot { ", its machine restarts" } else { "" }));
         let life = self.process(place).die();
         self.drop_links(place);
@@ -31,7 +32,9 @@ impl World {
             Place::Minion(no) => {
                 let (made_it, _) = self.minions[no].journal.crash(&mut self.random);
                 made_it.iter().for_each(|pending| self.witness_ends(no, &pending.records));
-                self.minions[no].kill_runs(reboot);
+                for jid in self.minions[no].kill_runs(reboot) {
+                    self.note(Observation::Over((jid, self.minions[no].id.clone())));
+                }
             }
         }
         let wait = self.random.between(50, 8_000);

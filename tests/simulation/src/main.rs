@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use clap::Parser;
-use simulation::{explain, run, sabotage::Sabotage};
+use simulation::{coverage::Coverage, explain, run, sabotage::Sabotage};
 
 /// Lines of log shown with a failing seed.
 const SHOWN: usize = 60;
@@ -32,17 +32,20 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let seeds = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
     let (mut failed, mut steps, mut starts) = (Vec::new(), 0, 0);
+    let mut coverage = Coverage::default();
     for seed in seeds.clone() {
         let report = run(seed, Sabotage::None, args.log);
         report.log.iter().for_each(|line| println!("{line}"));
         steps += report.steps;
         starts += report.starts;
+        coverage.extend(&report.coverage);
         if !report.violations.is_empty() {
             println!("seed {seed} fails\n{}", explain(&report, if args.log { 0 } else { SHOWN }));
             failed.push(seed);
         }
     }
     println!("{} seeds, {steps} events, {starts} starts, {} failed", seeds.end - seeds.start, failed.len());
+    println!("{coverage}");
     anyhow::ensure!(failed.is_empty(), "failing seeds: {failed:?}");
     Ok(())
 }

@@ -15,6 +15,7 @@ use relay_core::{
 };
 
 use crate::{
+    batches::Mood,
     disk::{Disk, Done, Pending},
     event::{End, Event, Happening, Place},
     network::Message,
@@ -97,11 +98,17 @@ impl MinionProcess {
         self.witnessed.contains(&jid)
     }
 
-    /// The process dies, and with it what has no runner; on a reboot everything.
-    pub fn kill_runs(&mut self, reboot: bool) {
+    /// The process dies, and with it what has no runner; on a reboot everything. Says which jobs those were.
+    pub fn kill_runs(&mut self, reboot: bool) -> Vec<Jid> {
         let running = self.runs.values_mut().filter(|run| run.state == RunState::Running);
         let why = if reboot { Reason::Rebooted } else { Reason::ProcessDied };
-        running.filter(|run| reboot || !run.runner).for_each(|run| run.state = RunState::Died(why));
+        let dying = running.filter(|run| reboot || !run.runner);
+        dying
+            .map(|run| {
+                run.state = RunState::Died(why);
+                run.jid
+            })
+            .collect()
     }
 }
 
@@ -125,7 +132,7 @@ impl World {
             Happening::Timer => self.minions[no].seat.tick(now),
             Happening::Written => self.journal_written(no),
             Happening::Finished(run) => self.finished(no, run),
-            Happening::Opened(..) | Happening::Request(_) | Happening::Cancel(_) => {}
+            Happening::Opened(..) | Happening::Request(_) | Happening::Cancel(_) | Happening::Approve(_) => {}
         }
         self.turn_minion(no);
     }
@@ -274,7 +281,9 @@ impl World {
     }
 
     fn start(&mut self, no: usize, jid: Jid, run: u64) {
-        self.note(Observation::Started((jid, self.minions[no].id.clone())));
+        let slot = (jid, self.minions[no].id.clone());
+        self.note(Observation::Started(slot.clone()));
+        self.note(Observation::Running(slot, self.now));
         let runner = self.random.once_in(2);
         self.minions[no].runs.insert(run, Run { jid, runner, state: RunState::Running });
         let takes = match self.random.below(10) {
@@ -284,6 +293,9 @@ impl World {
         };
         let limit = self.top.store.head(jid).map_or(takes, |head| head.spec.run_limit);
         self.agenda.at(self.now + takes.min(limit + 100), Event::RunOver(no, run, false));
+        if self.sabotage == Sabotage::EndEarly {
+            self.minions[no].seat.finished(self.now, jid, Answer::bare(Outcome::Ok, Reason::None));
+        }
     }
 
     /// An execution is over on its machine, whether its minion lives or not.
@@ -294,8 +306,13 @@ impl World {
             return;
         }
         let jid = entry.jid;
+        let kind = match self.wanted(jid).map(|request| request.mood) {
+            Some(Mood::Bad) => self.random.below(2),
+            Some(Mood::Good) => 7,
+            Some(Mood::Mixed) | None => self.random.below(8),
+        };
         // Kinds of answers, few enough that some fold.
-        let answer = match (killed, self.random.below(8)) {
+        let answer = match (killed, kind) {
             (true, _) => Answer::bare(Outcome::Cancelled, Reason::WhileRunning),
             (_, 0) => Answer { retcode: 1, ..Answer::bare(Outcome::Failed, Reason::None) },
             (_, 1) if limit(jid).is_some() => Answer::bare(Outcome::TimedOut, Reason::None),
@@ -305,6 +322,7 @@ impl World {
         if let Some(entry) = self.minions[no].runs.get_mut(&run) {
             entry.state = RunState::Ended(answer);
         }
+        self.note(Observation::Over((jid, self.minions[no].id.clone())));
         self.later(Place::Minion(no), 0, Happening::Finished(run));
     }
 

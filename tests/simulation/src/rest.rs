@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// How long the fabric may take to fall quiet after the healing: the longest job, its bound, and some reconnects.
+/// How long the fabric may take to fall quiet after the healing, or after the last open job is due.
 const BOUND: Millis = 90_000;
 /// How long it must have been quiet: rosters and re-offers are on their way for a while after a reconnect.
 const QUIET_FOR: Millis = 3_000;
@@ -35,8 +35,8 @@ impl World {
             Some(why) => {
                 self.faults.rest.quiet_since = None;
                 let begun = self.faults.rest.shaken.unwrap_or(self.faults.until);
-                if self.now > begun + BOUND {
-                    self.breach("rest", format!("not quiet {BOUND} ms after the healing: {why}"));
+                if self.now > (begun + BOUND).max(self.last_due() + BOUND) {
+                    self.breach("rest", format!("not quiet {BOUND} ms after the last job was due: {why}"));
                     self.faults.rest.over = true;
                 }
             }

@@ -1,5 +1,10 @@
 //! Rules broken on purpose, to prove that the checks can fail.
 
+use relay_core::{
+    batch::{BatchRule, BatchSize},
+    topology::Share,
+};
+
 /// One broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sabotage {
@@ -28,21 +33,51 @@ pub enum Sabotage {
     TrustRegion,
     /// A minion says "refused" of what it started.
     DenyStart,
+    /// The top master starts a job everywhere, whatever its window.
+    IgnoreWindow,
+    /// The top master takes no notice of failures.
+    IgnoreFailures,
+    /// The top master does not wait between the stages of a canary.
+    IgnoreStages,
+    /// The top master lets serial jobs run side by side.
+    IgnoreSerial,
+    /// A minion says that an execution is over while it goes on: its place is given to another.
+    EndEarly,
 }
 
 impl Sabotage {
-    /// Every broken rule, and the invariant that must notice.
-    pub const ALL: [(Sabotage, &'static str); 11] = [
-        (Sabotage::StartUnjournaled, "I1"),
-        (Sabotage::KeepUnknown, "I2"),
-        (Sabotage::AckUndurable, "I3"),
-        (Sabotage::AckUncommitted, "I3"),
-        (Sabotage::DropReturns, "I3"),
-        (Sabotage::ShowUncommitted, "I4"),
-        (Sabotage::SendToAll, "I5"),
-        (Sabotage::NeverDeclare, "I6"),
-        (Sabotage::Unfenced, "I7"),
-        (Sabotage::TrustRegion, "I8"),
-        (Sabotage::DenyStart, "I11"),
+    /// What a top master makes of what an operator asks for.
+    pub fn batch(self, asked: &BatchRule) -> BatchRule {
+        let mut rule = asked.clone();
+        match (self, &asked.size) {
+            (Sabotage::IgnoreWindow, BatchSize::Window(_))
+            | (Sabotage::IgnoreStages, BatchSize::Canary(_)) => {
+                rule.size = BatchSize::All;
+            }
+            (Sabotage::IgnoreFailures, _) => rule.max_failures = Some(Share::Count(u32::MAX)),
+            (Sabotage::IgnoreSerial, _) => rule.serial = false,
+            _ => {}
+        }
+        rule
+    }
+
+    /// Every broken rule, the invariant that must notice, and words that it must use for it.
+    pub const ALL: [(Sabotage, &'static str, &'static str); 16] = [
+        (Sabotage::StartUnjournaled, "I1", ""),
+        (Sabotage::KeepUnknown, "I2", ""),
+        (Sabotage::AckUndurable, "I3", ""),
+        (Sabotage::AckUncommitted, "I3", ""),
+        (Sabotage::DropReturns, "I3", ""),
+        (Sabotage::ShowUncommitted, "I4", ""),
+        (Sabotage::SendToAll, "I5", ""),
+        (Sabotage::NeverDeclare, "I6", ""),
+        (Sabotage::Unfenced, "I7", ""),
+        (Sabotage::TrustRegion, "I8", ""),
+        (Sabotage::DenyStart, "I11", ""),
+        (Sabotage::IgnoreWindow, "I12", "run at once"),
+        (Sabotage::IgnoreFailures, "I12", "failures"),
+        (Sabotage::IgnoreStages, "I12", "of earlier stages"),
+        (Sabotage::IgnoreSerial, "I12", "is serial"),
+        (Sabotage::EndEarly, "I12", "run at once"),
     ];
 }

@@ -49,9 +49,10 @@ fn epoch_of(write: &Write) -> Option<(Jid, Epoch)> {
         Write::Minions(_) => None,
         Write::Accept(head) => Some((head.job.jid, head.epoch)),
         Write::Sent(mark, epoch) => Some((mark.jid, *epoch)),
-        Write::Returns { jid, epoch, .. } | Write::Cancel(jid, epoch) | Write::Approve(jid, epoch, _) | Write::Close { jid, epoch, .. } => {
-            Some((*jid, *epoch))
-        }
+        Write::Returns { jid, epoch, .. }
+        | Write::Cancel(jid, epoch)
+        | Write::Approve(jid, epoch, _)
+        | Write::Close { jid, epoch, .. } => Some((*jid, *epoch)),
     }
 }
 
@@ -94,6 +95,8 @@ impl Store {
             }
             Write::Accept(head) => self.accept((**head).clone(), seen),
             Write::Sent(mark, _) => {
+                let names = self.names(&mark.members).into_iter();
+                seen.extend(names.map(|minion| Observation::Granted((mark.jid, minion))));
                 if let Some(kept) = self.jobs.get_mut(&mark.jid) {
                     *kept.sent.entry(mark.via).or_default() |= &mark.members;
                 }
@@ -128,7 +131,10 @@ impl Store {
         self.requests.insert(head.request_id, (jid, head.request_digest));
         seen.push(Observation::Recorded { jid, targets: self.names(&head.targets) });
         let (sent, rows, slots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.jobs.insert(jid, Kept { head, sent, rows, slots, closed: false, cancelled: false, seq: 0, approved: 0 });
+        self.jobs.insert(
+            jid,
+            Kept { head, sent, rows, slots, closed: false, cancelled: false, seq: 0, approved: 0 },
+        );
     }
 
     fn returns(&mut self, jid: Jid, rows: &[GroupRow], seen: &mut Vec<Observation>) {

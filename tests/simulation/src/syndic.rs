@@ -110,7 +110,8 @@ impl World {
             }
             Happening::Timer => self.syndics[no].relay.tick(now),
             Happening::Written => self.spool_written(no),
-            Happening::Request(_) | Happening::Cancel(_) | Happening::Finished(_) => {}
+            Happening::Request(_) | Happening::Cancel(_) | Happening::Approve(_) | Happening::Finished(_) => {
+            }
         }
         self.turn_syndic(no);
     }

@@ -9,7 +9,7 @@ use relay_core::{
     inventory::Inventory,
     job::{Job, JobSpec},
     message::{LinkId, Up},
-    owner::{HOP_GRACE, HOPS, Owner, OwnerEffect, OwnerRule, Write, WriteError},
+    owner::{Batches, Owner, OwnerEffect, OwnerRule, Write, WriteError},
     time::Millis,
 };
 
@@ -37,16 +37,22 @@ pub struct TopProcess {
     pub store: Store,
     /// Writes of dead owners that have not reached the store.
     pub late: Vec<Vec<Write>>,
+    /// What the topology says of batches.
+    pub batches: Batches,
     due: BTreeMap<Jid, Millis>,
     stalled: bool,
+    /// When each job was accepted.
+    pub accepted: BTreeMap<Jid, Millis>,
+    /// How much the owner knew of each job when that was looked at last.
+    pub known: BTreeMap<Jid, [u64; 3]>,
 }
 
 fn seal(spec: &JobSpec) -> Job {
     Job { jid: spec.jid, digest: [1; 32], envelope: spec.args.clone() }
 }
 
-fn rule(epoch: Epoch) -> OwnerRule {
-    OwnerRule { fabric: "simulated".into(), epoch, heartbeat: HEARTBEAT, seal }
+fn rule(epoch: Epoch, batches: Batches) -> OwnerRule {
+    OwnerRule { fabric: "simulated".into(), epoch, heartbeat: HEARTBEAT, seal, batches }
 }
 
 impl TopProcess {
@@ -54,12 +60,15 @@ impl TopProcess {
     pub fn new(sabotage: Sabotage) -> TopProcess {
         TopProcess {
             process: Process::default(),
-            owner: Owner::recover(rule(Epoch(0)), 0, 0, Inventory::new(), Vec::new()),
+            owner: Owner::recover(rule(Epoch(0), Batches::default()), 0, 0, Inventory::new(), Vec::new()),
             commits: Disk::default(),
             store: Store::new(sabotage),
             late: Vec::new(),
+            batches: Batches::default(),
             due: BTreeMap::new(),
             stalled: false,
+            accepted: BTreeMap::new(),
+            known: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +93,7 @@ impl World {
             Happening::Written => self.committed(),
             Happening::Request(no) => self.submit(no),
             Happening::Cancel(no) => self.cancel(no),
+            Happening::Approve(no) => self.approve(no),
             Happening::Opened(..) | Happening::Dial | Happening::Finished(_) => {}
         }
         self.turn_top();
@@ -162,6 +172,7 @@ impl World {
             if let Observation::Recorded { jid, .. } = &observation {
                 let jid = *jid;
                 self.note(observation);
+                self.limit(jid);
                 self.due(jid);
             } else {
                 self.note(observation);
@@ -172,12 +183,17 @@ impl World {
 
     /// Sets the bound of I6 for a job that was accepted, or taken over, now.
     fn due(&mut self, jid: Jid) {
-        if let Some(head) = self.top.store.head(jid) {
-            let bound = head.delivery_limit + head.spec.run_limit + 2 * HOP_GRACE * HOPS;
+        if let Some(bound) = self.bound(jid) {
             let due = self.now + bound + SLACK;
             self.top.due.insert(jid, due);
             self.trace.note(Observation::Due(jid, due));
         }
+    }
+
+    /// The last moment at which an open job may still be.
+    pub fn last_due(&self) -> Millis {
+        let open = self.top.store.open().filter_map(|head| self.top.due.get(&head.job.jid));
+        open.copied().max().unwrap_or(0)
     }
 
     /// The owner can't act, or the store can't be written, for so long: its jobs may close that much later.
@@ -192,20 +208,15 @@ impl World {
     }
 
     fn turn_top(&mut self) {
-        let mut active = false;
+        // What it asks for before it lets jobs go on, and after: what it knows differs.
+        let Some(mut active) = self.top_acts() else { return };
         loop {
             let wall = self.wall();
-            self.top.owner.end_turn(wall);
-            let effects = self.top.owner.effects();
-            if effects.is_empty() {
-                break;
-            }
-            active = true;
-            for effect in effects {
-                if self.crashes_now(Place::Top) {
-                    return;
-                }
-                self.top_does(effect);
+            self.top.owner.end_turn(self.now, wall);
+            match self.top_acts() {
+                Some(true) => active = true,
+                Some(false) => break,
+                None => return,
             }
         }
         if active {
@@ -215,6 +226,20 @@ impl World {
         }
         let at = self.top.owner.next_deadline(self.now);
         self.wake(Place::Top, at);
+    }
+
+    /// Does what the owner asks for, and says whether that was anything; `None` if the process died over it.
+    fn top_acts(&mut self) -> Option<bool> {
+        self.know();
+        let effects = self.top.owner.effects();
+        let any = !effects.is_empty();
+        for effect in effects {
+            if self.crashes_now(Place::Top) {
+                return None;
+            }
+            self.top_does(effect);
+        }
+        Some(any)
     }
 
     fn top_does(&mut self, effect: OwnerEffect) {
@@ -230,6 +255,7 @@ impl World {
             }
             OwnerEffect::Send(sending) => {
                 for link in sending.links {
+                    self.leaves(link, &sending.down);
                     self.send(link.0, End::Child, Message::Down(sending.down.clone()));
                 }
             }
@@ -283,8 +309,10 @@ impl World {
         let (epoch, inventory, stored) = self.top.store.take_over();
         let wall = self.wall();
         self.say(|| format!("top: epoch {}, {} jobs to go on with", epoch.0, stored.len()));
-        self.top.owner = Owner::recover(rule(epoch), self.now, wall, inventory, stored);
+        self.top.owner =
+            Owner::recover(rule(epoch, self.top.batches.clone()), self.now, wall, inventory, stored);
         self.top.stalled = false;
+        self.top.known.clear();
         let open: Vec<Jid> = self.top.store.open().map(|head| head.job.jid).collect();
         open.into_iter().for_each(|jid| self.due(jid));
         let jobs = self.top.store.jobs();

@@ -13,6 +13,7 @@ use relay_core::{
 
 use crate::{
     client::Request,
+    coverage::Coverage,
     event::{Agenda, End, Event, Happening, Place},
     faults::Faults,
     minion::MinionProcess,
@@ -82,6 +83,8 @@ pub struct World {
     pub log: Option<Vec<String>>,
     /// Events so far.
     pub steps: u64,
+    /// What was tried.
+    pub coverage: Coverage,
     observed: bool,
 }
 
@@ -104,6 +107,7 @@ impl World {
             skew: 0,
             log: log.then(Vec::new),
             steps: 0,
+            coverage: Coverage::default(),
             observed: false,
         }
     }
@@ -127,7 +131,7 @@ impl World {
         match &observation {
             Observation::Slot((jid, id), verdict) => self.say(|| format!("  SLOT {jid} {id}: {verdict}")),
             Observation::Ended((jid, id), verdict) => self.say(|| format!("  END {jid} {id}: {verdict}")),
-            Observation::Wrote { .. } | Observation::SaidBy { .. } => {}
+            Observation::Wrote { .. } | Observation::SaidBy { .. } | Observation::Known(..) => {}
             other => self.say(|| format!("  {other:?}")),
         }
         self.observed = true;
@@ -156,6 +160,7 @@ impl World {
             Event::To(place, life, happening) => self.to(place, life, happening),
             Event::RunOver(minion, run, killed) => self.run_over(minion, run, killed),
             Event::Client(no) => self.client(no),
+            Event::Look(no) => self.look(no),
             Event::Fault => self.fault(),
             Event::Mend(cut) => self.mend(cut),
             Event::Resume(place, life) => self.resume(place, life),

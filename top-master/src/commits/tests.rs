@@ -6,7 +6,10 @@ use relay_core::{
     outcome::Answer,
     time::WallMicros,
 };
-use relay_runtime::store::{JobSummary, JobView, Pruned, Recovered, StoreError};
+use relay_runtime::store::{
+    FunctionStats, JobFilter, JobSummary, JobView, NewSchedule, PlanId, Pruned, Put, Ran, Recovered,
+    ScheduleRun, StoreError, StoredPlan, StoredSchedule,
+};
 
 use super::*;
 
@@ -31,16 +34,46 @@ impl Store for Grudging {
         *refusals = refusals.saturating_sub(1);
         Box::pin(async move { if refused { Err(WriteError::Failed("full".into())) } else { Ok(()) } })
     }
-    fn job(&self, _: Jid) -> StoreFuture<Option<JobView>> {
+    fn job(&self, _: Jid, _: u64) -> StoreFuture<Option<JobView>> {
         unused()
     }
     fn answers(&self, _: Jid, _: GroupNo) -> StoreFuture<Vec<(GroupNo, Arc<Answer>)>> {
         unused()
     }
-    fn jobs(&self, _: usize, _: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
+    fn jobs(&self, _: JobFilter, _: usize, _: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
+        unused()
+    }
+    fn stats(&self, _: JobFilter) -> StoreFuture<Vec<FunctionStats>> {
+        unused()
+    }
+    fn history(&self, _: &str, _: usize) -> StoreFuture<Vec<Ran>> {
         unused()
     }
     fn prune(&self, _: u64, _: WallMicros) -> StoreFuture<Pruned> {
+        unused()
+    }
+    fn prune_before(&self, _: WallMicros) -> StoreFuture<Pruned> {
+        unused()
+    }
+    fn put_plan(&self, _: StoredPlan) -> StoreFuture<()> {
+        unused()
+    }
+    fn plan(&self, _: PlanId) -> StoreFuture<Option<StoredPlan>> {
+        unused()
+    }
+    fn put_schedule(&self, _: NewSchedule) -> StoreFuture<Put> {
+        unused()
+    }
+    fn schedules(&self) -> StoreFuture<Vec<StoredSchedule>> {
+        unused()
+    }
+    fn pause_schedule(&self, _: &str, _: bool, _: WallMicros) -> StoreFuture<bool> {
+        unused()
+    }
+    fn schedule_ran(&self, _: &str, _: ScheduleRun, _: WallMicros) -> StoreFuture<bool> {
+        unused()
+    }
+    fn remove_schedule(&self, _: &str) -> StoreFuture<bool> {
         unused()
     }
     fn close(&self) -> futures_core::future::BoxFuture<'static, ()> {

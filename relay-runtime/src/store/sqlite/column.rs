@@ -24,6 +24,11 @@ pub(super) fn bits(number: u64) -> i64 {
     number as i64
 }
 
+/// A number that is compared with what is stored: one that no column can hold is the largest that one can.
+pub(super) fn at_most(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// A jid's column.
 pub(super) fn jid_column(jid: Jid) -> i64 {
     bits(jid.micros())

@@ -1,22 +1,27 @@
-//! Jobs as people and watchers see them.
+//! One job as people and watchers see it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
+use prost::Message;
 use relay_core::{
+    batch::BatchRule,
     ids::{Epoch, Jid, RequestId},
     job::Job,
     ledger::GroupNo,
     outcome::{Answer, Outcome, Reason},
     owner::JobHead,
 };
-use relay_proto::envelope;
+use relay_proto::{envelope, operator as wire};
 use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    super::{GroupView, JobSummary, JobView, MAX_READ_BODY_BYTES, StoreError},
-    column::{Columns, bits, jid_column},
+    super::{ChangeView, GroupView, JobView, MAX_READ_BODY_BYTES, StoreError},
+    column::{Columns, at_most, jid_column},
 };
 
 /// An answer with its number within its job.
@@ -56,24 +61,52 @@ pub(super) fn each_row(
     Ok(())
 }
 
-pub(super) fn job(
-    connection: &Connection,
-    jid: Jid,
-    as_of: Option<u64>,
-) -> Result<Option<JobView>, StoreError> {
+pub(super) fn job(connection: &Connection, jid: Jid, after: u64) -> Result<Option<JobView>, StoreError> {
     // One moment for all its rows, also if another process writes.
     let moment = connection.unchecked_transaction().map_err(database("read a job"))?;
     let mut found = None;
     each_row(&moment, "SELECT * FROM jobs WHERE jid = ?1 AND dropped = 0", [jid_column(jid)], |row| {
         let c = Columns::of(row, "jobs", &jid);
         let closed = c.get::<Option<i64>>("closed")?.map(|at| at as u64);
-        found = Some((head(row)?, c.get::<bool>("cancelled")?, closed));
+        found = Some((head(&moment, row)?, c.get::<bool>("cancelled")?, closed));
         Ok(true)
     })?;
-    let Some((head, cancelled, closed)) = found else { return Ok(None) };
-    let groups = groups(&moment, jid)?;
-    let counts = count(&groups);
-    Ok(Some(JobView { head, cancelled, closed, groups, counts, as_of }))
+    let Some(((head, approved), cancelled, closed)) = found else { return Ok(None) };
+    let changes = changes(&moment, jid, after)?;
+    let needed: BTreeSet<GroupNo> = changes.iter().map(|change| change.no).collect();
+    let groups = groups(&moment, jid, &needed)?;
+    if let Some(no) = needed.iter().find(|no| groups.binary_search_by_key(*no, |g| g.no).is_err()) {
+        let (row, why) = (format!("changes of {jid}"), format!("answer {no} is missing"));
+        return Err(StoreError::Damaged { row, why });
+    }
+    let (counts, seq) = (count(&groups), last_change(&moment, jid)?);
+    Ok(Some(JobView { head, cancelled, closed, groups, counts, seq, changes, approved }))
+}
+
+/// The changes numbered above `after` that gave somebody an answer.
+fn changes(connection: &Connection, jid: Jid, after: u64) -> Result<Vec<ChangeView>, StoreError> {
+    let sql = "SELECT seq, at, no, members FROM changes WHERE jid = ?1 AND seq > ?2 ORDER BY seq, no";
+    let mut changes = Vec::new();
+    each_row(connection, sql, [jid_column(jid), at_most(after)], |row| {
+        let c = Columns::of(row, "changes", &jid);
+        let members = c.set("members")?;
+        if !members.is_empty() {
+            changes.push(ChangeView { seq: c.bits("seq")?, at: c.bits("at")?, no: c.get("no")?, members });
+        }
+        Ok(true)
+    })?;
+    Ok(changes)
+}
+
+/// The number of a job's newest change; 0: none yet.
+pub(super) fn last_change(connection: &Connection, jid: Jid) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(seq), 0) AS seq FROM changes WHERE jid = ?1";
+    let mut last = 0;
+    each_row(connection, sql, [jid_column(jid)], |row| {
+        last = Columns::of(row, "changes", &jid).bits("seq")?;
+        Ok(true)
+    })?;
+    Ok(last)
 }
 
 fn count(groups: &[GroupView]) -> BTreeMap<Outcome, u64> {
@@ -84,8 +117,8 @@ fn count(groups: &[GroupView]) -> BTreeMap<Outcome, u64> {
     counts
 }
 
-/// The head in a row of all columns of `jobs`.
-pub(super) fn head(row: &Row<'_>) -> Result<JobHead, StoreError> {
+/// The head in a row of all columns of `jobs`, and how many stages were approved.
+pub(super) fn head(connection: &Connection, row: &Row<'_>) -> Result<(JobHead, u32), StoreError> {
     let jid = Jid::from_micros(Columns::of(row, "jobs", &"some jid").bits("jid")?);
     let c = Columns::of(row, "jobs", &jid);
     let job = Job { jid, digest: c.get("digest")?, envelope: c.get::<Vec<u8>>("envelope")?.into() };
@@ -97,7 +130,8 @@ pub(super) fn head(row: &Row<'_>) -> Result<JobHead, StoreError> {
     if spec.jid != jid {
         return Err(c.damaged(format_args!("the envelope is of job {}", spec.jid)));
     }
-    Ok(JobHead {
+    let (batch, approved) = batch(connection, jid)?;
+    let head = JobHead {
         job: Arc::new(job),
         spec,
         request_id: RequestId(u128::from_be_bytes(c.get("request_id")?)),
@@ -107,20 +141,40 @@ pub(super) fn head(row: &Row<'_>) -> Result<JobHead, StoreError> {
         inventory_version: c.bits("inventory_version")?,
         created: c.bits("created")?,
         delivery_limit: c.bits("delivery_limit")?,
-        batch: Default::default(),
+        batch,
         epoch: Epoch(c.bits("epoch")?),
-    })
+    };
+    Ok((head, approved))
 }
 
-fn groups(connection: &Connection, jid: Jid) -> Result<Vec<GroupView>, StoreError> {
+/// A job's batch, and how many of its stages were approved.
+pub(super) fn batch(connection: &Connection, jid: Jid) -> Result<(BatchRule, u32), StoreError> {
+    let mut found = (BatchRule::default(), 0);
+    each_row(connection, "SELECT approved, rule FROM batches WHERE jid = ?1", [jid_column(jid)], |row| {
+        let c = Columns::of(row, "batches", &jid);
+        let rule: Vec<u8> = c.get("rule")?;
+        let rule = wire::Batch::decode(&rule[..]).map_err(|e| c.damaged(e))?;
+        found = (relay_proto::batch::decode(rule).map_err(|e| c.damaged(e))?, c.get("approved")?);
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// The answers, with those bodies that are needed and fit.
+fn groups(
+    connection: &Connection,
+    jid: Jid,
+    needed: &BTreeSet<GroupNo>,
+) -> Result<Vec<GroupView>, StoreError> {
     let sql =
         "SELECT a.*, m.members FROM answers a JOIN members m USING (jid, no) WHERE a.jid = ?1 ORDER BY a.no";
     let (mut groups, mut budget) = (Vec::new(), Budget(MAX_READ_BODY_BYTES));
     each_row(connection, sql, [jid_column(jid)], |row| {
         let c = Columns::of(row, "members", &jid);
-        let with_body = budget.take(body_size(row, jid)?);
+        let (no, size) = (c.get("no")?, body_size(row, jid)?);
+        let with_body = size == 0 || needed.contains(&no) && budget.take(size);
         groups.push(GroupView {
-            no: c.get("no")?,
+            no,
             answer: Arc::new(answer(row, jid, with_body)?),
             members: c.set("members")?,
             body_left_out: !with_body,
@@ -159,51 +213,4 @@ fn answer(row: &Row<'_>, jid: Jid, with_body: bool) -> Result<Answer, StoreError
         truncated: c.get("truncated")?,
         by_tier: c.get("by_tier")?,
     })
-}
-
-pub(super) fn jobs(
-    connection: &Connection,
-    limit: usize,
-    before: Option<Jid>,
-) -> Result<Vec<JobSummary>, StoreError> {
-    let moment = connection.unchecked_transaction().map_err(database("list jobs"))?;
-    let sql = "SELECT jid, function, args, target, caller, target_count, created, closed, cancelled, counts
-        FROM jobs WHERE jid < ?1 AND dropped = 0 ORDER BY jid DESC LIMIT ?2";
-    let mut summaries = Vec::new();
-    let before = before.map_or(i64::MAX, jid_column);
-    each_row(&moment, sql, params![before, bits(limit as u64)], |row| {
-        summaries.push(summary(&moment, row)?);
-        Ok(true)
-    })?;
-    Ok(summaries)
-}
-
-fn summary(connection: &Connection, row: &Row<'_>) -> Result<JobSummary, StoreError> {
-    let jid = Jid::from_micros(Columns::of(row, "jobs", &"some jid").bits("jid")?);
-    let c = Columns::of(row, "jobs", &jid);
-    let closed = c.get::<Option<i64>>("closed")?.map(|at| at as u64);
-    Ok(JobSummary {
-        jid,
-        function: c.get("function")?,
-        args: c.get::<Option<Vec<u8>>>("args")?.map(Bytes::from),
-        target: c.get("target")?,
-        caller: c.get("caller")?,
-        targets: c.bits("target_count")?,
-        created: c.bits("created")?,
-        closed,
-        cancelled: c.get("cancelled")?,
-        counts: if closed.is_some() { c.counts("counts")? } else { counts_so_far(connection, jid)? },
-    })
-}
-
-fn counts_so_far(connection: &Connection, jid: Jid) -> Result<BTreeMap<Outcome, u64>, StoreError> {
-    let sql =
-        "SELECT outcome, sum(count) AS n FROM members WHERE jid = ?1 GROUP BY outcome HAVING sum(count) > 0";
-    let mut counts = BTreeMap::new();
-    each_row(connection, sql, [jid_column(jid)], |row| {
-        let c = Columns::of(row, "members", &jid);
-        counts.insert(c.word("outcome", Outcome::from_word)?, c.bits("n")?);
-        Ok(true)
-    })?;
-    Ok(counts)
 }

@@ -72,12 +72,13 @@ fn jobs(connection: &Connection) -> Result<Vec<StoredJob>, StoreError> {
 }
 
 fn stored(connection: &Connection, row: &Row<'_>) -> Result<StoredJob, StoreError> {
-    let head = read::head(row)?;
+    let (head, approved) = read::head(connection, row)?;
     let jid = head.job.jid;
     let c = Columns::of(row, "jobs", &jid);
     let closed = c.get::<Option<i64>>("closed")?.is_some();
     let (sent, groups) = (sent(connection, jid)?, groups(connection, jid)?);
-    Ok(StoredJob { sent, groups, closed, cancelled: c.get("cancelled")?, head, seq: 0, approved: 0 })
+    let (cancelled, seq) = (c.get("cancelled")?, read::last_change(connection, jid)?);
+    Ok(StoredJob { sent, groups, closed, cancelled, head, seq, approved })
 }
 
 fn sent(connection: &Connection, jid: Jid) -> Result<Vec<(Incarnation, relay_core::Members)>, StoreError> {

@@ -5,22 +5,28 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use relay_core::{
     Members,
+    batch::{BatchRule, BatchSize, RegionBatch},
     ids::{Epoch, Incarnation, RequestId},
     inventory::Record,
     job::JobSpec,
     outcome::{Answer, Outcome, Reason},
     owner::{GroupRow, JobHead},
     tier::SendMark,
+    topology::Share,
 };
 use tempfile::TempDir;
 
 use super::{
-    super::{MAX_READ_BODY_BYTES, MAX_SUMMARY_ARGS},
+    super::{ChangeView, JobState, MAX_READ_BODY_BYTES, MAX_SUMMARY_ARGS},
     *,
 };
 
+mod changes;
 mod commits;
 mod files;
+mod kept;
+mod lists;
+mod migration;
 mod model;
 mod pruning;
 mod reads;
@@ -71,7 +77,21 @@ impl Bench {
     }
 
     fn returns(&self, jid: Jid, rows: Vec<GroupRow>) -> Write {
-        Write::Returns { jid, epoch: self.epoch, seq: 1, at: 1, rows }
+        self.change(jid, 1, rows)
+    }
+
+    fn change(&self, jid: Jid, seq: u64, rows: Vec<GroupRow>) -> Write {
+        Write::Returns { jid, epoch: self.epoch, seq, at: THEN + seq, rows }
+    }
+
+    /// The newest jobs, whatever they are.
+    async fn list(&self, limit: usize) -> Vec<JobSummary> {
+        self.store.jobs(JobFilter::default(), limit, None).await.unwrap()
+    }
+
+    /// All of a job.
+    async fn view(&self, jid: Jid) -> JobView {
+        self.store.job(jid, 0).await.unwrap().unwrap()
     }
 
     /// Runs on the store's thread, between requests.
@@ -79,23 +99,19 @@ impl Bench {
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> T + Send + 'static,
     ) -> T {
-        let (reply, done) = oneshot::channel();
-        let work: Box<dyn FnOnce(&rusqlite::Connection) + Send> = Box::new(move |connection| {
-            assert!(reply.send(work(connection)).is_ok(), "the test waits");
-        });
-        assert!(self.store.queue.send(Request::Do(work)).await.is_ok());
-        done.await.unwrap()
+        self.store.ask(move |server| Ok(work(&server.connection))).await.unwrap()
     }
 
     /// Holds the thread, so that what is asked for meanwhile waits together. Goes on when the sender is dropped.
     async fn hold(&self) -> std::sync::mpsc::Sender<()> {
         let (release, held) = std::sync::mpsc::channel::<()>();
-        let (reply, holding) = oneshot::channel();
-        let wait: Box<dyn FnOnce(&rusqlite::Connection) + Send> = Box::new(move |_| {
-            assert!(reply.send(()).is_ok(), "the test waits");
+        let (began, holding) = oneshot::channel();
+        let wait = move |_: &mut Server| {
+            assert!(began.send(()).is_ok(), "the test waits");
             let _ = held.recv();
-        });
-        assert!(self.store.queue.try_send(Request::Do(wait)).is_ok());
+            Ok(())
+        };
+        assert!(self.store.queue.try_send(work(wait).0).is_ok());
         holding.await.unwrap();
         release
     }
@@ -140,6 +156,17 @@ fn answer(body: &str) -> Arc<Answer> {
 
 fn row(no: GroupNo, answer: Option<&Arc<Answer>>, members: &[u32]) -> GroupRow {
     GroupRow { no, answer: answer.cloned(), members: set(members), added: set(members) }
+}
+
+fn canary() -> BatchRule {
+    let region = RegionBatch { cap: Some(Share::Percent(20)), ..RegionBatch::default() };
+    BatchRule {
+        size: BatchSize::Canary(vec![Share::Count(1), Share::Percent(100)]),
+        approve: true,
+        max_failures: Some(Share::Percent(3)),
+        regions: [("aws".parse().unwrap(), region)].into(),
+        ..BatchRule::default()
+    }
 }
 
 fn mark(jid: Jid, via: u64, members: &[u32]) -> SendMark {

@@ -3,17 +3,15 @@
 use std::time::Instant;
 
 use relay_core::{
-    ids::{Epoch, Jid},
-    ledger::GroupNo,
+    ids::Epoch,
     owner::{Write, WriteError},
 };
 use rusqlite::{Connection, Savepoint, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    super::{JobSummary, JobView, Recovered, StoreError},
-    prune::{self, Cutoffs, Step},
-    read::{self, Numbered},
+    super::{Recovered, StoreError},
+    read::database,
     recover, write,
 };
 use crate::telemetry;
@@ -22,32 +20,13 @@ use crate::telemetry;
 /// not wait long for the last.
 const MAX_GROUPED: usize = 256;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Anything but a commit. Sends its own answer.
+pub(super) type Work = Box<dyn FnOnce(&mut Server) + Send>;
 
 pub(super) enum Request {
-    Begin(Reply<Recovered>),
     Commit(Batch),
-    Job {
-        jid: Jid,
-        reply: Reply<Option<JobView>>,
-    },
-    Answers {
-        jid: Jid,
-        from: GroupNo,
-        reply: Reply<Vec<Numbered>>,
-    },
-    Jobs {
-        limit: usize,
-        before: Option<Jid>,
-        reply: Reply<Vec<JobSummary>>,
-    },
-    Prune {
-        cutoffs: Cutoffs,
-        reply: Reply<Step>,
-    },
+    Work(Work),
     Close(oneshot::Sender<()>),
-    #[cfg(test)]
-    Do(Box<dyn FnOnce(&Connection) + Send>),
 }
 
 pub(super) struct Batch {
@@ -56,17 +35,16 @@ pub(super) struct Batch {
     pub(super) reply: oneshot::Sender<Result<(), WriteError>>,
 }
 
-struct Server {
-    connection: Connection,
+/// What the thread has.
+pub(super) struct Server {
+    pub(super) connection: Connection,
     /// Our own, once we began.
-    epoch: Epoch,
-    /// The last commit with answers or a close: at most one of them is under way, so all before it are done, too.
-    as_of: Option<u64>,
+    pub(super) epoch: Epoch,
 }
 
 /// Serves until it is told to close or nobody can ask any more.
 pub(super) fn serve(connection: Connection, mut requests: mpsc::Receiver<Request>) {
-    let mut server = Server { connection, epoch: Epoch(0), as_of: None };
+    let mut server = Server { connection, epoch: Epoch(0) };
     let mut next = requests.blocking_recv();
     while let Some(request) = next {
         next = match request {
@@ -82,8 +60,8 @@ pub(super) fn serve(connection: Connection, mut requests: mpsc::Receiver<Request
                 let _ = done.send(());
                 return;
             }
-            other => {
-                server.answer(other);
+            Request::Work(work) => {
+                work(&mut server);
                 requests.blocking_recv()
             }
         };
@@ -104,34 +82,28 @@ fn gather(first: Batch, requests: &mut mpsc::Receiver<Request>) -> (Vec<Batch>, 
 }
 
 impl Server {
-    /// Whoever asked may be gone; then nobody wants the answer.
-    fn answer(&mut self, request: Request) {
-        match request {
-            Request::Begin(reply) => {
-                let _ = reply.send(self.begin());
-            }
-            Request::Job { jid, reply } => {
-                let _ = reply.send(read::job(&self.connection, jid, self.as_of));
-            }
-            Request::Answers { jid, from, reply } => {
-                let _ = reply.send(read::answers(&self.connection, jid, from));
-            }
-            Request::Jobs { limit, before, reply } => {
-                let _ = reply.send(read::jobs(&self.connection, limit, before));
-            }
-            Request::Prune { cutoffs, reply } => {
-                let _ = reply.send(prune::step(&mut self.connection, self.epoch, cutoffs));
-            }
-            #[cfg(test)]
-            Request::Do(work) => work(&self.connection),
-            Request::Commit(_) | Request::Close(_) => {}
-        }
-    }
-
-    fn begin(&mut self) -> Result<Recovered, StoreError> {
+    /// Takes the store over.
+    pub(super) fn begin(&mut self) -> Result<Recovered, StoreError> {
         let recovered = recover::begin(&mut self.connection)?;
         self.epoch = recovered.epoch;
         Ok(recovered)
+    }
+
+    /// Changes something that is not of a job, in a transaction of its own, unless another owner has begun.
+    pub(super) fn change<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let failed = database(doing);
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        if write::stored_epoch(&transaction).map_err(&failed)? > self.epoch {
+            return Err(StoreError::Fenced);
+        }
+        let done = work(&transaction).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        Ok(done)
     }
 
     fn commit(&mut self, batches: Vec<Batch>) {
@@ -141,9 +113,6 @@ impl Server {
             (Err(_), _) => self.one_by_one(&batches),
         };
         for (batch, result) in batches.into_iter().zip(results) {
-            if result.is_ok() && batch.writes.iter().any(has_outcomes) {
-                self.as_of = Some(batch.ticket);
-            }
             let _ = batch.reply.send(result);
         }
     }
@@ -168,11 +137,6 @@ impl Server {
         };
         batches.iter().map(alone).collect()
     }
-}
-
-/// What watchers can be told of.
-fn has_outcomes(write: &Write) -> bool {
-    matches!(write, Write::Returns { .. } | Write::Close { .. })
 }
 
 fn in_savepoint(

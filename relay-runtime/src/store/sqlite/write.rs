@@ -6,14 +6,16 @@ use relay_core::{
     inventory::Record,
     ledger::AnswerKey,
     outcome::{Answer, Outcome},
-    owner::{GroupRow, JobHead, Write, WriteError},
+    owner::{GroupRow, Write, WriteError},
     tier::SendMark,
+    time::WallMicros,
 };
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::{
-    super::{MAX_SUMMARY_ARGS, StoreError},
-    column::{bits, counts_to_text, jid_column, request_column, set_to_blob},
+    super::StoreError,
+    accept,
+    column::{bits, counts_to_text, jid_column, set_to_blob},
 };
 
 /// Why a batch was not done.
@@ -30,7 +32,7 @@ impl From<rusqlite::Error> for Refused {
     }
 }
 
-fn failed(why: impl std::fmt::Display) -> Refused {
+pub(super) fn failed(why: impl std::fmt::Display) -> Refused {
     Refused::Because(WriteError::Failed(why.to_string()))
 }
 
@@ -54,13 +56,16 @@ pub(super) fn apply(
             Write::Minions(records) => {
                 records.iter().try_for_each(|record| minion(connection, ours, ticket, record))?;
             }
-            Write::Accept(head) => accept(connection, head)?,
+            Write::Accept(head) => accept::accept(connection, head)?,
             Write::Sent(mark, _) => sent(connection, mark)?,
-            Write::Returns { jid, rows, .. } if exists(connection, *jid)? => {
-                rows.iter().try_for_each(|row| returns(connection, *jid, row))?;
+            Write::Returns { jid, seq, at, rows, .. } if exists(connection, *jid)? => {
+                for row in rows {
+                    returns(connection, *jid, row)?;
+                    change(connection, *jid, (*seq, *at), row)?;
+                }
             }
             Write::Returns { .. } => {}
-            Write::Approve(..) => {}
+            Write::Approve(jid, _, stages) => approve(connection, *jid, *stages)?,
             Write::Cancel(jid, _) => {
                 let sql = "UPDATE jobs SET cancelled = 1 WHERE jid = ?1";
                 connection.prepare_cached(sql)?.execute([jid_column(*jid)])?;
@@ -125,61 +130,14 @@ fn minion(connection: &Connection, epoch: Epoch, ticket: u64, record: &Record) -
     done.map(|_| ()).map_err(Refused::from)
 }
 
-fn accept(connection: &Connection, head: &JobHead) -> Result<(), Refused> {
-    if let Some(known) = known_request(connection, head)? {
-        return Err(Refused::Because(known));
+fn approve(connection: &Connection, jid: Jid, stages: u32) -> Result<(), Refused> {
+    if !exists(connection, jid)? {
+        return Ok(());
     }
-    let jid = jid_column(head.job.jid);
-    // A pruned job's jid stays taken while its request is remembered: minions may remember it, too.
-    let sql = "SELECT 1 FROM jobs WHERE jid = ?1 UNION ALL SELECT 1 FROM requests WHERE jid = ?1";
-    if connection.prepare_cached(sql)?.exists([jid])? {
-        return Err(Refused::Because(WriteError::JidTaken(head.job.jid)));
-    }
-    insert_job(connection, head)?;
-    let sql = "INSERT INTO requests (id, digest, jid, target_count, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let (id, targets) = (request_column(head.request_id), bits(head.targets.len()));
-    let values = params![id, head.request_digest, jid, targets, bits(head.created)];
-    connection.prepare_cached(sql)?.execute(values)?;
+    let sql = "INSERT INTO batches (jid, approved, rule) VALUES (?1, ?2, x'')
+        ON CONFLICT (jid) DO UPDATE SET approved = max(approved, excluded.approved)";
+    connection.prepare_cached(sql)?.execute(params![jid_column(jid), stages])?;
     Ok(())
-}
-
-fn known_request(connection: &Connection, head: &JobHead) -> rusqlite::Result<Option<WriteError>> {
-    let sql = "SELECT jid, target_count, digest FROM requests WHERE id = ?1";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(WriteError::RequestKnown {
-            jid: Jid::from_micros(row.get::<_, i64>(0)? as u64),
-            targets: row.get::<_, i64>(1)? as u64,
-            same: row.get_ref(2)?.as_blob()? == head.request_digest,
-        })
-    };
-    connection.prepare_cached(sql)?.query_row([request_column(head.request_id)], read).optional()
-}
-
-fn insert_job(connection: &Connection, head: &JobHead) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO jobs
-            (jid, epoch, created, unresolved, cancelled, dropped, target_count, inventory_version, delivery_limit,
-             request_id, request_digest, digest, function, caller, args, target, targets, envelope)
-        VALUES (:jid, :epoch, :created, 0, 0, 0, :target_count, :inventory_version, :delivery_limit,
-             :request_id, :request_digest, :digest, :function, :caller, :args, :target, :targets, :envelope)";
-    let args = Some(&head.spec.args[..]).filter(|args| args.len() <= MAX_SUMMARY_ARGS);
-    let inserted = connection.prepare_cached(sql)?.execute(named_params! {
-        ":jid": jid_column(head.job.jid),
-        ":epoch": bits(head.epoch.0),
-        ":created": bits(head.created),
-        ":target_count": bits(head.targets.len()),
-        ":inventory_version": bits(head.inventory_version),
-        ":delivery_limit": bits(head.delivery_limit),
-        ":request_id": request_column(head.request_id),
-        ":request_digest": head.request_digest,
-        ":digest": head.job.digest,
-        ":function": head.spec.function,
-        ":caller": head.spec.caller,
-        ":args": args,
-        ":target": head.target,
-        ":targets": set_to_blob(&head.targets),
-        ":envelope": &head.job.envelope[..],
-    });
-    inserted.map(|_| ())
 }
 
 fn sent(connection: &Connection, mark: &SendMark) -> Result<(), Refused> {
@@ -236,4 +194,17 @@ fn insert_answer(connection: &Connection, jid: Jid, row: &GroupRow, answer: &Ans
         ":body": &answer.body[..],
     });
     inserted.map(|_| ())
+}
+
+/// The first write of a change stands, too.
+fn change(
+    connection: &Connection,
+    jid: Jid,
+    (seq, at): (u64, WallMicros),
+    row: &GroupRow,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO changes (jid, seq, no, at, members) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (jid, seq, no) DO NOTHING";
+    let values = params![jid_column(jid), bits(seq), row.no, bits(at), set_to_blob(&row.added)];
+    connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }

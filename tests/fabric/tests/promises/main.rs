@@ -3,6 +3,7 @@
 //! Each file is one kind of trouble. Every test ends with the invariants, where there is a job to hold against them.
 
 mod answers;
+mod batches;
 mod cancelling;
 mod certificates;
 mod configuration;
@@ -13,6 +14,7 @@ mod garbage;
 mod minion_faults;
 mod minion_kills;
 mod output;
+mod salt_lines;
 mod syndic_kills;
 mod syndic_stops;
 mod top_kills;

@@ -11,7 +11,7 @@ async fn a_retried_request_gets_its_job() {
     assert_eq!(bench.commit(vec![Write::Accept(Box::new(again.clone()))]).await, known(true));
     let other = JobHead { request_digest: [2; 32], ..again };
     assert_eq!(bench.commit(vec![Write::Accept(Box::new(other))]).await, known(false));
-    assert_eq!(bench.store.jobs(10, None).await.unwrap().len(), 1);
+    assert_eq!(bench.list(10).await.len(), 1);
 }
 
 #[tokio::test]
@@ -64,6 +64,7 @@ async fn an_owner_that_was_replaced_writes_nothing() {
         Write::Sent(mark(jid, 5, &[1]), bench.epoch),
         bench.returns(jid, vec![row(0, Some(&ok), &[1])]),
         Write::Cancel(jid, bench.epoch),
+        Write::Approve(jid, bench.epoch, 1),
         Write::Close { jid, epoch: bench.epoch, at: THEN, counts: BTreeMap::new() },
         // Not even under the epoch of the other.
         Write::Cancel(jid, recovered.epoch),
@@ -72,8 +73,20 @@ async fn an_owner_that_was_replaced_writes_nothing() {
         assert_eq!(bench.commit(vec![write.clone()]).await, Err(WriteError::Fenced), "{write:?}");
     }
     assert_eq!(bench.store.prune(0, THEN + HOUR).await, Err(StoreError::Fenced));
-    let view = next.job(jid).await.unwrap().unwrap();
-    assert!(!view.cancelled && view.closed.is_none() && view.groups.is_empty());
+    assert_eq!(bench.store.prune_before(THEN + HOUR).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.put_plan(kept::plan(1, THEN)).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.put_schedule(kept::new("s")).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.pause_schedule("s", true, 0).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.schedule_ran("s", kept::run(1), 0).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.remove_schedule("s").await, Err(StoreError::Fenced));
+    let view = next.job(jid, 0).await.unwrap().unwrap();
+    assert!(
+        !view.cancelled
+            && view.approved == 0
+            && view.changes.is_empty()
+            && view.closed.is_none()
+            && view.groups.is_empty()
+    );
     assert_eq!(next.commit(1, vec![Write::Cancel(jid, recovered.epoch)]).await, Ok(()));
 }
 
@@ -105,11 +118,11 @@ async fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
     drop(held);
     assert_eq!((small.await, cancel.await), (Ok(()), Ok(())));
     assert!(matches!(full.await, Err(WriteError::Failed(why)) if why.contains("full")));
-    assert!(bench.store.job(jid).await.unwrap().unwrap().groups.is_empty());
+    assert!(bench.view(jid).await.groups.is_empty());
     bench.on_thread(limit(1 << 30)).await;
     let again = bench.store.commit(3, vec![bench.returns(jid, vec![row(0, Some(&large), &[1])])]);
     assert_eq!(again.await, Ok(()));
-    assert_eq!(bench.store.job(jid).await.unwrap().unwrap().groups[0].answer, large);
+    assert_eq!(bench.view(jid).await.groups[0].answer, large);
 }
 
 #[tokio::test]
@@ -120,7 +133,7 @@ async fn an_answer_is_kept_as_it_first_came_and_its_members_as_they_last_came() 
     bench.commit(vec![bench.returns(jid, vec![row(0, Some(&first), &[0])])]).await.unwrap();
     bench.commit(vec![bench.returns(jid, vec![row(0, Some(&late), &[0, 1])])]).await.unwrap();
     bench.commit(vec![bench.returns(jid, vec![row(0, None, &[1])])]).await.unwrap();
-    let view = bench.store.job(jid).await.unwrap().unwrap();
+    let view = bench.view(jid).await;
     assert_eq!((&view.groups[0].answer, &view.groups[0].members), (&first, &set(&[1])));
     let nowhere = bench.commit(vec![bench.returns(jid, vec![row(1, None, &[2])])]).await;
     assert!(matches!(nowhere, Err(WriteError::Failed(_))), "members of no answer: {nowhere:?}");
@@ -145,7 +158,7 @@ async fn a_full_queue_refuses_at_once_and_keeps_what_it_has() {
     let waiting: Vec<_> = (0..MAX_QUEUED as u64).map(|n| bench.store.commit(n, Vec::new())).collect();
     let refused = bench.store.commit(9_999, Vec::new()).await;
     assert!(matches!(refused, Err(WriteError::Failed(why)) if why.contains("try again")));
-    assert_eq!(bench.store.job(Jid::from_micros(1)).await, Err(StoreError::Busy(MAX_QUEUED)));
+    assert_eq!(bench.store.job(Jid::from_micros(1), 0).await, Err(StoreError::Busy(MAX_QUEUED)));
     drop(held);
     for done in waiting {
         assert_eq!(done.await, Ok(()));
@@ -161,6 +174,6 @@ async fn what_was_asked_for_before_the_close_is_done_and_the_rest_refused() {
     bench.store.close().await;
     assert_eq!(accepted.await, Ok(()));
     assert!(matches!(bench.commit(Vec::new()).await, Err(WriteError::Failed(_))));
-    assert_eq!(bench.store.jobs(1, None).await, Err(StoreError::Closed));
+    assert_eq!(bench.store.jobs(JobFilter::default(), 1, None).await, Err(StoreError::Closed));
     bench.store.close().await;
 }

@@ -67,7 +67,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     for path in [path, crashed] {
         let before = fs::read(&path).unwrap();
         let error = SqliteStore::open(&path).unwrap_err();
-        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 99, known: 1 });
+        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 99, known: 2 });
         assert_eq!(fs::read(&path).unwrap(), before);
     }
     assert!(fs::metadata(log).unwrap().len() > 0, "what the newer build left is still there");
@@ -99,6 +99,10 @@ async fn damage_is_named_and_changes_nothing() {
         ("UPDATE answers SET outcome = 'fine'", "fine"),
         ("UPDATE jobs SET digest = zeroblob(32)", "digest"),
         ("UPDATE jobs SET envelope = x'ff'", "digest"),
+        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'ff')", "decode"),
+        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), -1, x'')", "out of range"),
+        // Approval without stages.
+        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'4001')", "canary"),
     ];
     for (sql, word) in damages {
         let mut bench = Bench::new().await;

@@ -27,8 +27,16 @@ enum Op {
         unknown: bool,
         members: Vec<u32>,
     },
+    /// The last answers once more, as after a commit whose end was not heard of.
+    Again {
+        jid: u64,
+    },
     Cancel {
         jid: u64,
+    },
+    Approve {
+        jid: u64,
+        stages: u32,
     },
     Close {
         jid: u64,
@@ -50,7 +58,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (jid(), any::<u64>(), members()).prop_map(|(jid, via, members)| Op::Sent { jid, via: via % 3 + (u64::MAX - 5) * (via % 2), members }),
         4 => (jid(), 0u32..4, any::<bool>(), members())
             .prop_map(|(jid, no, unknown, members)| Op::Returns { jid, no, unknown, members }),
+        1 => jid().prop_map(|jid| Op::Again { jid }),
         1 => jid().prop_map(|jid| Op::Cancel { jid }),
+        1 => (jid(), 0u32..4).prop_map(|(jid, stages)| Op::Approve { jid, stages }),
         2 => (jid(), 0u64..9).prop_map(|(jid, at)| Op::Close { jid, at }),
         1 => (0u32..3, any::<u64>()).prop_map(|(no, incarnation)| Op::Minion { no, incarnation }),
         1 => Just(Op::Restart),
@@ -65,6 +75,9 @@ struct ModelJob {
     closed: Option<u64>,
     unresolved: bool,
     cancelled: bool,
+    changes: Vec<ChangeView>,
+    last: Option<Write>,
+    approved: u32,
 }
 
 impl ModelJob {
@@ -87,9 +100,13 @@ impl ModelJob {
             groups: self.groups.iter().map(group).collect(),
             closed: self.closed.is_some(),
             cancelled: self.cancelled,
-            seq: 0,
-            approved: 0,
+            seq: self.seq(),
+            approved: self.approved,
         }
+    }
+
+    fn seq(&self) -> u64 {
+        self.changes.last().map_or(0, |change| change.seq)
     }
 }
 
@@ -116,7 +133,9 @@ impl Model {
         match op {
             Op::Accept { jid: n, request, digest } => {
                 let request_id = head(*request, self.epoch).request_id;
-                let head = JobHead { request_id, request_digest: [*digest; 32], ..head(*n, self.epoch) };
+                let batch = if *digest == 0 { BatchRule::default() } else { canary() };
+                let head =
+                    JobHead { request_id, request_digest: [*digest; 32], batch, ..head(*n, self.epoch) };
                 Write::Accept(Box::new(head))
             }
             Op::Sent { jid: n, via, members } => {
@@ -129,9 +148,25 @@ impl Model {
                 let body = format!("{no}").into();
                 let answer = Arc::new(Answer { body, ..Answer::bare(outcome, Reason::None) });
                 let no = (*no).min(there);
-                let row = GroupRow { no, answer: (no == there).then_some(answer), members: set(members), added: set(members) };
-                Write::Returns { jid: jid(n), epoch: self.epoch, seq: 1, at: 1, rows: vec![row] }
+                let row = GroupRow {
+                    no,
+                    answer: (no == there).then_some(answer),
+                    members: set(members),
+                    added: set(members),
+                };
+                let seq = self.jobs.get(&jid(n)).map_or(0, ModelJob::seq) + 1;
+                Write::Returns { jid: jid(n), epoch: self.epoch, seq, at: seq * 7, rows: vec![row] }
             }
+            Op::Again { jid: n } => {
+                let last = self.jobs.get(&jid(n)).and_then(|job| job.last.clone());
+                match last.unwrap_or(Write::Minions(Vec::new())) {
+                    Write::Returns { jid, seq, at, rows, .. } => {
+                        Write::Returns { jid, epoch: self.epoch, seq, at, rows }
+                    }
+                    other => other,
+                }
+            }
+            Op::Approve { jid: n, stages } => Write::Approve(jid(n), self.epoch, *stages),
             Op::Cancel { jid: n } => Write::Cancel(jid(n), self.epoch),
             Op::Close { jid: n, at } => {
                 let counts = self.jobs.get(&jid(n)).map(ModelJob::counts).unwrap_or_default();
@@ -154,16 +189,30 @@ impl Model {
                     *job.sent.entry(mark.via.0 as i64).or_default() |= &mark.members;
                 }
             }
-            Write::Returns { jid, rows, .. } => {
+            Write::Returns { jid, seq, at, rows, .. } => {
                 let Some(job) = self.jobs.get_mut(jid) else { return Ok(()) };
+                if *seq == job.seq() {
+                    return Ok(());
+                }
+                job.last = Some(write.clone());
                 for row in rows {
+                    job.changes.push(ChangeView {
+                        seq: *seq,
+                        at: *at,
+                        no: row.no,
+                        members: row.added.clone(),
+                    });
                     if let Some(answer) = &row.answer {
                         job.groups.push((answer.clone(), Members::new()));
                     }
                     job.groups[row.no as usize].1 = row.members.clone();
                 }
             }
-            Write::Approve(..) => {}
+            Write::Approve(jid, _, stages) => {
+                if let Some(job) = self.jobs.get_mut(jid) {
+                    job.approved = job.approved.max(*stages);
+                }
+            }
             Write::Cancel(jid, _) => {
                 if let Some(job) = self.jobs.get_mut(jid) {
                     job.cancelled = true;
@@ -196,6 +245,9 @@ impl Model {
             closed: None,
             unresolved: false,
             cancelled: false,
+            changes: Vec::new(),
+            last: None,
+            approved: 0,
         };
         self.jobs.insert(jid, job);
         Ok(())
@@ -216,24 +268,65 @@ async fn restart(path: &Path, model: &mut Model) -> SqliteStore {
     store
 }
 
+fn bodiless(answer: &Answer) -> Arc<Answer> {
+    Arc::new(Answer { body: Bytes::new(), ..answer.clone() })
+}
+
 async fn compare_reads(store: &SqliteStore, model: &Model) {
-    let list = store.jobs(100, None).await.unwrap();
+    let list = store.jobs(JobFilter::default(), 100, None).await.unwrap();
     assert_eq!(
         list.iter().map(|j| j.jid).collect::<Vec<_>>(),
         model.jobs.keys().rev().copied().collect::<Vec<_>>()
     );
-    for summary in list {
+    for summary in &list {
         let job = &model.jobs[&summary.jid];
-        let view = store.job(summary.jid).await.unwrap().unwrap();
-        let groups: Vec<_> = view.groups.into_iter().map(|g| (g.answer, g.members)).collect();
+        let view = store.job(summary.jid, 0).await.unwrap().unwrap();
+        compare_changes(store, job, &view).await;
+        let groups = view.groups.into_iter().map(|g| (bodiless(&g.answer), g.members));
+        let expected = job.groups.iter().map(|(answer, members)| (bodiless(answer), members.clone()));
+        assert_eq!(groups.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         assert_eq!(
-            (view.head, view.closed, view.cancelled, groups),
-            (job.head.clone(), job.closed, job.cancelled, job.groups.clone())
+            (view.head, view.closed, view.cancelled, view.approved),
+            (job.head.clone(), job.closed, job.cancelled, job.approved)
         );
         assert_eq!(view.counts, job.counts());
         assert_eq!((summary.closed, summary.cancelled), (job.closed, job.cancelled));
+        assert_eq!((&summary.batch, summary.approved), (&job.head.batch, job.approved));
         if job.closed.is_none() {
             assert_eq!(summary.counts, view.counts);
+        }
+    }
+    compare_states(store, model).await;
+}
+
+async fn compare_states(store: &SqliteStore, model: &Model) {
+    let is = |state, job: &ModelJob| match state {
+        JobState::Open => job.closed.is_none(),
+        JobState::Closed => job.closed.is_some(),
+        JobState::Cancelled => job.cancelled,
+        JobState::Has(_) => unreachable!("counts of closed jobs are the owner's"),
+    };
+    for state in [JobState::Open, JobState::Closed, JobState::Cancelled] {
+        let filter = JobFilter { state: Some(state), ..JobFilter::default() };
+        let list = store.jobs(filter, 100, None).await.unwrap();
+        let expected = model.jobs.iter().rev().filter(|(_, job)| is(state, job)).map(|(jid, _)| *jid);
+        assert_eq!(list.iter().map(|j| j.jid).collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{state:?}");
+    }
+}
+
+/// Whoever has the changes up to some number gets exactly the others, with the bodies they need.
+async fn compare_changes(store: &SqliteStore, job: &ModelJob, whole: &JobView) {
+    let told: Vec<_> = job.changes.iter().filter(|change| !change.members.is_empty()).cloned().collect();
+    assert_eq!((whole.seq, &whole.changes), (job.seq(), &told));
+    for after in 0..=job.seq() + 1 {
+        let view = store.job(whole.head.job.jid, after).await.unwrap().unwrap();
+        let rest: Vec<_> = told.iter().filter(|change| change.seq > after).cloned().collect();
+        assert_eq!((view.seq, &view.changes), (job.seq(), &rest));
+        for group in &view.groups {
+            let needed = rest.iter().any(|change| change.no == group.no);
+            let (answer, _) = &job.groups[group.no as usize];
+            let expected = if needed { answer.clone() } else { bodiless(answer) };
+            assert_eq!((&group.answer, group.body_left_out), (&expected, !needed));
         }
     }
 }

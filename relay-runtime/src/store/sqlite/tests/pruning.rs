@@ -10,28 +10,35 @@ async fn old_closed_jobs_go_and_open_ones_stay() {
     let mut bench = Bench::new().await;
     let (old, young, open) = (bench.accept(1).await, bench.accept(2).await, bench.accept(3).await);
     let ok = answer("true");
-    let mut writes = vec![Write::Sent(mark(old, 5, &[0]), bench.epoch)];
+    let mut writes = vec![Write::Sent(mark(old, 5, &[0]), bench.epoch), Write::Approve(old, bench.epoch, 1)];
     writes.push(bench.returns(old, vec![row(0, Some(&ok), &[0])]));
     bench.commit(writes).await.unwrap();
     bench.close(old, THEN, &[(Outcome::Ok, 1)]).await;
     bench.close(young, THEN + 1, &[(Outcome::Unknown, 1)]).await;
     let pruned = bench.store.prune(24, THEN + 24 * HOUR + 1).await.unwrap();
     assert_eq!(pruned, Pruned { jobs: 1, requests: 0 });
-    let left: Vec<Jid> = bench.store.jobs(9, None).await.unwrap().iter().map(|j| j.jid).collect();
+    let left: Vec<Jid> = bench.list(9).await.iter().map(|j| j.jid).collect();
     assert_eq!(left, [open, young]);
-    assert_eq!(bench.store.job(old).await.unwrap(), None);
+    assert_eq!(bench.store.job(old, 0).await.unwrap(), None);
     // A late return for it, and marks of a send: nothing to do, and no reason to try forever.
     let late = vec![
         bench.returns(old, vec![row(0, None, &[0, 1])]),
         Write::Sent(mark(old, 5, &[1]), bench.epoch),
         Write::Cancel(old, bench.epoch),
+        Write::Approve(old, bench.epoch, 1),
         Write::Close { jid: old, epoch: bench.epoch, at: THEN, counts: BTreeMap::new() },
     ];
     assert_eq!(bench.commit(late).await, Ok(()));
-    let rows: i64 = bench.on_thread(|c| {
-        let sql = "SELECT (SELECT count(*) FROM sends) + (SELECT count(*) FROM answers) + (SELECT count(*) FROM members)";
-        c.query_row(sql, [], |row| row.get(0)).unwrap()
-    }).await;
+    let rows: i64 = bench
+        .on_thread(|c| {
+            let count =
+                |table| c.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
+            ["sends", "answers", "members", "changes", "batches"]
+                .map(|table| count(table).unwrap())
+                .iter()
+                .sum()
+        })
+        .await;
     assert_eq!(rows, 0, "nothing of it is left");
 }
 
@@ -74,18 +81,16 @@ async fn a_large_job_goes_in_steps_and_is_gone_with_the_first() {
     bench.commit(vec![bench.returns(jid, rows)]).await.unwrap();
     // Unresolved: a restart in the middle must not take half of it for the whole.
     bench.close(jid, THEN, &[(Outcome::Unknown, 1)]).await;
-    let (reply, done) = oneshot::channel();
     let cutoffs = Cutoffs::at(1, THEN + 2 * HOUR);
-    assert!(bench.store.queue.send(Request::Prune { cutoffs, reply }).await.is_ok());
-    let step = done.await.unwrap().unwrap();
+    let step = bench.store.ask(move |server| prune::step(server, cutoffs)).await.unwrap();
     assert!(step.more && step.jobs == 0);
-    assert_eq!(bench.store.job(jid).await.unwrap(), None);
-    assert!(bench.store.jobs(1, None).await.unwrap().is_empty());
+    assert_eq!(bench.store.job(jid, 0).await.unwrap(), None);
+    assert!(bench.list(1).await.is_empty());
     assert!(bench.store.answers(jid, 0).await.unwrap().is_empty());
     assert!(bench.store.begin().await.unwrap().jobs.is_empty());
-    let left: i64 =
-        bench.on_thread(|c| c.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap()).await;
-    assert_eq!(left, i64::from(count) - prune::MAX_STEP_ROWS);
+    let rows = "SELECT (SELECT count(*) FROM answers) + (SELECT count(*) FROM changes)";
+    let left: i64 = bench.on_thread(move |c| c.query_row(rows, [], |row| row.get(0)).unwrap()).await;
+    assert_eq!(left, 2 * i64::from(count) - prune::MAX_STEP_ROWS);
     assert_eq!(bench.store.prune(1, THEN + 2 * HOUR).await.unwrap().jobs, 1);
     let left: i64 =
         bench.on_thread(|c| c.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap()).await;
@@ -108,4 +113,24 @@ async fn many_jobs_and_requests_go_in_one_call() {
     bench.commit(closes).await.unwrap();
     let pruned = bench.store.prune(0, THEN + WEEK + 1).await.unwrap();
     assert_eq!(pruned, Pruned { jobs: many, requests: many });
+}
+
+#[tokio::test]
+async fn what_closed_before_a_moment_goes_when_an_operator_says_so() {
+    let mut bench = Bench::new().await;
+    let mut jids = Vec::new();
+    for n in 0..4 {
+        jids.push(bench.accept(n).await);
+    }
+    for (jid, at) in jids.iter().zip([THEN, THEN + 1, THEN + 2]) {
+        bench.close(*jid, at, &[(Outcome::Ok, 3)]).await;
+    }
+    let left = |list: Vec<JobSummary>| list.into_iter().map(|job| job.jid).collect::<Vec<_>>();
+    assert_eq!(bench.store.prune_before(THEN + 1).await.unwrap(), Pruned { jobs: 1, requests: 0 });
+    assert_eq!(left(bench.list(9).await), [jids[3], jids[2], jids[1]]);
+    assert_eq!(bench.store.prune_before(u64::MAX).await.unwrap(), Pruned { jobs: 2, requests: 0 });
+    assert_eq!(left(bench.list(9).await), [jids[3]], "it is open");
+    let retry = bench.head(0);
+    let known = bench.commit(vec![Write::Accept(Box::new(retry))]).await;
+    assert!(matches!(known, Err(WriteError::RequestKnown { .. })), "{known:?}");
 }

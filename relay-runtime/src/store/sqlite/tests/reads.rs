@@ -9,35 +9,24 @@ async fn a_read_sees_the_commits_before_it_and_none_after() {
     let mut bench = Bench::new().await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
-    let commit = |ticket, members: &[u32]| {
-        bench.store.commit(ticket, vec![bench.returns(jid, vec![row(0, Some(&ok), members)])])
+    let commit = |seq, members: &[u32]| {
+        bench.store.commit(seq, vec![bench.change(jid, seq, vec![row(0, Some(&ok), members)])])
     };
     let held = bench.hold().await;
-    let before = bench.store.job(jid);
-    let first = commit(10, &[0]);
-    let between = bench.store.job(jid);
-    let second = commit(11, &[0, 1]);
-    let marks = bench.store.commit(12, vec![Write::Sent(mark(jid, 5, &[2]), bench.epoch)]);
-    let after = bench.store.job(jid);
+    let before = bench.store.job(jid, 0);
+    let first = commit(1, &[0]);
+    let between = bench.store.job(jid, 0);
+    let second = commit(2, &[0, 1]);
+    let after = bench.store.job(jid, 0);
     drop(held);
     let seen = |view: Option<JobView>| {
         let view = view.unwrap();
-        (view.as_of, view.counts.get(&Outcome::Ok).copied())
+        (view.seq, view.counts.get(&Outcome::Ok).copied())
     };
-    assert_eq!(seen(before.await.unwrap()), (None, None));
-    assert_eq!(seen(between.await.unwrap()), (Some(10), Some(1)));
-    // Commit 12 has no outcomes: one with a lower ticket may still come, if it failed before.
-    assert_eq!(seen(after.await.unwrap()), (Some(11), Some(2)));
-    assert_eq!((first.await, second.await, marks.await), (Ok(()), Ok(()), Ok(())));
-}
-
-#[tokio::test]
-async fn a_failed_commit_is_not_what_a_view_is_as_of() {
-    let mut bench = Bench::new().await;
-    let jid = bench.accept(1).await;
-    let nowhere = bench.commit(vec![bench.returns(jid, vec![row(0, None, &[0])])]).await;
-    assert!(nowhere.is_err());
-    assert_eq!(bench.store.job(jid).await.unwrap().unwrap().as_of, None);
+    assert_eq!(seen(before.await.unwrap()), (0, None));
+    assert_eq!(seen(between.await.unwrap()), (1, Some(1)));
+    assert_eq!(seen(after.await.unwrap()), (2, Some(2)));
+    assert_eq!((first.await, second.await), (Ok(()), Ok(())));
 }
 
 #[tokio::test]
@@ -55,23 +44,29 @@ async fn a_view_holds_what_was_written() {
     });
     let lost = Arc::new(Answer::bare(Outcome::Unknown, Reason::NoReport));
     let rows = vec![row(0, Some(&ok), &[0]), row(1, Some(&cut), &[1]), row(2, Some(&lost), &[2])];
-    bench.commit(vec![bench.returns(jid, rows), Write::Cancel(jid, bench.epoch)]).await.unwrap();
+    let writes = vec![
+        bench.returns(jid, rows),
+        Write::Cancel(jid, bench.epoch),
+        Write::Approve(jid, bench.epoch, 2),
+        Write::Approve(jid, bench.epoch, 1),
+    ];
+    bench.commit(writes).await.unwrap();
     let counts = [(Outcome::Ok, 1), (Outcome::Failed, 1), (Outcome::Unknown, 1)];
     bench.close(jid, THEN + 5, &counts).await;
-    let view = bench.store.job(jid).await.unwrap().unwrap();
+    let view = bench.view(jid).await;
     assert_eq!(view.head, bench.head(1));
-    assert_eq!((view.cancelled, view.closed), (true, Some(THEN + 5)));
+    assert_eq!((view.cancelled, view.closed, view.approved), (true, Some(THEN + 5), 2));
     assert_eq!(view.groups.iter().map(|g| &g.answer).collect::<Vec<_>>(), [&ok, &cut, &lost]);
     assert_eq!(view.counts, counts.into_iter().collect());
     // A late return.
     let rows = vec![row(0, None, &[0, 2]), row(2, None, &[])];
     bench.commit(vec![bench.returns(jid, rows)]).await.unwrap();
     bench.close(jid, THEN + 99, &[(Outcome::Ok, 2), (Outcome::Failed, 1)]).await;
-    let summary = bench.store.jobs(1, None).await.unwrap().remove(0);
+    let summary = bench.list(1).await.remove(0);
     assert_eq!(summary.counts, BTreeMap::from([(Outcome::Ok, 2), (Outcome::Failed, 1)]));
     assert_eq!(summary.closed, Some(THEN + 5), "it closed when every target first had an outcome");
     assert!(bench.store.begin().await.unwrap().jobs.is_empty(), "nothing is unknown any more");
-    assert_eq!(bench.store.job(Jid::from_micros(1)).await.unwrap(), None);
+    assert_eq!(bench.store.job(Jid::from_micros(1), 0).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -83,11 +78,11 @@ async fn lists_are_newest_first_in_pages_and_count_open_jobs_too() {
     }
     let ok = answer("true");
     bench.commit(vec![bench.returns(jids[4], vec![row(0, Some(&ok), &[0, 1])])]).await.unwrap();
-    let first = bench.store.jobs(2, None).await.unwrap();
+    let first = bench.list(2).await;
     assert_eq!(first.iter().map(|j| j.jid).collect::<Vec<_>>(), [jids[4], jids[3]]);
     assert_eq!(first[0].counts, BTreeMap::from([(Outcome::Ok, 2)]));
     assert_eq!((first[1].targets, first[1].counts.len()), (3, 0));
-    let rest = bench.store.jobs(usize::MAX, Some(first[1].jid)).await.unwrap();
+    let rest = bench.store.jobs(JobFilter::default(), usize::MAX, Some(first[1].jid)).await.unwrap();
     assert_eq!(rest.iter().map(|j| j.jid).collect::<Vec<_>>(), [jids[2], jids[1], jids[0]]);
 }
 
@@ -98,9 +93,9 @@ async fn long_arguments_are_whole_in_the_view_and_absent_in_the_list() {
         let spec = JobSpec { args: vec![b'a'; length].into(), ..bench.head(n).spec };
         let head = head_of(spec, n, bench.epoch);
         bench.commit(vec![Write::Accept(Box::new(head.clone()))]).await.unwrap();
-        assert_eq!(bench.store.job(head.job.jid).await.unwrap().unwrap().head, head);
+        assert_eq!(bench.store.job(head.job.jid, 0).await.unwrap().unwrap().head, head);
     }
-    let args = bench.store.jobs(2, None).await.unwrap().into_iter().map(|j| j.args.map(|a| a.len()));
+    let args = bench.list(2).await.into_iter().map(|j| j.args.map(|a| a.len()));
     assert_eq!(args.collect::<Vec<_>>(), [None, Some(MAX_SUMMARY_ARGS)]);
 }
 
@@ -114,7 +109,7 @@ async fn bodies_beyond_the_budget_are_read_in_pages() {
         (0..fit + 1).map(|n| row(n as u32, Some(&answer(&body(n))), &[n as u32])).collect();
     rows.push(row(fit as u32 + 1, Some(&answer("tiny")), &[999]));
     bench.commit(vec![bench.returns(jid, rows)]).await.unwrap();
-    let view = bench.store.job(jid).await.unwrap().unwrap();
+    let view = bench.view(jid).await;
     let left_out: Vec<usize> =
         view.groups.iter().enumerate().filter(|(_, g)| g.body_left_out).map(|(no, _)| no).collect();
     assert_eq!(left_out, [fit, fit + 1], "one range, so that paging can begin at its first");
@@ -156,11 +151,11 @@ async fn any_text_comes_back_as_it_was() {
             bench.returns(jid, vec![row(0, Some(&said), &[1])]),
         ];
         bench.commit(writes).await.unwrap();
-        let view = bench.store.job(jid).await.unwrap().unwrap();
+        let view = bench.view(jid).await;
         assert_eq!((view.head, &view.groups[0].answer), (head, &said));
-        let summary = bench.store.jobs(1, None).await.unwrap().remove(0);
+        let summary = bench.list(1).await.remove(0);
         assert_eq!([&*summary.function, &*summary.caller, &*summary.target], [text; 3]);
-        assert_eq!(bench.store.jobs(100, None).await.unwrap().len(), n as usize);
+        assert_eq!(bench.list(100).await.len(), n as usize);
     }
     let minions = bench.store.begin().await.unwrap().minions;
     assert_eq!(minions.iter().map(|m| &*m.grains).collect::<Vec<_>>(), nasty);

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::tell;
 use crate::{
-    cli::Fanout,
     fabric::{FABRIC, Fabric},
     machine::Limits,
     part::Part,
@@ -15,7 +13,7 @@ use crate::{
 };
 
 /// How long attaching may take: this, and so much for each minion (any build, a busy machine).
-pub(super) const ATTACH_TIME: Duration = Duration::from_secs(60);
+pub const ATTACH_TIME: Duration = Duration::from_secs(60);
 /// See [`ATTACH_TIME`].
 const ATTACH_TIME_EACH: Duration = Duration::from_millis(30);
 /// How long one process of a swarm may take to issue its certificates.
@@ -24,15 +22,18 @@ const ISSUE_TIME: Duration = Duration::from_secs(120);
 const TELL_EACH: u64 = 500;
 
 /// Starts the processes; each has issued its certificates when this comes back.
-pub(super) async fn start_swarm(
-    args: &Fanout,
+///
+/// # Errors
+/// One does not start, or not in time.
+pub async fn start_swarm(
+    minions: u32,
     seed: u64,
     limits: &Limits,
     fabric: &Fabric,
     logs: &Path,
 ) -> anyhow::Result<Vec<Part>> {
     let mut swarm = Vec::new();
-    for (first, count) in shards(args.minions, limits.links_per_process()) {
+    for (first, count) in shards(minions, limits.links_per_process()) {
         let plan = swarm::Plan {
             fabric: FABRIC.into(),
             authority: fabric.authority_dir(),
@@ -49,11 +50,15 @@ pub(super) async fn start_swarm(
     Ok(swarm)
 }
 
-/// Lets all minions dial, and waits until the top master knows each of them as up.
-pub(super) async fn attach(
+/// Lets all minions dial, and waits until the top master knows each of them as up. `tell` is told the progress.
+///
+/// # Errors
+/// They are not in time, or a process died.
+pub async fn attach(
     minions: u32,
     fabric: &mut Fabric,
     swarm: &mut [Part],
+    tell: fn(&str),
 ) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     for part in swarm.iter_mut() {

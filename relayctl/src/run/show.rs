@@ -1,0 +1,116 @@
+//! Showing a job that is waited for: live lines and the result for people, one document or a stream for programs.
+
+use std::{cell::RefCell, io};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use relay_proto::operator::WatchEvent;
+
+use super::{
+    signals::signals,
+    stream::{Stream, Wanted},
+    terminal::Terminal,
+    watch::{SECOND, Watcher},
+};
+use crate::{
+    connect::Fabric,
+    exit::Exit,
+    job::{End, JobResult},
+    output::{Live, Output, View, ViewArgs},
+};
+
+/// How a job that is waited for is shown.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Showing {
+    #[command(flatten)]
+    pub layout: ViewArgs,
+    /// With --out jsonl: also a line each time it is told where the job stands
+    #[arg(long)]
+    pub progress: bool,
+    /// Only what comes after the line with this cursor.
+    #[arg(skip)]
+    pub after: u64,
+}
+
+impl Showing {
+    /// Whether what is asked for can be had in this form.
+    ///
+    /// # Errors
+    /// An option of the stream, and another form.
+    pub fn check(&self, out: &Output) -> anyhow::Result<()> {
+        match (out.is_stream(), self.progress, self.after) {
+            (false, true, _) => bail!("--progress is for a stream of lines: write --out jsonl too"),
+            (false, _, 1..) => bail!("--after goes on with a stream of lines: write --out jsonl too"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Waits for a job and prints it. Ctrl-C, or a connection that stays away, end the waiting and not the job.
+///
+/// # Errors
+/// The job cannot be watched.
+pub async fn wait(
+    mut fabric: Fabric,
+    mut result: JobResult,
+    showing: &Showing,
+    terminal: &mut Terminal,
+    out: &Output,
+) -> anyhow::Result<Exit> {
+    result.resume_after(showing.after);
+    let jid = result.jid;
+    let live = RefCell::new(Live::new());
+    let mut stream = out
+        .is_stream()
+        .then(|| Stream::new(io::stdout(), Wanted { progress: showing.progress, after: showing.after }));
+    let asking = std::cell::Cell::new(false);
+    let each = |now: &JobResult, event: &WatchEvent| match &mut stream {
+        Some(stream) => stream.event(jid, event).map_err(|e| format!("cannot write to standard output: {e}")),
+        None => {
+            if !asking.get() {
+                live.borrow_mut().progress(&now.regions, &now.standing);
+            }
+            Ok(())
+        }
+    };
+    let quiet = |now: bool| {
+        if now && !asking.replace(now) {
+            live.borrow_mut().clear();
+        }
+        asking.set(now);
+    };
+    let mut signals = signals();
+    let watcher = Watcher::new(jid, fabric.clone(), terminal, SECOND);
+    let ended = watcher.wait(&mut fabric, &mut signals, &mut result, each, quiet).await;
+    live.borrow_mut().clear();
+    let ended = ended.with_context(|| format!("jid {jid}"))?;
+    if stream.is_none()
+        && let Err(error) = show(&result, showing.layout.view(), out)
+    {
+        // The job was accepted: to say anything else would invite to run it again.
+        eprintln!("relayctl: {error:#}; the job itself: relayctl jobs show {jid}");
+        return Ok(Exit::Running);
+    }
+    if let End::GivenUp(why) = ended {
+        let after =
+            stream.as_ref().map_or_else(String::new, |s| format!(" --out jsonl --after {}", s.written()));
+        eprintln!("{why}; the job goes on: relayctl jobs watch {jid}{after}");
+    }
+    Ok(exit(&result, showing.after))
+}
+
+/// A watch that began in the middle does not know the outcomes from before; the job's end counts them all.
+fn exit(result: &JobResult, after: u64) -> Exit {
+    match after {
+        0 => Exit::of_job(result.outcomes(), result.is_closed()),
+        _ => Exit::of_job(result.outcomes_at_close(), result.is_closed()),
+    }
+}
+
+/// Prints a job as far as it is known.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn show(result: &JobResult, view: View, out: &Output) -> anyhow::Result<()> {
+    out.show_job(result, view)
+}

@@ -1,0 +1,136 @@
+//! How batches are watched: what is promised of a job, what the owner knows of it, and what leaves the owner.
+//!
+//! The observations are made outside the window's code: of the ledger, of the commits, and of the messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use relay_core::{
+    Members,
+    ids::{Jid, MinionId, RegionName},
+    invariants::{Knowledge, Limits, Observation},
+    ledger::{AnswerKey, Ledger},
+    message::{Down, LinkId},
+    outcome::{Outcome, Reason},
+    time::Millis,
+};
+
+use crate::{
+    batches::{self, Bound},
+    event::Place,
+    world::World,
+};
+
+/// An execution that did not go well, so far as anybody knows.
+fn is_failure(key: &AnswerKey) -> bool {
+    matches!(
+        (key.outcome, key.reason),
+        (Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted, _)
+            | (Outcome::Unknown, Reason::NoReport)
+    )
+}
+
+fn those(ledger: &Ledger, which: impl Fn(&AnswerKey) -> bool) -> Members {
+    let groups = ledger.groups().iter().filter(|group| which(&group.key));
+    groups.fold(Members::new(), |all, group| all | &group.members)
+}
+
+impl World {
+    /// What a job promises, from what its operator asked for.
+    fn limits(&self, jid: Jid) -> Option<Limits> {
+        let request = self.wanted(jid)?;
+        let targets = self.top.store.names(&self.top.store.head(jid)?.targets);
+        let mut by_region: BTreeMap<RegionName, BTreeSet<MinionId>> = BTreeMap::new();
+        for minion in self.minions.iter().filter(|minion| targets.contains(&minion.id)) {
+            by_region.entry(minion.region.clone()).or_default().insert(minion.id.clone());
+        }
+        Some(batches::limits(&request.batch, &self.top.batches.regions, &by_region))
+    }
+
+    /// A job was accepted.
+    pub fn limit(&mut self, jid: Jid) {
+        if let Some(limits) = self.limits(jid) {
+            self.coverage.add("serial job", u64::from(limits.serial));
+            self.coverage.add("canary", u64::from(!limits.stages.is_empty()));
+            self.top.accepted.insert(jid, self.now);
+            self.note(Observation::Limited(jid, limits));
+        }
+    }
+
+    /// How long a job may take at the longest, from now on (I6). A serial one waits for others, perhaps for all.
+    pub fn bound(&self, jid: Jid) -> Option<Millis> {
+        let head = self.top.store.head(jid)?;
+        let own = self.bound_alone(jid)?;
+        let others = self.top.store.jobs().into_keys().filter(|other| *other != jid);
+        let others: Millis = others.filter_map(|other| self.bound_alone(other)).sum();
+        // And for those to come, each of which has its places for a while.
+        let coming = self.requests.len() as u64 * (own + others) / 2;
+        Some(if head.batch.serial { own + others + coming } else { own })
+    }
+
+    fn bound_alone(&self, jid: Jid) -> Option<Millis> {
+        let (request, limits) = (self.wanted(jid)?, self.limits(jid)?);
+        let bound = Bound { delivery: request.delivery_limit, run: request.run_limit };
+        Some(bound.of(&request.batch, &limits))
+    }
+
+    /// Looks what the owner knows by now.
+    pub fn know(&mut self) {
+        let mut news = Vec::new();
+        for (jid, ledger) in self.top.owner.ledgers() {
+            let open = ledger.unsent() | ledger.in_flight();
+            let decided = ledger.targets() - &open;
+            let (failed, answered) =
+                (those(ledger, is_failure), those(ledger, |key| key.outcome.is_final() && !key.by_tier));
+            let counts = [decided.len(), failed.len(), answered.len()];
+            if self.top.known.get(&jid) != Some(&counts) {
+                let [decided, failed, answered] =
+                    [decided, failed, answered].map(|members| self.named(&members));
+                news.push((jid, counts, Knowledge { decided, failed, answered }, ledger.clone()));
+            }
+        }
+        for (jid, counts, known, ledger) in news {
+            self.top.known.insert(jid, counts);
+            self.count_stop(&ledger);
+            self.note(Observation::Known(jid, known));
+        }
+    }
+
+    fn named(&self, members: &Members) -> BTreeSet<MinionId> {
+        let inventory = self.top.owner.inventory();
+        members.iter().filter_map(|no| inventory.get(no)).map(|minion| minion.id.clone()).collect()
+    }
+
+    /// A message leaves the top master.
+    pub fn leaves(&mut self, link: LinkId, down: &Down) {
+        let Down::Dispatch(dispatch) = down else { return };
+        let (jid, within) = (dispatch.job.jid, dispatch.deliver_within);
+        let names = self.names_below(link, &dispatch.members);
+        if within == 0 {
+            let stopped = self.top.owner.batch_state(jid).is_some_and(|state| state.stopped.is_some());
+            self.coverage.add("recall", u64::from(stopped));
+            return;
+        }
+        let head = self.top.owner.head(jid);
+        let queued =
+            head.is_some_and(|head| head.batch.queue.is_some_and(|queue| queue > head.delivery_limit));
+        let late = self
+            .top
+            .accepted
+            .get(&jid)
+            .zip(head)
+            .is_some_and(|(at, head)| self.now > at + head.delivery_limit);
+        self.coverage.add("offer from the queue", u64::from(queued && late));
+        let until = self.now + within;
+        for id in names {
+            self.note(Observation::Offered((jid, id), until));
+        }
+    }
+
+    /// The minions that a syndic's numbers stand for; nobody if the link is dead, for nothing arrives there.
+    fn names_below(&self, link: LinkId, members: &Members) -> Vec<MinionId> {
+        let Some(link) = self.net.get(link.0).filter(|link| !link.is_dead()) else { return Vec::new() };
+        let Place::Syndic(no) = link.child.0 else { return Vec::new() };
+        let numbers = self.syndics[no].relay.roster().numbers();
+        numbers.filter(|(no, ..)| members.contains(*no)).map(|(_, id, _)| id.clone()).collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! From a request to a submission: every field checked, names expanded, plans looked up.
+
+use std::fmt::Display;
+
+use prost::Message as _;
+use relay_core::{
+    Members,
+    batch::BatchRule,
+    ids::RequestId,
+    owner::{Accepted, Submission, SubmitError, Subset},
+    target::Target,
+    time::Millis,
+};
+use relay_proto::{Code, envelope::MAX_ENVELOPE_BYTES, operator as wire};
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use super::{Ask, OperatorService, invalid};
+
+/// Longest run limit: a week. What takes longer is a service, not a job.
+const MAX_RUN_LIMIT: Millis = 7 * 24 * 60 * 60 * 1_000;
+/// Longest delivery window: an hour. Who wants to wait longer for minions queues the job.
+const MAX_DELIVERY_LIMIT: Millis = 60 * 60 * 1_000;
+/// Longest wait for offline minions, and longest deadline of a job: a week, as long as a request id is remembered.
+const MAX_QUEUE: Millis = 7 * 24 * 60 * 60 * 1_000;
+/// Longest wait between two minions of a window: an hour.
+const MAX_BATCH_WAIT: Millis = 60 * 60 * 1_000;
+/// Largest arguments: they and the rest must fit an envelope.
+const MAX_ARGS_BYTES: usize = MAX_ENVELOPE_BYTES - (4 << 10);
+/// Longest function name, in bytes.
+const MAX_FUNCTION_BYTES: usize = 128;
+
+impl OperatorService {
+    /// Submits a job in somebody's name, a plan's if it names one.
+    ///
+    /// # Errors
+    /// A field is wrong, or the loop does not accept it.
+    pub async fn submit_as(
+        &self,
+        caller: String,
+        request: wire::SubmitRequest,
+    ) -> Result<wire::Submitted, Status> {
+        let digest = request_digest(&caller, &request);
+        let id = request_id(&request.request_id)?;
+        let submission = match request.plan_id.is_empty() {
+            true => self.submission(caller, id, request)?,
+            false => self.planned_submission(caller, id, request).await?,
+        };
+        let submission = Box::new(Submission { request_digest: digest, ..submission });
+        let accepted = self.ask(|tx| Ask::Submit(submission, tx)).await?.map_err(submit_error)?;
+        let Accepted { jid, targets, known } = accepted;
+        Ok(wire::Submitted { jid: jid.micros(), targets, known })
+    }
+
+    /// What a request says, checked. The digest is left to the caller, a plan too.
+    pub(super) fn submission(
+        &self,
+        caller: String,
+        request_id: RequestId,
+        request: wire::SubmitRequest,
+    ) -> Result<Submission, Status> {
+        if request.args.len() > MAX_ARGS_BYTES {
+            return Err(invalid(format_args!(
+                "args: {} bytes, at most {MAX_ARGS_BYTES}",
+                request.args.len()
+            )));
+        }
+        if !(1..=MAX_FUNCTION_BYTES).contains(&request.function.len()) {
+            return Err(invalid(format_args!("{:?} is no function name", request.function)));
+        }
+        let delivery = limit("delivery timeout", request.delivery_timeout_ms, MAX_DELIVERY_LIMIT)?;
+        let run = limit("timeout", request.run_timeout_ms, MAX_RUN_LIMIT)?;
+        Ok(Submission {
+            request_id,
+            request_digest: [0; 32],
+            target: self.target(&request.target)?,
+            written: request.target,
+            delivery_limit: if delivery == 0 { self.defaults.delivery } else { delivery },
+            run_limit: if run == 0 { self.defaults.run } else { run },
+            function: request.function,
+            args: request.args.into(),
+            caller,
+            batch: batch(request.batch)?,
+            subset: subset(request.subset)?,
+            planned: None,
+            confirmed: (request.confirmed_targets > 0).then_some(request.confirmed_targets),
+        })
+    }
+
+    async fn planned_submission(
+        &self,
+        caller: String,
+        id: RequestId,
+        request: wire::SubmitRequest,
+    ) -> Result<Submission, Status> {
+        let own = wire::SubmitRequest {
+            request_id: request.request_id.clone(),
+            plan_id: request.plan_id.clone(),
+            confirmed_targets: request.confirmed_targets,
+            ..wire::SubmitRequest::default()
+        };
+        if request != own {
+            let why = "a plan brings its own target, function, arguments, limits and batch: leave them out, or plan again";
+            return Err(invalid(why));
+        }
+        let (planned, targets): (wire::SubmitRequest, Members) = self.recall_plan(&request.plan_id).await?;
+        let confirmed_targets = request.confirmed_targets.max(planned.confirmed_targets);
+        let planned = wire::SubmitRequest { confirmed_targets, ..planned };
+        Ok(Submission { planned: Some(targets), ..self.submission(caller, id, planned)? })
+    }
+
+    /// A target expression with its node groups in place.
+    pub(super) fn target(&self, text: &str) -> Result<Target, Status> {
+        let target = Target::parse(text).map_err(invalid)?;
+        self.defaults.groups.expand(&target).map_err(invalid)
+    }
+}
+
+/// A client's id for its request.
+pub(super) fn request_id(bytes: &[u8]) -> Result<RequestId, Status> {
+    let id = <[u8; 16]>::try_from(bytes);
+    let id = id.map_err(|_| invalid(format_args!("request_id: {} bytes, not 16", bytes.len())))?;
+    Ok(RequestId(u128::from_be_bytes(id)))
+}
+
+fn limit(name: &str, asked: Millis, max: Millis) -> Result<Millis, Status> {
+    match asked <= max {
+        true => Ok(asked),
+        false => Err(invalid(format_args!("{name}: {asked} ms is over the limit of {max} ms"))),
+    }
+}
+
+fn batch(batch: Option<wire::Batch>) -> Result<BatchRule, Status> {
+    let Some(batch) = batch else { return Ok(BatchRule::default()) };
+    if !batch.region_rules.is_empty() {
+        return Err(invalid("batch: what a region has is in the topology, not in a request"));
+    }
+    limit("batch wait", batch.wait_ms, MAX_BATCH_WAIT)?;
+    limit("queue", batch.queue_ms, MAX_QUEUE)?;
+    limit("deadline", batch.deadline_ms, MAX_QUEUE)?;
+    relay_proto::batch::decode(batch).map_err(invalid)
+}
+
+fn subset(subset: Option<wire::Subset>) -> Result<Option<Subset>, Status> {
+    match subset {
+        Some(wire::Subset { count: 0, .. }) => Err(invalid("subset: 0 is no number of minions: at least 1")),
+        subset => Ok(subset.map(|wire::Subset { count, seed }| Subset { count, seed })),
+    }
+}
+
+/// Over everything of a request but its id, and who asks: the same id with another body is an error.
+fn request_digest(caller: &str, request: &wire::SubmitRequest) -> [u8; 32] {
+    let body = wire::SubmitRequest { request_id: Vec::new(), ..request.clone() }.encode_to_vec();
+    digest([caller.as_bytes(), &body])
+}
+
+/// SHA-256 over parts, each with its length before it.
+pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+pub(super) fn submit_error(error: SubmitError) -> Status {
+    let code = match error {
+        SubmitError::NoMatch { .. } => Code::NoMatch,
+        SubmitError::UnknownIds { .. } => Code::Invalid,
+        SubmitError::PlanMoved { .. } => Code::PlanMoved,
+        SubmitError::TooWide { .. } => Code::TooWide,
+        SubmitError::RequestReused(_) => Code::RequestReused,
+        SubmitError::TooManyJobs => Code::Busy,
+        SubmitError::Store(_) => Code::Store,
+    };
+    code.status((&error as &dyn Display).to_string())
+}

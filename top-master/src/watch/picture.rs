@@ -1,0 +1,85 @@
+//! What a watcher knows of a job so far: enough for the progress of each region and the counts at the end.
+
+use std::collections::{BTreeMap, HashMap};
+
+use relay_core::{Members, ids::RegionName, outcome::Outcome, time::WallMicros};
+use relay_proto::operator::{self as wire, watch_event::Event};
+use relay_runtime::store::JobView;
+
+use super::Standing;
+use crate::{directory::Directory, operator::head};
+
+/// One watcher's picture of a job.
+pub(super) struct Picture {
+    regions: Vec<(RegionName, Members)>,
+    outcomes: HashMap<u32, Outcome>,
+    ok: Members,
+    done: Members,
+    created: WallMicros,
+    /// The rest of it, as the loop last told.
+    pub(super) standing: Standing,
+}
+
+impl Picture {
+    /// The job as a view has it.
+    pub(super) fn new(directory: &Directory, view: &JobView, standing: Standing) -> Picture {
+        let mut picture = Picture {
+            regions: directory.by_region(&view.head.targets),
+            outcomes: HashMap::new(),
+            ok: Members::new(),
+            done: Members::new(),
+            created: view.head.created,
+            standing,
+        };
+        view.groups.iter().for_each(|group| picture.take(group.answer.outcome, &group.members));
+        picture
+    }
+
+    /// Members got an outcome.
+    pub(super) fn take(&mut self, outcome: Outcome, members: &Members) {
+        self.done |= members;
+        match outcome {
+            Outcome::Ok => self.ok |= members,
+            _ => self.ok -= members,
+        }
+        self.outcomes.extend(members.iter().map(|no| (no, outcome)));
+    }
+
+    /// Where the job stands.
+    pub(super) fn progress(&self) -> Event {
+        let region = |(name, targets): &(RegionName, Members)| {
+            let done = self.done.intersection_len(targets);
+            let ok = self.ok.intersection_len(targets);
+            wire::RegionProgress {
+                region: name.to_string(),
+                targets: targets.len(),
+                ok,
+                failed: done - ok,
+                running: (&self.standing.running - &self.done).intersection_len(targets),
+                outstanding: targets.len() - done,
+            }
+        };
+        let regions = self.regions.iter().map(region).collect();
+        let batch = self.standing.batch.unwrap_or_default();
+        Event::Progress(wire::Progress {
+            regions,
+            window: batch.window.unwrap_or(0),
+            failures: batch.failures,
+            delivery_failures: batch.delivery_failures,
+            stopped: head::stopped(&batch),
+            stage: batch.stage,
+            stages: batch.stages,
+            awaits_approval: batch.awaits_approval,
+        })
+    }
+
+    /// The end.
+    pub(super) fn closed(&self, at: WallMicros) -> Event {
+        let mut by_outcome = BTreeMap::new();
+        for outcome in self.outcomes.values() {
+            *by_outcome.entry(*outcome).or_insert(0) += 1;
+        }
+        let elapsed_ms = at.saturating_sub(self.created) / 1_000;
+        Event::Closed(wire::Closed { elapsed_ms, outcomes: head::counts(by_outcome) })
+    }
+}
