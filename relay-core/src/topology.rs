@@ -2,12 +2,17 @@
 //!
 //! [`Topology::check`] is the only way to get one, so whoever holds a [`Topology`] holds one without loops, unknown
 //! parents or ids used twice. Reading keys is in `decode`, the rules over the whole tree in `rules`, how a number
-//! of minions spreads over the syndics in `spread`. Which minion attaches where, and the plan from one revision to the
-//! next, are not here.
+//! of minions spreads over the syndics in `spread`. What a region carries is in [`capacity`], the plan from one revision to
+//! the next in [`plan`], its other forms in [`render`], the file's keys for editors in [`schema`]. Which minion attaches
+//! where is in [`crate::placement`].
 
 mod address;
+pub mod capacity;
 mod decode;
+pub mod plan;
+pub mod render;
 mod rules;
+pub mod schema;
 mod spread;
 #[cfg(test)]
 mod tests;

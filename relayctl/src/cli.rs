@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     completions::CompletionsArgs, context::ContextCommand, dev::DevCommand, fabric::FabricCommand,
     jobs::JobsCommand, man::ManArgs, minions::MinionsCommand, output::Format, run::RunArgs,
-    schedule::ScheduleCommand,
+    schedule::ScheduleCommand, topology::TopologyCommand,
 };
 
 /// Orders jobs on a relay fabric and shows what became of them.
@@ -66,6 +66,13 @@ pub enum Command {
         /// What to do with contexts.
         #[command(subcommand)]
         command: ContextCommand,
+    },
+    /// Topology files: check, compare, show
+    #[command(after_help = crate::topology::EXAMPLES)]
+    Topology {
+        /// What to do with topology files.
+        #[command(subcommand)]
+        command: TopologyCommand,
     },
     /// A trial fabric of real processes on this machine
     #[command(after_help = crate::dev::EXAMPLES)]

@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// Nothing failed, but something is `unknown`, `not_started` or `refused`.
     Unsettled,
+    /// A plan was asked for, and something would change.
+    Changes,
     /// Nothing was done: wrong usage, no match, refused by the top master, no connection.
     NotAccepted,
     /// The job is accepted and nobody waited for its end.
@@ -23,7 +25,7 @@ impl Exit {
         match self {
             Exit::Ok => 0,
             Exit::Failed => 1,
-            Exit::Unsettled => 2,
+            Exit::Unsettled | Exit::Changes => 2,
             Exit::NotAccepted => 3,
             Exit::Running => 4,
         }

@@ -28,6 +28,7 @@ mod plan;
 mod run;
 pub mod salt;
 mod schedule;
+mod topology;
 mod when;
 
 use std::{ffi::OsString, io::IsTerminal};
@@ -75,6 +76,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Minions { command } => minions::run(command, wanted, &out).await,
         Command::Fabric { command } => fabric::run(command, wanted, &out).await,
         Command::Context { command } => context::run(command, wanted, &out),
+        Command::Topology { command } => topology::run(command, &out),
         Command::Dev { command } => dev::run(command, wanted, &out).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command(), &out),

@@ -17,9 +17,9 @@ mod view;
 pub use paint::{Paint, clean};
 pub use progress::Live;
 pub use report::Report;
-pub use table::{aligned, table};
+pub use table::table;
 pub use text::text as report_text;
-pub use view::{Fold, View, ViewArgs};
+pub use view::{View, ViewArgs};
 
 use std::io::{self, IsTerminal, Write};
 

@@ -106,7 +106,7 @@ fn say(what: &str) {
     println!("\n# {what}");
 }
 
-/// Three jobs on a fabric that is well.
+/// Jobs on a fabric that is well.
 fn jobs(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
     trial.show(&["fabric", "status"])?;
     say("Everybody: are you there?");
@@ -116,7 +116,19 @@ fn jobs(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
     say("Some, by what they are: a static grain of the region, and a grain that each machine found out");
     let grain =
         all_ok(trial, &["run", "G@region:azure and G@kernel:Linux", "grains.item", "os", "osrelease"], None)?;
-    Ok(vec![ping, uptime, grain])
+    say(
+        "A dangerous one: what would it do, and on how many at once? Then a tenth at a time, over all regions together",
+    );
+    let tenth = (minions / 10).max(1).to_string();
+    let careful = ["run", "*", "cmd.run", "sleep 0.3; echo patched", "--batch", &tenth];
+    let plan = trial.show(&[&careful[..], &["--plan"]].concat())?;
+    ensure!(plan.code == 0, "there is no plan: exit code {}", plan.code);
+    let batch = all_ok(trial, &careful, Some(minions))?;
+    say("And one that fails: after the third failure nothing more is started");
+    let stopped = trial.show(&["run", "*", "cmd.run", "exit 1", "--batch", "2", "--max-failures", "3"])?;
+    ensure!(stopped.code == 1, "a stopped batch is told by exit code 1, not {}", stopped.code);
+    let stopped = accounted("* cmd.run 'exit 1' --max-failures 3".into(), &stopped.last_line, Some(minions))?;
+    Ok(vec![ping, uptime, grain, batch, stopped])
 }
 
 /// A job that must be `ok` everywhere.
@@ -141,7 +153,7 @@ fn loss(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
     let victim = Victim::choose(trial)?;
     let Victim { id, region, pid, minions: below } = &victim;
     println!("{id}, with {} minions", below.len());
-    let submitted = trial.ask(&["run", "*", "test.sleep", SLEEP, "--async"])?;
+    let submitted = trial.ask(&["run", "*", "test.sleep", SLEEP, "--batch", "all", "--async"])?;
     let jid = submitted["jid"].as_str().context("the submission has no jid")?.to_owned();
     runs_below(trial, region, &jid)?;
     println!("$ kill -9 {pid}    # {id}");

@@ -3,7 +3,7 @@
 //! A list's elements stand as values of the list's own key, and maps inside lists as if they stood there themselves.
 //! So `G@roles:web` finds `roles: [web, db]`, and `G@disks:name:sda` finds `disks: [{name: sda}]`.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::Bound};
+use std::{collections::BTreeMap, net::IpAddr, ops::Bound, sync::OnceLock};
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use super::{
     MinionNo,
     evaluate::{Scope, sorted},
     grains::searchable,
+    sorted::SortedIds,
 };
 use crate::{
     Members,
@@ -23,7 +24,15 @@ pub(super) struct GrainIndex {
     root: Node,
     /// The values of the grains `ipv4` and `ipv6` that are such addresses, in order: a subnet is a range of them.
     addresses: BTreeMap<IpAddr, Posting>,
+    /// The same in one piece of memory, with [`MANY`] for more than one. Made by the first subnet that asks after a change.
+    address_rows: OnceLock<Vec<(IpAddr, MinionNo)>>,
 }
+
+/// Stands for a set of minions where one number has its place: far above [`super::MAX_RESTORED_NO`].
+const MANY: MinionNo = MinionNo::MAX;
+/// A key with so many values gets them in one piece of memory when a pattern has to look at all of them: a walk over the
+/// tree waits for the memory at each.
+const ROWS_FROM: usize = if cfg!(test) { 3 } else { 1000 };
 
 /// The grains that hold addresses.
 const ADDRESSES: [&str; 2] = ["ipv4", "ipv6"];
@@ -34,6 +43,8 @@ struct Node {
     /// The minions that have anything here: a value, even one too long to search for, or a map that is not empty.
     present: Members,
     values: BTreeMap<Box<str>, Posting>,
+    /// The values again, if there are [`ROWS_FROM`] of them. Made by the first pattern that asks after a change.
+    rows: OnceLock<SortedIds>,
     children: BTreeMap<Box<str>, Node>,
 }
 
@@ -49,9 +60,12 @@ impl GrainIndex {
     /// Adds the grains of a minion.
     pub(super) fn add(&mut self, grains: &Value, no: MinionNo) {
         self.root.add(grains, no);
-        each_address(grains, &mut |address| match self.addresses.get_mut(&address) {
-            Some(posting) => posting.insert(no),
-            None => drop(self.addresses.insert(address, Posting::One(no))),
+        each_address(grains, &mut |address| {
+            self.address_rows.take();
+            match self.addresses.get_mut(&address) {
+                Some(posting) => posting.insert(no),
+                None => drop(self.addresses.insert(address, Posting::One(no))),
+            }
         });
     }
 
@@ -59,6 +73,7 @@ impl GrainIndex {
     pub(super) fn remove(&mut self, grains: &Value, no: MinionNo) {
         self.root.remove(grains, no);
         each_address(grains, &mut |address| {
+            self.address_rows.take();
             if self.addresses.get_mut(&address).is_some_and(|posting| posting.remove(no)) {
                 self.addresses.remove(&address);
             }
@@ -89,8 +104,20 @@ impl GrainIndex {
 
     /// The minions with an address in a subnet, at least those in the scope.
     pub(super) fn within(&self, subnet: &Subnet, scope: Scope<'_>) -> Members {
-        let near = self.addresses.range(subnet.first()..=subnet.last());
-        gathered(near.map(|(_, posting)| posting), scope)
+        let rows = self.address_rows.get_or_init(|| {
+            self.addresses.iter().map(|(address, posting)| (*address, posting.row())).collect()
+        });
+        let from = rows.partition_point(|(address, _)| *address < subnet.first());
+        let near = rows[from..].iter().take_while(|(address, _)| *address <= subnet.last());
+        let (mut found, mut single) = (Members::new(), Vec::new());
+        for (address, no) in near {
+            match *no {
+                MANY => self.addresses.get(address).into_iter().for_each(|all| all.add_to(&mut found)),
+                no if scope.holds(no) => single.push(no),
+                _ => {}
+            }
+        }
+        found | sorted(single)
     }
 }
 
@@ -115,19 +142,6 @@ fn each_leaf(value: &Value, each: &mut impl FnMut(&str)) {
     }
 }
 
-/// The minions of many values, at least those in the scope.
-fn gathered<'a>(postings: impl Iterator<Item = &'a Posting>, scope: Scope<'_>) -> Members {
-    let (mut found, mut single) = (Members::new(), Vec::new());
-    for posting in postings {
-        match posting {
-            Posting::One(no) if scope.holds(*no) => single.push(*no),
-            Posting::One(_) => {}
-            Posting::Many(all) => found |= all,
-        }
-    }
-    found | sorted(single)
-}
-
 impl Node {
     fn add(&mut self, value: &Value, no: MinionNo) {
         match value {
@@ -150,6 +164,7 @@ impl Node {
 
     fn add_leaf(&mut self, leaf: &Value, no: MinionNo) {
         let Some(text) = searchable(leaf) else { return };
+        self.rows.take();
         match self.values.get_mut(text.as_str()) {
             Some(posting) => posting.insert(no),
             None => {
@@ -177,6 +192,7 @@ impl Node {
 
     fn remove_leaf(&mut self, leaf: &Value, no: MinionNo) {
         let Some(text) = searchable(leaf) else { return };
+        self.rows.take();
         if self.values.get_mut(text.as_str()).is_some_and(|posting| posting.remove(no)) {
             self.values.remove(text.as_str());
         }
@@ -240,14 +256,43 @@ impl Node {
         scope: Scope<'_>,
         found: &mut Members,
     ) {
+        if self.values.len() >= ROWS_FROM {
+            return self.rows_from(prefix, matches, scope, found);
+        }
         let from = self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         let near = from.take_while(|(value, _)| value.starts_with(prefix));
-        let fits = near.filter(|(value, posting)| posting.is_in(scope) && matches(value));
-        *found |= gathered(fits.map(|(_, posting)| posting), scope);
+        for (_, posting) in near.filter(|(value, posting)| posting.is_in(scope) && matches(value)) {
+            posting.add_to(found);
+        }
+    }
+
+    fn rows_from(&self, prefix: &str, matches: impl Fn(&str) -> bool, scope: Scope<'_>, found: &mut Members) {
+        let rows = self.rows.get_or_init(|| {
+            SortedIds::new(self.values.iter().map(|(value, posting)| (&**value, posting.row())))
+        });
+        let mut single = Vec::new();
+        for row in rows.starting_with(prefix) {
+            match row.no {
+                MANY if matches(row.id) => {
+                    self.values.get(row.id).into_iter().for_each(|all| all.add_to(found));
+                }
+                no if no != MANY && scope.holds(no) && matches(row.id) => single.push(no),
+                _ => {}
+            }
+        }
+        *found |= sorted(single);
     }
 }
 
 impl Posting {
+    /// The one minion, or [`MANY`].
+    fn row(&self) -> MinionNo {
+        match self {
+            Posting::One(no) => *no,
+            Posting::Many(_) => MANY,
+        }
+    }
+
     fn insert(&mut self, no: MinionNo) {
         match self {
             Posting::One(own) if *own == no => {}

@@ -1,4 +1,4 @@
-//! Every id in order and in one piece of memory: what a pattern on ids walks over. A walk over the tree of ids waits for
+//! Every id (or value of a grain) in order and in one piece of memory: what a pattern on ids walks over. A walk over the tree of ids waits for
 //! the memory at each of them, which costs more than the comparison.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub(super) struct SortedIds {
 struct Row {
     /// Where the id begins in the text.
     start: usize,
-    /// No id is longer than [`crate::ids::MAX_ID_BYTES`].
+    /// No id is longer than [`crate::ids::MAX_ID_BYTES`], no value than [`super::MAX_GRAIN_VALUE_BYTES`] in lower case.
     len: u16,
     shared: u16,
     no: MinionNo,

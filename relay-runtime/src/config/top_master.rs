@@ -116,10 +116,7 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
     f.close();
     ports::distinct(&[(listen, places[0]), (operators, places[1]), (admin, places[2])], sink);
     // Before anything else is given up on, so that its problems are told with the others.
-    let topology = match topology? {
-        Some(file) => Some(shape(&file, fabric.as_ref(), places[4], sink)),
-        None => None,
-    };
+    let topology = topology?.map(|file| shape(&file, fabric.as_ref(), places[4], sink));
     let config = TopMasterConfig {
         id: id?,
         region: region?,

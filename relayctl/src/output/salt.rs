@@ -8,7 +8,7 @@ mod json;
 mod nested;
 mod python;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::paint::{Paint, clean};
 
@@ -70,18 +70,7 @@ impl Default for Look {
     }
 }
 
-/// What minions said, by id and in this order, as Salt prints it: without colours and with its usual indentation.
-pub fn render(kind: Kind, returns: &[(String, Value)]) -> String {
-    render_with(kind, returns, &Look::default())
-}
-
-/// The same, as asked for.
-pub fn render_with(kind: Kind, returns: &[(String, Value)], look: &Look) -> String {
-    let all: Map<String, Value> = returns.iter().cloned().collect();
-    render_value(kind, &Value::Object(all), look)
-}
-
-/// Any value, as what a runner says (`salt-run manage.down` says a list).
+/// A value as Salt prints it: what minions said by id, or what a runner says (`salt-run manage.down` says a list).
 pub fn render_value(kind: Kind, value: &Value, look: &Look) -> String {
     let text = match kind {
         Kind::Nested => nested::nested(value, look),

@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 use super::paint::clean;
 
 /// Blanks between two columns.
-const GAP: usize = 3;
+const GAP: usize = 2;
 
 /// A table with a heading. Cells are cleaned. Empty without rows: a heading over nothing says less than a sentence.
 pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [["a".into(), "1".into()], ["long\nname 漢".into(), "2".into()]];
-        let expected = " ID             N\n a              1\n long name 漢   2\n";
+        let expected = " ID            N\n a             1\n long name 漢  2\n";
         assert_eq!(table(["ID", "N"], rows), expected);
         assert_eq!(table(["ID"], []), "");
     }
@@ -60,7 +60,7 @@ mod tests {
     fn a_short_row_leaves_columns_empty() {
         assert_eq!(
             aligned(&["A", "B"], &[vec!["x".into()], vec!["y".into(), "z".into()]]),
-            " A   B\n x\n y   z\n"
+            " A  B\n x\n y  z\n"
         );
     }
 }

@@ -55,8 +55,14 @@ pub fn no_response(jid: Jid) -> Told {
     Told { value: text.into(), retcode: GENERIC, missing: Some(Missing::NoResponse) }
 }
 
+/// An id that no minion has. Salt says the same of it as of a silent one, and that it may still return; it will not.
+pub fn nobody() -> Told {
+    let text = "Minion did not return. [No response]\nThe fabric knows no minion of this id; nothing was sent to it.";
+    Told { value: text.into(), retcode: GENERIC, missing: Some(Missing::NoResponse) }
+}
+
 /// A minion that was never reached.
-pub fn not_connected(reason: Reason) -> Told {
+fn not_connected(reason: Reason) -> Told {
     let mut text = "Minion did not return. [Not connected]".to_owned();
     if reason != Reason::None {
         text.push_str(&format!("\nNothing was started there ({}): {}", reason.word(), reason.explain()));

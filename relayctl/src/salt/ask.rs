@@ -125,6 +125,9 @@ fn nobody(order: &Order, printer: &mut Printer) -> anyhow::Result<Code> {
         _ => printer.print(text)?,
     }
     eprintln!("ERROR: No return received");
+    if order.target.asks_pillar() {
+        eprintln!("there is no pillar yet: -I and -J, I@ and J@ match nobody");
+    }
     Ok(Code::NOBODY)
 }
 
@@ -140,7 +143,7 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     async fn follow(self, fabric: &mut Fabric, targets: u64, printer: &mut Printer) -> anyhow::Result<Code> {
-        let mut teller = Teller::new(self.order.style, self.jid);
+        let mut teller = Teller::new(self.order.style, self.jid, self.unknown);
         let mut result = JobResult::new(self.jid, targets);
         printer.print(&teller.begin())?;
         let mut live = self.order.progress.then(Live::new);
@@ -164,12 +167,11 @@ impl Waiting<'_> {
         };
         drop(live);
         written.with_context(|| format!("the job goes on: salt-run jobs.lookup_jid {}", self.jid))?;
-        let (mut silent, left) = match ended {
+        let (silent, left) = match ended {
             Ended::Closed => (Vec::new(), None),
             Ended::Gone(ids) => (ids, None),
             Ended::Left(why) => (Vec::new(), Some(why)),
         };
-        silent.extend(self.unknown);
         let end = teller.end(&result, &silent);
         printer.print(&end.out)?;
         eprint!("{}", end.err);

@@ -67,7 +67,12 @@ impl Call {
         }
         let Some((function, rest)) = words.split_first() else { bail!("a function is needed: {USAGE}") };
         let args = String::from_utf8(order::arguments(rest, read.value("no-parse")).to_json())?;
-        Ok(Call { function: function.clone(), args, config: config(read), id: read.value("id").map(str::to_owned) })
+        Ok(Call {
+            function: function.clone(),
+            args,
+            config: config(read),
+            id: read.value("id").map(str::to_owned),
+        })
     }
 
     fn words(&self) -> Vec<OsString> {

@@ -8,7 +8,7 @@ use relay_core::{compact::compact, ids::Jid, outcome::Outcome};
 use serde_json::{Map, Value};
 
 use super::{
-    answer::{Missing, Told, no_response, told},
+    answer::{Missing, Told, no_response, nobody, told},
     code::Code,
     printer::Form,
     summary::Summary,
@@ -60,14 +60,16 @@ pub struct Teller {
     style: Style,
     jid: Jid,
     told: BTreeSet<String>,
+    strangers: Vec<String>,
     kept: BTreeMap<String, Told>,
     summary: Summary,
 }
 
 impl Teller {
-    /// Nothing is told yet.
-    pub fn new(style: Style, jid: Jid) -> Teller {
-        Teller { style, jid, told: BTreeSet::new(), kept: BTreeMap::new(), summary: Summary::default() }
+    /// Nothing is told yet. `strangers` are ids of the command line that no minion has.
+    pub fn new(style: Style, jid: Jid, strangers: Vec<String>) -> Teller {
+        let (told, kept, summary) = (BTreeSet::new(), BTreeMap::new(), Summary::default());
+        Teller { style, jid, told, strangers, kept, summary }
     }
 
     /// What stands before all answers.
@@ -150,6 +152,7 @@ impl Teller {
         let mut end = End { out: self.news(result), err: String::new() };
         let mut missing: BTreeMap<String, Told> =
             silent.iter().map(|id| (id.clone(), no_response(self.jid))).collect();
+        missing.extend(self.strangers.iter().map(|id| (id.clone(), nobody())));
         for group in result.unfolded() {
             missing.extend(group.minions.iter().map(|id| ((*id).to_owned(), told(group.said, self.jid))));
         }

@@ -11,7 +11,7 @@ use crate::{
     config,
     fabric::{Fabric, TOP},
     operator::Operator,
-    pki::{FABRIC, Pki, who},
+    pki::{Pki, who},
     process::Daemon,
     witness::Witness,
 };
@@ -126,7 +126,7 @@ impl Builder {
         self
     }
 
-    /// The top master has this topology: node groups, batches and limits of regions. Its fabric is [`FABRIC`]; who is in
+    /// The top master has this topology: node groups, batches and limits of regions. Its fabric is `test.example`; who is in
     /// it need not be the processes of this fabric.
     #[must_use]
     pub fn topology(mut self, text: &str) -> Builder {

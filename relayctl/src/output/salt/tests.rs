@@ -8,6 +8,10 @@ fn shown(kind: Kind, value: Value) -> String {
     render_value(kind, &value, &Look::default())
 }
 
+fn render(kind: Kind, returns: &[(String, Value)]) -> String {
+    shown(kind, Value::Object(returns.iter().cloned().collect()))
+}
+
 const NO_ANSWER: &str =
     "Minion did not return. [No response]\nTo look it up:\n\nsalt-run jobs.lookup_jid 20261121033041715151";
 

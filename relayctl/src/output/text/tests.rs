@@ -83,10 +83,10 @@ fn alike_answers_as_template_and_table() {
     {host}: the minion's id up to the first dot
     {number}: 3 to 120, median 12
     {number2}: 0.10 to 1.00, median 0.52
-     MINIONS     {number}   {number2}
-     web01.aws   3          0.52
-     web02.aws   120        0.10
-     web03.aws   12         1.00
+     MINIONS    {number}  {number2}
+     web01.aws  3         0.52
+     web02.aws  120       0.10
+     web03.aws  12        1.00
 db: failed
     no such file
 ";

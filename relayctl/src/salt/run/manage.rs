@@ -57,7 +57,8 @@ fn ids(minions: &[Minion], up: bool) -> Vec<&str> {
 }
 
 /// By version, in Salt's groups. A minion that never told its version is in a group of its own.
-fn versions(top: &str, minions: &[Minion]) -> Value {
+fn versions(software: &str, minions: &[Minion]) -> Value {
+    let top = software.rsplit('/').next().unwrap_or(software);
     let mut groups: Map<String, Value> = Map::from_iter([("Master".to_owned(), top.into())]);
     for minion in minions {
         let grains: Value = serde_json::from_str(&minion.grains).unwrap_or_default();
@@ -114,7 +115,7 @@ mod tests {
             minion("c", true, "0.10.0"),
             minion("d", false, ""),
         ];
-        let found = versions("0.2.0", &minions);
+        let found = versions("relay/0.2.0", &minions);
         let expected = "Master:
     0.2.0
 Minion newer than master:

@@ -16,7 +16,7 @@ fn printed(line: &[&str], events: Vec<Event>, silent: &[&str]) -> (Vec<String>, 
     let line: Vec<String> = line.iter().map(|w| (*w).to_owned()).collect();
     let order = Order::read(&Parsed::read(&line, &flags::salt()).unwrap(), &line, 1).unwrap();
     let jid = Jid::from_micros(JID);
-    let mut teller = Teller::new(order.style, jid);
+    let mut teller = Teller::new(order.style, jid, vec![]);
     let mut result = JobResult::new(jid, 3);
     let mut pieces = vec![teller.begin()];
     for event in events {
@@ -109,6 +109,17 @@ fn minions_that_did_not_return_stand_at_the_end() {
         "{pieces:?}"
     );
     assert_eq!(code, 0);
+}
+
+#[test]
+fn an_id_that_no_minion_has_will_not_return() {
+    let line = ["-L".to_owned(), "m000,mzzz".to_owned(), "test.ping".to_owned()];
+    let order = Order::read(&Parsed::read(&line, &flags::salt()).unwrap(), &line, 1).unwrap();
+    let jid = Jid::from_micros(JID);
+    let mut teller = Teller::new(order.style, jid, vec!["mzzz".into()]);
+    let end = teller.end(&JobResult::new(jid, 0), &[]);
+    let expected = "mzzz:\n    Minion did not return. [No response]\n    The fabric knows no minion of this id; nothing was sent to it.\n";
+    assert_eq!((end.out.as_str(), end.err.as_str(), teller.code().0), (expected, ERROR, 5));
 }
 
 #[test]

@@ -279,3 +279,52 @@ async fn salt_lines_about_who_is_there() {
     assert_eq!(ran.code, 1);
     assert!(ran.out.starts_with("m000:\n    'nosuch.func' is not available."), "{}", ran.out);
 }
+
+#[tokio::test]
+async fn salt_does_not_wait_for_a_minion_that_went_away_with_its_job() {
+    let builder = Fabric::builder().syndic("aws-1", "aws");
+    let mut fabric = builder.minion("aws-1", "m000").minion("aws-1", "m001").start().await;
+    let shell = Shell::of(&fabric);
+    // m001 is never let go on: nothing but its being gone can end the waiting.
+    fabric.witness().open("m000");
+    let line = format!("salt '*' cmd.run '{}'", fabric.witness().command());
+    let asking = tokio::task::spawn_blocking({
+        let shell = Shell { path: shell.path.clone(), contexts: shell.contexts.clone() };
+        move || shell.run(&line)
+    });
+    fabric.started_in_all(2).await;
+    until("m000 to have returned", async || {
+        let active: Value = serde_json::from_str(&shell.run("salt-run jobs.active --out json").out).ok()?;
+        let job = active.as_object()?.values().next()?;
+        (job["Returned"] == serde_json::json!(["m000"])).then_some(())
+    })
+    .await;
+    fabric.kill9("m001");
+    let ran = asking.await.unwrap();
+    assert!(
+        ran.out.starts_with("m000:\n    done by m000\nm001:\n    Minion did not return. [No response]\n"),
+        "{}",
+        ran.out
+    );
+    assert_eq!((ran.err.as_str(), ran.code), ("ERROR: Minions returned with non-zero exit code\n", 5));
+}
+
+#[tokio::test]
+async fn a_salt_batch_ends_although_three_minions_are_stopped() {
+    const STOPPED: [&str; 3] = ["s0", "s1", "s2"];
+    let builder = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 37);
+    let mut fabric = STOPPED.iter().fold(builder, |all, id| all.minion("aws-1", id)).start().await;
+    let shell = Shell::of(&fabric);
+    STOPPED.iter().for_each(|id| fabric.stop(id));
+    let ran = shell.run("salt -b 5 '*' test.sleep 2");
+    let blocks = batch(&ran.out).1;
+    let well = each(fabric.ids("aws-1-m"), "    True\n");
+    assert!(well.iter().all(|block| blocks.contains(block)), "{}", ran.out);
+    for id in STOPPED {
+        let never = format!("Minion {id} did not respond. No job will be sent.\n");
+        let unknown = format!("{id}:\n    Minion did not return. [No response]\n");
+        assert!(ran.out.contains(&never) || ran.out.contains(&unknown), "{id}: {}", ran.out);
+    }
+    assert_eq!(ran.code, 5, "{}", ran.err);
+    STOPPED.iter().for_each(|id| fabric.cont(id));
+}

@@ -95,18 +95,25 @@ pub fn listed(result: &JobResult, silent: &[String]) -> Map<String, Value> {
     all
 }
 
-/// A job that is not over: who has returned, and where it is held for the others. Salt shows process ids there; the tree
-/// tells where a job is, and `salt ID saltutil.running` the process.
+/// A job that is not over: who has returned, who has it, and who still waits for it. Salt shows process ids beside those
+/// that run; the tree tells where each is held, and `salt ID saltutil.running` the process.
 pub fn active(head: &JobHead, result: &JobResult, outstanding: &[Outstanding]) -> Map<String, Value> {
     let mut all = asked(head);
     let returned: Vec<&str> =
         all_told(result).filter(|(_, t)| t.missing.is_none()).map(|(id, _)| id).collect();
     all.insert("Returned".into(), returned.into());
-    let held = |minion: &Outstanding| -> Value {
-        Map::from_iter([(minion.id.clone(), minion.held.clone().into())]).into()
-    };
-    all.insert("Running".into(), outstanding.iter().map(held).collect());
+    let (there, waiting): (Vec<_>, Vec<_>) =
+        outstanding.iter().partition(|m| matches!(m.held.as_str(), "running" | "sent" | "lost"));
+    all.insert("Running".into(), held(&there));
+    if !waiting.is_empty() {
+        all.insert("Waiting".into(), held(&waiting));
+    }
     all
+}
+
+fn held(minions: &[&Outstanding]) -> Value {
+    let one = |m: &&Outstanding| -> Value { Map::from_iter([(m.id.clone(), m.held.clone().into())]).into() };
+    minions.iter().map(one).collect()
 }
 
 #[cfg(test)]

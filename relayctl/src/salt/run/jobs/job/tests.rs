@@ -130,7 +130,9 @@ fn lookup_jid_shows_who_returned_and_on_request_who_did_not() {
 #[test]
 fn an_active_job() {
     let result = result([returned("ok", "", 0, "true", &["m000"])]);
-    let outstanding = [Outstanding { id: "m001".into(), held: "running".into(), ..Outstanding::default() }];
+    let held =
+        |id: &str, held: &str| Outstanding { id: id.into(), held: held.into(), ..Outstanding::default() };
+    let outstanding = [held("m001", "running"), held("m002", "window")];
     let shown = nested(active(&head(), &result, &outstanding).into());
     assert!(
         shown.contains(
