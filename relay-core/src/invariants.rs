@@ -153,7 +153,8 @@ pub enum Observation {
     Limited(Jid, Limits),
     /// The owner has given a minion a place: its "send begun" is durable.
     Granted(Slot),
-    /// The owner sends a job to a minion, which may start it until then on the observer's clock.
+    /// The owner sends a job to a minion, which may start it until then on the observer's clock: the time that it is
+    /// given, and for each hop the silence after which nothing that comes is taken any more.
     Offered(Slot, Millis),
     /// The owner knows this now.
     Known(Jid, Knowledge),

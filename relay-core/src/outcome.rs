@@ -175,8 +175,12 @@ impl Reason {
             Reason::ProcessDied => "started, then its process died; partly done",
             Reason::Rebooted => "started, then the machine was restarted; partly done",
             Reason::BatchStopped => "the batch was stopped by failures before its turn; safe to run again",
-            Reason::Enough => "the job closed when enough had answered (--until); a late return resolves what is unknown",
-            Reason::Deadline => "the job's deadline passed (--deadline); a late return resolves what is unknown",
+            Reason::Enough => {
+                "the job closed when enough had answered (--until); a late return resolves what is unknown"
+            }
+            Reason::Deadline => {
+                "the job's deadline passed (--deadline); a late return resolves what is unknown"
+            }
             Reason::NotApproved => "nobody approved its stage in time; safe to run again",
         }
     }

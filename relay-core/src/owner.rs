@@ -104,6 +104,8 @@ struct Waiting {
     /// Those of them who are sent the job for the first time.
     granted: Members,
     sendings: Vec<Sending>,
+    /// Since when they wait.
+    since: Millis,
     acks: BTreeMap<LinkId, u64>,
     changes: Vec<Change>,
     /// It is the commit of outcomes: the next may follow.
@@ -213,7 +215,8 @@ impl Owner {
 
     // ---- operators ----
 
-    fn persist(&mut self, writes: Vec<Write>, waiting: Waiting, may_fail: bool) {
+    fn persist(&mut self, writes: Vec<Write>, mut waiting: Waiting, may_fail: bool) {
+        waiting.since = self.now;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting.insert(ticket, waiting);
@@ -459,7 +462,10 @@ impl Owner {
         if let Some(jid) = waiting.accept {
             self.accepted(now, jid, result);
         }
-        self.effects.extend(waiting.sendings.into_iter().map(OwnerEffect::Send));
+        // The store may have stood still for long: nothing starts later than it was granted for.
+        let waited = now.saturating_sub(waiting.since);
+        let sendings = waiting.sendings.into_iter().map(|sending| sending.aged(waited));
+        self.effects.extend(sendings.map(OwnerEffect::Send));
         self.acknowledge(waiting.acks);
         for change in waiting.changes.iter().filter(|c| c.closed) {
             self.closed(change.jid);

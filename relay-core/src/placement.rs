@@ -114,19 +114,15 @@ impl Placement {
 
     /// Finds each minion's first fallback: for every syndic, where its minions go if it alone is lost.
     fn give_refuge(&mut self, queue: &[(u64, &MinionId)]) {
-        for lost in 0..self.active.len() {
-            let mut taken: BTreeMap<Refuge, u64> = BTreeMap::new();
-            for (_, id) in queue {
-                if self.homes.get(*id).is_none_or(|home| home.primary != lost) {
-                    continue;
-                }
-                let refuge = self.refuge(id, lost, &taken);
-                if let Some(refuge) = refuge {
-                    *taken.entry(refuge).or_default() += 1;
-                }
-                if let Some(home) = self.homes.get_mut(*id) {
-                    home.refuge = refuge;
-                }
+        let mut taken = vec![BTreeMap::new(); self.active.len()];
+        for (_, id) in queue {
+            let Some(lost) = self.homes.get(*id).map(|home| home.primary) else { continue };
+            let refuge = self.refuge(id, lost, &taken[lost]);
+            if let Some(refuge) = refuge {
+                *taken[lost].entry(refuge).or_default() += 1;
+            }
+            if let Some(home) = self.homes.get_mut(*id) {
+                home.refuge = refuge;
             }
         }
     }

@@ -61,6 +61,8 @@ pub struct RelayRule {
 #[derive(Debug, Default)]
 struct Waiting {
     sendings: Vec<Sending>,
+    /// Since when they wait.
+    since: Millis,
     /// It holds "send begun" marks of this job.
     marks: Option<Jid>,
     acks: BTreeMap<LinkId, u64>,
@@ -285,7 +287,7 @@ impl Relay {
         let open: Vec<Jid> = self.tier.works.keys().copied().collect();
         for jid in open {
             let placement = self.tier.place(now, jid, &news.up);
-            self.begin(jid, placement);
+            self.begin(now, jid, placement);
         }
         self.ask_contested();
     }
@@ -297,7 +299,7 @@ impl Relay {
     }
 
     /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
-    fn begin(&mut self, jid: Jid, placement: Placement) {
+    fn begin(&mut self, now: Millis, jid: Jid, placement: Placement) {
         if placement.marks.is_empty() {
             let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
             match marking {
@@ -307,7 +309,8 @@ impl Relay {
             return;
         }
         let records = placement.marks.into_iter().map(SpoolRecord::Sent).collect();
-        let waiting = Waiting { sendings: placement.sendings, marks: Some(jid), ..Waiting::default() };
+        let (sendings, marks) = (placement.sendings, Some(jid));
+        let waiting = Waiting { sendings, since: now, marks, ..Waiting::default() };
         self.persist(records, waiting);
     }
 
@@ -452,7 +455,7 @@ impl Relay {
         }
         self.note(jid, "dispatched", dispatch.members.len());
         let placement = self.tier.place(now, jid, &dispatch.members);
-        self.begin(jid, placement);
+        self.begin(now, jid, placement);
     }
 
     fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
@@ -493,7 +496,9 @@ impl Relay {
         if !waiting.sendings.is_empty() {
             self.send_acks(); // in the same write as the job
         }
-        waiting.sendings.into_iter().for_each(|s| self.send(s));
+        // The disk may have stood still for long: nothing starts later than it was granted for.
+        let waited = now.saturating_sub(waiting.since);
+        waiting.sendings.into_iter().for_each(|s| self.send(s.aged(waited)));
         self.acknowledge(now, waiting.acks);
         for (parent, seq) in waiting.batches {
             self.uplinks[parent].set_durable(seq);

@@ -101,6 +101,16 @@ pub struct Sending {
     pub down: Down,
 }
 
+impl Sending {
+    /// It waited for so long before it could leave, and of the time to start so much is gone.
+    pub fn aged(mut self, by: Millis) -> Sending {
+        if let Down::Dispatch(dispatch) = &mut self.down {
+            dispatch.deliver_within = dispatch.deliver_within.saturating_sub(by);
+        }
+        self
+    }
+}
+
 /// "Send begun": what must be durable before a placement's messages leave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendMark {

@@ -7,7 +7,7 @@ mod render;
 mod show;
 mod validate;
 
-use std::path::Path;
+use std::{io::IsTerminal as _, path::Path};
 
 use clap::Subcommand;
 use relay_core::{
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
-    output::{Output, clean, print, table},
+    output::{Output, Paint, clean, print, table},
 };
 
 /// What to do with topology files.
@@ -70,26 +70,38 @@ pub fn run(command: TopologyCommand, out: &Output) -> anyhow::Result<Exit> {
 
 /// A topology from a file; of a bad one, every problem is told and the exit code comes back.
 fn load(file: &Path, out: &Output) -> anyhow::Result<Result<Topology, Exit>> {
-    match load_topology(file) {
-        Ok(topology) => Ok(Ok(topology)),
-        Err(bad) => {
-            told(&bad, out)?;
-            Ok(Err(Exit::NotAccepted))
+    Ok(all_of([file], out)?.map(|[topology]| topology))
+}
+
+/// Several at once: the problems of all are told together.
+fn all_of<const N: usize>(files: [&Path; N], out: &Output) -> anyhow::Result<Result<[Topology; N], Exit>> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for file in files {
+        match load_topology(file) {
+            Ok(topology) => good.push(topology),
+            Err(errors) => bad.push(errors),
         }
+    }
+    match <[Topology; N]>::try_from(good) {
+        Ok(all) => Ok(Ok(all)),
+        Err(_) => told(&bad, out).map(|()| Err(Exit::NotAccepted)),
     }
 }
 
 /// People read problems on standard error, a line each; programs get them where they would get the answer.
-fn told(bad: &ConfigErrors, out: &Output) -> anyhow::Result<()> {
-    if out.is_text() {
-        let count = match bad.errors() {
-            1 => "1 error".to_owned(),
-            n => format!("{n} errors"),
-        };
-        eprintln!("{}\n{}", clean(&bad.to_string()), out.paint.red(format!("{count}; nothing was done")));
-        return Ok(());
+fn told(bad: &[ConfigErrors], out: &Output) -> anyhow::Result<()> {
+    if !out.is_text() {
+        let all: Vec<Value> = bad.iter().flat_map(|bad| problems(&bad.file, &bad.problems)).collect();
+        return out.show(&json!({ "good": false, "problems": all }), |_| String::new());
     }
-    out.show(&json!({ "good": false, "problems": problems(&bad.file, &bad.problems) }), |_| String::new())
+    bad.iter().for_each(|bad| eprintln!("{}", clean(&bad.to_string())));
+    let count = match bad.iter().map(ConfigErrors::errors).sum() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    };
+    let paint = Paint::for_stream(std::io::stderr().is_terminal());
+    eprintln!("{}", paint.red(format!("{count}; nothing was done")));
+    Ok(())
 }
 
 /// Problems as data.

@@ -88,8 +88,9 @@ fn code(line: &str) -> impl Iterator<Item = &str> {
 /// Looks like a file of this repository: below one of its directories, and with an ending.
 fn is_path(root: &Path, word: &str) -> bool {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    let inside =
-        word.split_once('/').is_some_and(|(first, _)| first != "target" && root.join(first).is_dir());
+    // A path from the root is of the operator's machine.
+    let ours = |first: &str| !["", "target"].contains(&first) && root.join(first).is_dir();
+    let inside = word.split_once('/').is_some_and(|(first, _)| ours(first));
     plain && inside && !first_is_dot(word) && Path::new(word).extension().is_some()
 }
 
@@ -148,7 +149,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("core")).unwrap();
         fs::write(dir.path().join("core/there.rs"), "").unwrap();
         let text = "[ok](../core/there.rs#L1) [web](https://example.org/x.md) [here](#a)\n\
-                    `core/there.rs`, `core/gone.rs`, `other/x.rs`, `core::there`\n\
+                    `core/there.rs`, `core/gone.rs`, `other/x.rs`, `/core/x.rs`, `core::there`\n\
                     ```\n[not read](gone.md)\n```\n\
                     [bad](gone.md) [worse](../../docs/none.md)\n";
         fs::write(dir.path().join("docs/a.md"), text).unwrap();

@@ -13,8 +13,8 @@ use crate::{
     time::Millis,
 };
 
-/// How much later than its offer says a job may start and still be said to have started in time: the owner counts
-/// deadlines from when it sends, a tier below from when it receives, and each hop has one grace to carry it.
+/// How much later than its offer says a job may start and still be said to have started in time: each hop has one grace to
+/// write it down and carry it.
 pub const START_GRACE: Millis = HOPS * HOP_GRACE;
 
 /// What a job's batch promises, in numbers of targets. An empty one promises nothing.
@@ -209,11 +209,12 @@ impl Trace {
 /// nothing is started after the failures that stop it are known.
 ///
 /// Running is from the start of the body to its end, by the minion's machine, whether its minion process lives or not. It
-/// is counted if it began in its time: at most [`START_GRACE`] after the deadline with which the job left the owner for that
-/// minion. Clocks are not compared across the fabric, so a job that lay in the buffers of a stopped process or a cut line
-/// for longer than all that may begin when its place was long given to another; the owner has to give it away at some time,
-/// for else one silent minion holds the window for ever. Such a start is not counted, only told by
-/// [`Trace::late_starts`]; an outcome that denies it is still a breach of I11.
+/// is counted if it began in its time: by the moment that its offer names, and [`START_GRACE`]. That is the time to start
+/// that it left the owner with, and for each hop the silence after which whatever still comes over a link is not taken
+/// (a stopped process finds such messages when it goes on). Clocks are not compared across the fabric, so what is left
+/// is a tier below whose disk takes longer than the grace to write "send begun" down: it passes on a time that is already
+/// old, and the place may have been given to another by then, for else one silent minion holds the window for ever. Such a
+/// start is not counted, only told by [`Trace::late_starts`]; an outcome that denies it is still a breach of I11.
 ///
 /// A target declared `unknown` keeps its place until nothing that began in time can run there any more. For the
 /// barrier between stages `unknown` is an outcome.

@@ -34,6 +34,11 @@ fn submission(request: u128, batch: BatchRule) -> Submission {
     }
 }
 
+/// How long after a grant something of the job may run, at most.
+fn over_after() -> Millis {
+    DELIVERY + RUN + 2 * HOPS * HOP_GRACE + HOPS * HeartbeatRule::default().dead_after
+}
+
 /// One owner and its store.
 struct Bench {
     owner: Owner,
@@ -196,8 +201,44 @@ fn a_serial_job_waits_for_what_may_still_run_in_a_job_that_is_closed() {
     assert_eq!(bench.take_sent(second), (0, 0));
     bench.answers(3_000, 1, first, 0, Outcome::Ok);
     assert_eq!(bench.take_sent(second), (1, 0), "the first is over there");
-    bench.passes(DELIVERY + RUN + 2 * HOPS * HOP_GRACE - 1);
+    bench.passes(over_after() - 1);
     assert_eq!(bench.take_sent(second), (0, 0));
-    bench.passes(DELIVERY + RUN + 2 * HOPS * HOP_GRACE);
+    bench.passes(over_after());
     assert_eq!(bench.take_sent(second), (1, 0), "nothing of the first can run there any more");
+}
+
+#[test]
+fn who_is_unknown_holds_its_place_across_a_restart() {
+    let mut bench = Bench::empty();
+    bench.attach(0, 1, &["a"]);
+    bench.attach(0, 2, &["b"]);
+    bench.owner.syndic_down(0, LinkId(2));
+    let jid = bench.submit(0, 1, window(1));
+    assert_eq!(bench.take_sent(jid), (1, 0), "to a: b is away");
+    bench.owner.syndic_down(0, LinkId(1));
+    bench.attach(0, 2, &["b"]);
+    let silent = DELIVERY + 2 * SILENCE_CHECK;
+    (0..=2 * silent / 1_000).for_each(|second| bench.passes(second * 1_000));
+    assert_eq!(bench.owner.ledger(jid).unwrap().unknown().len(), 1);
+    assert_eq!(bench.take_sent(jid), (0, 0), "it may run all the same");
+    let now = 2 * silent;
+    let mut next = bench.restarted(now, jid);
+    next.attach(now, 2, &["b"]);
+    next.passes(now + over_after() - 1);
+    assert_eq!(next.take_sent(jid), (0, 0), "it may run still");
+    next.passes(now + over_after() + DELIVERY / 100);
+    assert_eq!(next.take_sent(jid), (1, 0), "it would have been ended by now");
+}
+
+#[test]
+fn what_waits_for_its_mark_loses_the_time_that_it_waited() {
+    let mut bench = Bench::empty();
+    bench.attach(0, 1, &["a", "b"]);
+    let jid = bench.submit(0, 1, window(1));
+    assert_eq!(bench.take_sent(jid), (1, 0));
+    bench.holds = true;
+    bench.answers(100, 1, jid, 0, Outcome::Ok);
+    bench.commit(DELIVERY + 500);
+    bench.turn(DELIVERY + 500);
+    assert_eq!(bench.take_sent(jid), (0, 1), "granted before the store stood still");
 }

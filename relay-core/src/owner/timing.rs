@@ -84,7 +84,7 @@ impl Timing {
 
     /// Where something that was sent may still run, unless an outcome says that it does not.
     pub(super) fn may_run(&self, now: Millis) -> Members {
-        let live = self.lots.iter().filter(|lot| now < lot.bound);
+        let live = self.lots.iter().filter(|lot| now < lot.over_at);
         live.fold(Members::new(), |all, lot| all | &lot.members)
     }
 

@@ -9,9 +9,8 @@ use relay_core::{
     outcome::{Outcome, Reason},
 };
 use relay_proto::operator::{
-    ApproveReply, CancelReply, Closed, Count, JobHead, Progress, RegionProgress, Returns, SubmitRequest, Submitted,
-    WatchEvent,
-    watch_event::Event,
+    ApproveReply, CancelReply, Closed, Count, JobHead, Progress, RegionProgress, Returns, SubmitRequest,
+    Submitted, WatchEvent, watch_event::Event,
 };
 
 use super::{result::Said, *};
@@ -206,7 +205,11 @@ async fn a_look_does_not_wait_for_the_end() {
 async fn a_watch_resumes_after_the_last_change_that_came_whole() {
     let at = |cursor, told: WatchEvent| WatchEvent { cursor, ..told };
     let first = vec![head(3, 0, 0), at(0, ok(&["a"])), at(7, ok(&["b"])), at(0, ok(&["c"]))];
-    let watches = [told(first, Some(lost())), Err(lost()), told(vec![head(3, 0, 2), at(9, ok(&["c"])), closed()], None)];
+    let watches = [
+        told(first, Some(lost())),
+        Err(lost()),
+        told(vec![head(3, 0, 2), at(9, ok(&["c"])), closed()], None),
+    ];
     let mut api = Script { watches: watches.into(), ..Script::default() };
     let mut result = JobResult::new(Jid::from_micros(JID), 3);
     follow(&mut api, &mut result, QUICK, |_| {}).await.unwrap();
@@ -215,7 +218,8 @@ async fn a_watch_resumes_after_the_last_change_that_came_whole() {
 
 #[tokio::test]
 async fn who_takes_nothing_in_ends_the_watching_and_not_the_job() {
-    let mut api = Script { watches: [told(vec![head(1, 0, 0), ok(&["a"])], None)].into(), ..Script::default() };
+    let mut api =
+        Script { watches: [told(vec![head(1, 0, 0), ok(&["a"])], None)].into(), ..Script::default() };
     let mut result = JobResult::new(Jid::from_micros(JID), 1);
     let ended = follow_events(&mut api, &mut result, QUICK, |_, _| Err("no reader".into())).await.unwrap();
     assert!(matches!(ended, End::GivenUp(why) if why == "no reader"));
@@ -230,7 +234,8 @@ fn both_times_of_a_late_outcome_are_kept() {
     };
     let story = || vec![head(2, 0, 0), at("unknown", 5, "a"), at("ok", 6, "b"), at("ok", 9, "a")];
     let result = result_of([story(), story()].concat());
-    let late: Vec<(&str, Late, Outcome)> = result.late().map(|(id, late, said)| (id, late, said.outcome)).collect();
+    let late: Vec<(&str, Late, Outcome)> =
+        result.late().map(|(id, late, said)| (id, late, said.outcome)).collect();
     assert_eq!(late, [("a", Late { unknown: 5, resolved: 9 }, Outcome::Ok)]);
     assert_eq!(result.with_outcomes(&[Outcome::Ok]), ["a", "b"]);
 }

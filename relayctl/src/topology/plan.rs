@@ -62,9 +62,9 @@ struct Counts {
 
 /// Runs it.
 pub fn run(args: &PlanArgs, out: &Output) -> anyhow::Result<Exit> {
-    let (old, new) = match (super::load(&args.old, out)?, super::load(&args.new, out)?) {
-        (Ok(old), Ok(new)) => (old, new),
-        (Err(exit), _) | (_, Err(exit)) => return Ok(exit),
+    let [old, new] = match super::all_of([&args.old, &args.new], out)? {
+        Ok(both) => both,
+        Err(exit) => return Ok(exit),
     };
     let planned = planned(args, &old, &new)?;
     out.show(&data::plan(&planned), |paint| text::plan(&planned, paint))?;

@@ -73,7 +73,6 @@ fn exit_codes_are_those_of_the_help() {
         (&["render", "good", "--graph", "dot"], 0),
         (&["render", "good", "--firewall", "json", "--region", "core"], 0),
         (&["render", "bad", "--graph", "dot"], 3),
-        (&["schema"], 0),
     ];
     for (words, code) in table {
         assert_eq!(desk.code(words).unwrap(), *code, "{words:?}");

@@ -14,7 +14,7 @@ use relay_core::{
     topology::Share,
 };
 
-use crate::random::Random;
+use crate::{random::Random, world::HEARTBEAT};
 
 /// An operator who approves looks at least this often.
 pub const LOOKS_EVERY: Millis = 3_000;
@@ -36,10 +36,15 @@ pub enum Mood {
     Good,
     /// All of them fail.
     Bad,
+    /// Well, after so long that much goes wrong meanwhile.
+    Slow,
 }
 
-/// A job's mood.
-pub fn mood(random: &mut Random) -> Mood {
+/// A job's mood. In a `slow` seed executions outlive the delivery windows of their jobs.
+pub fn mood(random: &mut Random, slow: bool) -> Mood {
+    if slow && !random.once_in(3) {
+        return Mood::Slow;
+    }
     random.pick(&[Mood::Mixed, Mood::Mixed, Mood::Good, Mood::Good, Mood::Bad])
 }
 
@@ -170,9 +175,14 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// How long one place may be held.
+    /// How long an outcome may take.
     fn turn(&self) -> Millis {
         self.delivery + self.delivery / 128 + 100 + self.run + 2 * HOP_GRACE * HOPS
+    }
+
+    /// How long a place may be held that another waits for.
+    fn hold(&self) -> Millis {
+        self.turn() + HOPS * HEARTBEAT.dead_after
     }
 
     /// The longest that a job of this rule may take. Serial jobs wait for others besides.
@@ -200,6 +210,7 @@ impl Bound {
             true => OPERATOR_SLACK + GIVES_UP_AFTER + stages * (LOOKS_EVERY + APPROVAL_TAKES),
             false => 0,
         };
-        waves * (self.turn() + rule.wait) + waiting + rule.queue.unwrap_or(0) + operator
+        let one = if limited || rule.serial { self.hold() } else { self.turn() };
+        waves * (one + rule.wait) + waiting + rule.queue.unwrap_or(0) + operator
     }
 }

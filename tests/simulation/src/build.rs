@@ -22,6 +22,9 @@ use crate::{
 /// One seed in so many has 8 syndics, and more minions.
 const WIDE: u64 = 6;
 
+/// One in so many has short delivery windows and long executions: places are held while much goes wrong.
+const SLOW: u64 = 5;
+
 /// Builds the fabric of a seed, ready to run.
 pub fn build(seed: u64, sabotage: Sabotage, log: bool) -> World {
     let mut random = Random::new(seed);
@@ -42,7 +45,8 @@ pub fn build(seed: u64, sabotage: Sabotage, log: bool) -> World {
             world.top.batches.regions.insert(region.clone(), batch);
         }
     }
-    add_requests(&mut world, until);
+    let slow = world.random.once_in(SLOW);
+    add_requests(&mut world, until, slow);
     start(&mut world);
     world
 }
@@ -67,7 +71,7 @@ fn add_minion(world: &mut World, no: usize, region: &RegionName) {
     }
 }
 
-fn add_requests(world: &mut World, until: Millis) {
+fn add_requests(world: &mut World, until: Millis, slow: bool) {
     let count = 3 + world.random.below(8);
     for no in 0..count {
         let misuses = (no > 0 && world.random.once_in(8)).then(|| world.random.below(no));
@@ -84,12 +88,16 @@ fn add_requests(world: &mut World, until: Millis) {
         let request = Request {
             id,
             batch,
-            mood: batches::mood(&mut world.random),
+            mood: batches::mood(&mut world.random, slow),
             approves: !world.random.once_in(4),
             looks_since: 0,
             body: no as u8,
             target: target(world),
-            delivery_limit: world.random.between(2_000, 8_000),
+            delivery_limit: if slow {
+                world.random.between(300, 2_000)
+            } else {
+                world.random.between(2_000, 8_000)
+            },
             run_limit: world.random.between(3_000, 12_000),
             cancel_after: world.random.once_in(4).then(|| world.random.between(1, 5_000)),
             misuses,

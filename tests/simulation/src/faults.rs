@@ -229,7 +229,8 @@ impl World {
 
     fn fill_one(&mut self) {
         let place = self.any_place();
-        let lasts = self.random.between(300, 6_000);
+        let longest = if self.random.once_in(4) { 40_000 } else { 6_000 };
+        let lasts = self.random.between(300, longest);
         self.say(|| format!("the disk of {place} can't be written for {lasts}"));
         self.set_failing(place, true);
         self.agenda.at(self.now + lasts, Event::DiskMended(place));

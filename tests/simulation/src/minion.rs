@@ -286,7 +286,9 @@ impl World {
         self.note(Observation::Running(slot, self.now));
         let runner = self.random.once_in(2);
         self.minions[no].runs.insert(run, Run { jid, runner, state: RunState::Running });
+        let slow = self.wanted(jid).is_some_and(|request| request.mood == Mood::Slow);
         let takes = match self.random.below(10) {
+            _ if slow => self.random.between(1_000, 12_000),
             0..6 => self.random.between(1, 300),
             6..9 => self.random.between(300, 4_000),
             _ => self.random.between(4_000, 30_000),
@@ -308,7 +310,7 @@ impl World {
         let jid = entry.jid;
         let kind = match self.wanted(jid).map(|request| request.mood) {
             Some(Mood::Bad) => self.random.below(2),
-            Some(Mood::Good) => 7,
+            Some(Mood::Good | Mood::Slow) => 7,
             Some(Mood::Mixed) | None => self.random.below(8),
         };
         // Kinds of answers, few enough that some fold.

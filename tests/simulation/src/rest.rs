@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// How long the fabric may take to fall quiet after the healing, or after the last open job is due.
+/// How long the fabric may take to fall quiet after the healing, and after the last job was closed (or due).
 const BOUND: Millis = 90_000;
 /// How long it must have been quiet: rosters and re-offers are on their way for a while after a reconnect.
 const QUIET_FOR: Millis = 3_000;
@@ -22,6 +22,8 @@ pub struct Rest {
     quiet_since: Option<Millis>,
     /// Every link was broken once more at that time.
     shaken: Option<Millis>,
+    /// A job was open then, within its time.
+    open_until: Millis,
     /// The run is over.
     pub over: bool,
 }
@@ -35,8 +37,15 @@ impl World {
             Some(why) => {
                 self.faults.rest.quiet_since = None;
                 let begun = self.faults.rest.shaken.unwrap_or(self.faults.until);
-                if self.now > (begun + BOUND).max(self.last_due() + BOUND) {
-                    self.breach("rest", format!("not quiet {BOUND} ms after the last job was due: {why}"));
+                if let Some(due) = self.last_due() {
+                    self.faults.rest.open_until = due.min(self.now);
+                }
+                let busy_until = self.last_due().unwrap_or(self.faults.rest.open_until);
+                if self.now > begun.max(busy_until) + BOUND {
+                    self.breach(
+                        "rest",
+                        format!("not quiet {BOUND} ms after the healing and the last job: {why}"),
+                    );
                     self.faults.rest.over = true;
                 }
             }

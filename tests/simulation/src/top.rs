@@ -190,10 +190,10 @@ impl World {
         }
     }
 
-    /// The last moment at which an open job may still be.
-    pub fn last_due(&self) -> Millis {
+    /// Until when the last of the open jobs may be; `None` if none is.
+    pub fn last_due(&self) -> Option<Millis> {
         let open = self.top.store.open().filter_map(|head| self.top.due.get(&head.job.jid));
-        open.copied().max().unwrap_or(0)
+        open.copied().max()
     }
 
     /// The owner can't act, or the store can't be written, for so long: its jobs may close that much later.

@@ -11,13 +11,14 @@ use relay_core::{
     ledger::{AnswerKey, Ledger},
     message::{Down, LinkId},
     outcome::{Outcome, Reason},
+    owner::HOPS,
     time::Millis,
 };
 
 use crate::{
     batches::{self, Bound},
     event::Place,
-    world::World,
+    world::{HEARTBEAT, World},
 };
 
 /// An execution that did not go well, so far as anybody knows.
@@ -120,7 +121,7 @@ impl World {
             .zip(head)
             .is_some_and(|(at, head)| self.now > at + head.delivery_limit);
         self.coverage.add("offer from the queue", u64::from(queued && late));
-        let until = self.now + within;
+        let until = self.now + within + HOPS * HEARTBEAT.dead_after;
         for id in names {
             self.note(Observation::Offered((jid, id), until));
         }
