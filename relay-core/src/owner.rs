@@ -29,9 +29,11 @@ use crate::{
 
 mod accept;
 mod advance;
+mod commit;
 mod effect;
 mod record;
 mod request;
+mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
 pub use effect::*;
@@ -128,6 +130,8 @@ pub struct Owner {
     committing: bool,
     /// Jobs that something has happened to in this turn.
     ready: BTreeSet<Jid>,
+    /// Open jobs that wait their turn on each minion: any answer may let them go on.
+    serial: BTreeSet<Jid>,
     /// The newest moment heard of.
     now: Millis,
     ticked: Millis,
@@ -158,6 +162,7 @@ impl Owner {
             last_jid: 0,
             committing: false,
             ready: BTreeSet::new(),
+            serial: BTreeSet::new(),
             now,
             ticked: now,
             stalled: None,
@@ -194,6 +199,7 @@ impl Owner {
         timing.sending(now, deliver_by, &open);
         work.deadlines.set(now, deliver_by, work.ledger.in_flight());
         self.tier.works.insert(jid, work);
+        self.serial.extend((head.batch.serial && !closed).then_some(jid));
         self.jobs.insert(
             jid,
             OpenJob { head, timing, window, closed, token: None, sent_to: BTreeMap::new(), seq },
@@ -241,130 +247,6 @@ impl Owner {
         Some(Cancelling { outstanding, ticket })
     }
 
-    // ---- syndics ----
-
-    /// A syndic attached.
-    pub fn syndic_up(
-        &mut self,
-        now: Millis,
-        link: LinkId,
-        id: TierId,
-        region: RegionName,
-        spool: Incarnation,
-    ) {
-        let old = self.syndics.iter().find(|(_, s)| s.id == id).map(|(link, _)| *link);
-        if let Some(old) = old {
-            self.effects.push(OwnerEffect::Hangup { link: old, why: "taken over by a new connection" });
-            self.syndic_down(0, old);
-        }
-        self.syndics.insert(link, Syndic { id, region });
-        self.tier.attach(link, spool, now);
-    }
-
-    /// A syndic's link is gone.
-    pub fn syndic_down(&mut self, wall: WallMicros, link: LinkId) {
-        let down = self.tier.detach(link);
-        self.inventory.set_up(&down, false, wall);
-        self.owed.remove(&link);
-        self.syndics.remove(&link);
-        self.ask_contested();
-    }
-
-    /// A message came from a syndic.
-    pub fn from_syndic(&mut self, now: Millis, wall: WallMicros, link: LinkId, up: Up) {
-        if !self.tier.has(link) {
-            return;
-        }
-        self.now = now;
-        self.tier.heard(link, now);
-        match up {
-            Up::Roster(update) => self.roster(now, wall, link, update),
-            Up::Heartbeat(running) => {
-                self.tier.seen_running(link, &running);
-                let sending = Sending { links: vec![link], down: Down::Heartbeat };
-                self.effects.push(OwnerEffect::Send(sending));
-            }
-            Up::Returns(batch) => self.returns(link, batch),
-        }
-    }
-
-    fn roster(&mut self, now: Millis, wall: WallMicros, link: LinkId, update: RosterUpdate) {
-        let Some(syndic) = self.syndics.get(&link) else { return };
-        let (inventory, effects) = (&mut self.inventory, &mut self.effects);
-        let mut changed = Vec::new();
-        let mut number = |entry: &RosterEntry| {
-            let known = inventory.no_of(entry.id.as_str()).and_then(|no| inventory.get(no));
-            if known.is_some_and(|m| m.region != syndic.region) {
-                effects.push(OwnerEffect::ForeignMinion { syndic: syndic.id.clone(), id: entry.id.clone() });
-                return None;
-            }
-            let moved = known.is_none_or(|m| m.syndic != syndic.id);
-            if entry.is_remembered() && known.is_some() {
-                return inventory.no_of(entry.id.as_str());
-            }
-            let (grains, up) = (Some(&*entry.grains).filter(|text| !text.is_empty()), entry.up);
-            let up = up || known.is_some_and(|m| m.up && m.syndic != syndic.id);
-            if !entry.up && moved && known.is_some() {
-                // It has moved on; this syndic only remembers it.
-                return inventory.no_of(entry.id.as_str());
-            }
-            let did =
-                inventory.upsert(&entry.id, &syndic.region, &syndic.id, entry.incarnation, grains, up, wall);
-            if let Some(why) = did.grains_refused {
-                effects.push(OwnerEffect::GrainsRefused { id: entry.id.clone(), why });
-            }
-            if did.created || did.incarnation_changed || did.grains_changed || moved {
-                changed.push(did.no);
-            }
-            Some(did.no)
-        };
-        let Ok(news) = self.tier.roster(link, &update, &mut number) else {
-            self.resync(link);
-            return;
-        };
-        self.inventory.set_up(&news.up, true, wall);
-        self.inventory.set_up(&news.down, false, wall);
-        let records: Vec<Record> = changed.into_iter().filter_map(|no| self.inventory.record(no)).collect();
-        if !records.is_empty() {
-            self.persist(vec![Write::Minions(records)], Waiting::default(), false);
-        }
-        self.offer(now, &news.up);
-        self.ask_contested();
-    }
-
-    fn resync(&mut self, link: LinkId) {
-        self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
-    }
-
-    fn ask_contested(&mut self) {
-        self.tier.take_contested().into_iter().for_each(|link| self.resync(link));
-    }
-
-    fn returns(&mut self, link: LinkId, batch: ReturnBatch) {
-        let known = batch.groups.iter().all(|g| self.tier.knows(link, &g.members));
-        if !self.tier.takes(link, batch.seq, known && self.stalled.is_none()) {
-            if !known {
-                self.resync(link);
-            }
-            self.congested(link);
-            let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
-            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
-            return;
-        }
-        for group in batch.groups {
-            let local = self.tier.localise(link, &group.members);
-            let believed = self.tier.believable(link, group.jid, &group.answer, &local);
-            self.record(group.jid, group.answer, &believed);
-        }
-        self.owed.insert(link, batch.seq);
-    }
-
-    /// Returns come faster than they can be taken, from this link among others.
-    fn congested(&mut self, link: LinkId) {
-        let members = self.tier.members_of(link);
-        self.jobs.values_mut().filter(|job| !job.closed).for_each(|job| job.window.congested(&members));
-    }
-
     fn record(&mut self, jid: Jid, answer: Arc<Answer>, members: &Members) {
         let Some(work) = self.tier.works.get_mut(&jid) else {
             // Closed with every outcome final, or pruned: nothing can change any more.
@@ -389,118 +271,6 @@ impl Owner {
             &mut dirty.added.entry(recorded.group).or_insert_with(|| (answer.clone(), Members::new())).1;
         *added |= &recorded.members;
         self.answered(jid, &answer, &recorded.members);
-    }
-
-    // ---- durability ----
-
-    /// The events of one turn are in: let jobs go on, and commit the outcomes they brought, if no such commit is under way.
-    pub fn end_turn(&mut self, now: Millis, wall: WallMicros) {
-        self.now = now;
-        self.advance(now);
-        if self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
-            return;
-        }
-        let mut writes = Vec::new();
-        let mut changes = Vec::new();
-        let unaccepted = |owner: &Owner, jid: &Jid| owner.jobs.get(jid).is_some_and(|j| j.token.is_some());
-        let ready: Vec<Jid> = self.dirty.keys().filter(|jid| !unaccepted(self, jid)).copied().collect();
-        for jid in ready {
-            let Some(dirty) = self.dirty.remove(&jid) else { continue };
-            self.gather(wall, jid, dirty, &mut writes, &mut changes);
-        }
-        let acks = std::mem::take(&mut self.owed);
-        if writes.is_empty() {
-            self.acknowledge(acks);
-            return;
-        }
-        self.committing = true;
-        self.persist(writes, Waiting { acks, changes, outcomes: true, ..Waiting::default() }, false);
-    }
-
-    fn gather(
-        &mut self,
-        wall: WallMicros,
-        jid: Jid,
-        mut dirty: Dirty,
-        writes: &mut Vec<Write>,
-        changes: &mut Vec<Change>,
-    ) {
-        let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else { return };
-        let epoch = job.head.epoch;
-        let row = |no: GroupNo| {
-            let members = work.ledger.groups().get(no as usize).map(|g| g.members.clone());
-            let added = dirty.added.get(&no).map(|(_, members)| members.clone()).unwrap_or_default();
-            let answer = dirty.new_rows.remove(&no);
-            GroupRow { no, answer, members: members.unwrap_or_default(), added }
-        };
-        let rows: Vec<GroupRow> = dirty.rows.into_iter().map(row).collect();
-        if !rows.is_empty() {
-            job.seq += 1;
-            writes.push(Write::Returns { jid, epoch, seq: job.seq, at: wall, rows });
-        }
-        let counts = work.ledger.counts();
-        if work.ledger.is_complete() && (!job.closed || !dirty.added.is_empty()) {
-            job.closed = true;
-            writes.push(Write::Close { jid, epoch, at: wall, counts });
-        }
-        let answers = dirty.added.into_iter().map(|(no, (answer, members))| (no, answer, members)).collect();
-        changes.push(Change { jid, seq: job.seq, at: wall, answers, closed: job.closed });
-    }
-
-    fn acknowledge(&mut self, acks: BTreeMap<LinkId, u64>) {
-        let ack = |(link, up_to)| Sending { links: vec![link], down: Down::ReturnsAck { up_to } };
-        self.effects.extend(acks.into_iter().map(ack).map(OwnerEffect::Send));
-    }
-
-    /// A [`OwnerEffect::Persist`] was done, or (if it may fail) was not.
-    pub fn persisted(&mut self, now: Millis, ticket: u64, result: Result<(), WriteError>) {
-        self.now = now;
-        let Some(waiting) = self.waiting.remove(&ticket) else { return };
-        if waiting.outcomes {
-            self.committing = false;
-        }
-        if let Some(jid) = waiting.accept {
-            self.accepted(now, jid, result);
-        }
-        // The store may have stood still for long: nothing starts later than it was granted for.
-        let waited = now.saturating_sub(waiting.since);
-        let sendings = waiting.sendings.into_iter().map(|sending| sending.aged(waited));
-        self.effects.extend(sendings.map(OwnerEffect::Send));
-        self.acknowledge(waiting.acks);
-        for change in waiting.changes.iter().filter(|c| c.closed) {
-            self.closed(change.jid);
-        }
-        if !waiting.changes.is_empty() {
-            self.effects.push(OwnerEffect::Changed { ticket, changes: waiting.changes });
-        }
-    }
-
-    fn drop_job(&mut self, jid: Jid) {
-        self.jobs.remove(&jid);
-        self.tier.works.remove(&jid);
-        self.dirty.remove(&jid);
-    }
-
-    fn closed(&mut self, jid: Jid) {
-        if self.dirty.contains_key(&jid) {
-            return; // a late return came while the last commit was under way: the next commit comes here again
-        }
-        let Some(work) = self.tier.works.get(&jid) else { return };
-        let (targets, unresolved) = (work.ledger.targets().len(), !work.ledger.unknown().is_empty());
-        self.note(jid, "closed", targets);
-        if !unresolved {
-            self.drop_job(jid);
-            return;
-        }
-        let waiting: Vec<Jid> = self.jobs.iter().filter(|(_, j)| j.closed).map(|(jid, _)| *jid).collect();
-        for old in waiting.iter().take(waiting.len().saturating_sub(MAX_UNRESOLVED)) {
-            self.drop_job(*old);
-        }
-    }
-
-    /// The store can't be written: nothing is accepted, and returns stay below. `None` when it works again.
-    pub fn set_stalled(&mut self, why: Option<String>) {
-        self.stalled = why;
     }
 
     // ---- time ----

@@ -11,13 +11,14 @@ use crate::{
     Members,
     batch::{BatchRule, BatchSize, RegionBatch},
     ids::RegionName,
-    ledger::{AnswerKey, Ledger},
+    ledger::Ledger,
     message::LinkId,
     outcome::{Answer, Outcome, Reason},
     time::Millis,
 };
 
 mod auto;
+mod failures;
 mod preview;
 mod share_out;
 mod stages;
@@ -26,6 +27,7 @@ mod state;
 mod tests;
 
 use auto::Auto;
+use failures::{Failures, answered_for_themselves};
 pub use preview::{PlannedStage, preview};
 use stages::Stages;
 pub use state::{BatchState, Stop};
@@ -62,6 +64,7 @@ pub struct Window {
     parts: Vec<Part>,
     stages: Stages,
     wait: Millis,
+    failures: Failures,
     max_failures: Option<u64>,
     until: Option<u64>,
     deadline: Option<Millis>,
@@ -102,6 +105,7 @@ impl Window {
             parts,
             stages,
             wait: rule.wait,
+            failures: Failures { lost_too: matches!(rule.size, BatchSize::Canary(_)) },
             max_failures: rule.failures_allowed().map(|share| share.of(total)),
             until: rule.until.map(|share| share.of(total).min(total)),
             deadline: rule.deadline.map(left),
@@ -190,6 +194,7 @@ impl Window {
             return;
         }
         self.lingering -= members;
+        let failed = self.failures.is_one(answer.outcome, answer.reason);
         if answer.by_tier {
             return; // never had a place, or gave it back unused
         }
@@ -197,7 +202,7 @@ impl Window {
             let here = self.parts[part].members.intersection_len(members);
             self.keep_empty(now, part, here);
             if let Some(auto) = self.parts[part].auto.as_mut().filter(|_| here > 0) {
-                auto.answered(here, is_failure(answer), since.map(|since| now.saturating_sub(since)));
+                auto.answered(here, failed, since.map(|since| now.saturating_sub(since)));
             }
         }
     }
@@ -245,7 +250,7 @@ impl Window {
         if self.stopped(now, ledger).is_some() {
             return ledger.targets().clone();
         }
-        let failed = self.parts.iter().filter(|part| part.has_failed(ledger));
+        let failed = self.parts.iter().filter(|part| part.has_failed(self.failures, ledger));
         failed.fold(Members::new(), |all, part| all | &part.members)
     }
 
@@ -268,7 +273,7 @@ impl Window {
                 }
             }
             None => {
-                for part in self.parts.iter().filter(|part| part.has_failed(ledger)) {
+                for part in self.parts.iter().filter(|part| part.has_failed(self.failures, ledger)) {
                     let here = unsent & &part.members;
                     declared.push((Answer::by_tier(Outcome::NotStarted, Reason::BatchStopped), here));
                 }
@@ -284,7 +289,7 @@ impl Window {
 
     /// Why nothing more is started at all, if so.
     fn stopped(&self, now: Millis, ledger: &Ledger) -> Option<Stop> {
-        let failed = self.max_failures.filter(|max| failures(ledger, None) >= *max);
+        let failed = self.max_failures.filter(|max| self.failures.count(ledger, None) >= *max);
         let enough = self.until.filter(|until| answered_for_themselves(ledger) >= *until);
         let late = self.deadline.filter(|at| *at <= now);
         let silent = self.asking_since.filter(|since| since + APPROVAL_WAIT <= now);
@@ -328,43 +333,7 @@ impl Part {
         }
     }
 
-    fn has_failed(&self, ledger: &Ledger) -> bool {
-        self.max_failures.is_some_and(|max| failures(ledger, Some(&self.members)) >= max)
+    fn has_failed(&self, failures: Failures, ledger: &Ledger) -> bool {
+        self.max_failures.is_some_and(|max| failures.count(ledger, Some(&self.members)) >= max)
     }
-}
-
-/// Whether an answer counts against `max_failures`: the job was executed there and did not go well. What was not
-/// reached, refused or cancelled does not count.
-pub fn is_failure(answer: &Answer) -> bool {
-    fails(answer.outcome, answer.reason)
-}
-
-fn fails(outcome: Outcome, reason: Reason) -> bool {
-    match outcome {
-        Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted => true,
-        Outcome::Unknown => reason == Reason::NoReport,
-        Outcome::Ok | Outcome::Cancelled | Outcome::Refused | Outcome::NotStarted => false,
-    }
-}
-
-fn failures(ledger: &Ledger, among: Option<&Members>) -> u64 {
-    count(ledger, among, |key| fails(key.outcome, key.reason))
-}
-
-/// Those who were not reached, or refused.
-fn delivery_failures(ledger: &Ledger) -> u64 {
-    count(ledger, None, |key| match key.outcome {
-        Outcome::NotStarted | Outcome::Refused => true,
-        Outcome::Unknown => !fails(key.outcome, key.reason),
-        _ => false,
-    })
-}
-
-fn answered_for_themselves(ledger: &Ledger) -> u64 {
-    count(ledger, None, |key| key.outcome.is_final() && !key.by_tier)
-}
-
-fn count(ledger: &Ledger, among: Option<&Members>, which: impl Fn(&AnswerKey) -> bool) -> u64 {
-    let groups = ledger.groups().iter().filter(|g| which(&g.key));
-    groups.map(|g| among.map_or(g.members.len(), |m| g.members.intersection_len(m))).sum()
 }

@@ -141,6 +141,7 @@ impl Owner {
             sent_to: BTreeMap::new(),
             seq: 0,
         };
+        self.serial.extend(job.head.batch.serial.then_some(jid));
         self.jobs.insert(jid, job);
         let granted = self.grant(now, jid).unwrap_or_default();
         let placement = self.tier.place(now, jid, &granted);
@@ -184,6 +185,7 @@ impl Owner {
     /// Another top master took the same microsecond: try the next.
     fn rename(&mut self, now: Millis, jid: Jid, token: u64) {
         let Some(job) = self.jobs.remove(&jid) else { return };
+        self.serial.remove(&jid);
         self.tier.works.remove(&jid);
         self.last_jid = self.last_jid.max(jid.micros()) + 1;
         let mut head = job.head;

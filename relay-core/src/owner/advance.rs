@@ -237,8 +237,7 @@ impl Owner {
             let since = job.timing.since(members);
             job.window.answered(self.now, answer, members, since);
         }
-        let serial = self.jobs.iter().filter(|(_, job)| job.head.batch.serial && !job.closed);
-        self.ready.extend(serial.map(|(jid, _)| *jid));
+        self.ready.extend(&self.serial);
     }
 
     // ---- operators ----

@@ -20,8 +20,13 @@ use crate::{
 /// Points on the ring of a syndic with the default weight; others in proportion. A share strays from its ideal by
 /// 1/sqrt(points): 160 points give 8 % on average and miss 20 % now and then, 1024 give 3 %.
 pub const POINTS_PER_DEFAULT_WEIGHT: u64 = 1024;
-/// Most points on a ring. Inserting is linear in what is there, so 64 syndics of the default weight cost what a start may
-/// cost; with more, everybody has half as many, and so on. Passing this line moves minions once that need not move.
+/// The heaviest syndic of a region has this many points at least, and less than [`STEP`] times as many.
+const LEAST: u64 = POINTS_PER_DEFAULT_WEIGHT / 2;
+/// By how much all weights are multiplied or divided to get there. Where that changes, minions move that need not.
+const STEP: u64 = 8;
+/// Most points on a ring. Inserting is linear in what is there, so 64 syndics of the default weight in one region cost what
+/// a start may cost (a second); with more, everybody has half as many, and so on. Passing this line moves minions once
+/// that need not move.
 pub const MAX_POINTS: u64 = 65_536;
 /// Keeps the points of minions apart from those of syndics with the same id. Part of the placement: never changes.
 const MINIONS: u64 = 1;
@@ -68,10 +73,19 @@ pub(super) fn point(minion: &MinionId) -> u64 {
     XxHash3_64::oneshot_with_seed(MINIONS, minion.as_str().as_bytes())
 }
 
-/// How many points each weight has: at least 1.
+/// How many points each weight has: at least 1. Weights of another order of magnitude (1 to 3, or thousands) are brought
+/// near to the default first, in steps of [`STEP`]: the heaviest one decides, so that another syndic rarely changes it.
 fn points(weights: impl Iterator<Item = u32>) -> Vec<usize> {
-    let whole = |weight: u32| u64::from(weight) * POINTS_PER_DEFAULT_WEIGHT / u64::from(DEFAULT_WEIGHT);
-    let mut points: Vec<u64> = weights.map(whole).collect();
+    let weights: Vec<u64> = weights.map(u64::from).collect();
+    let (mut times, mut parts) = (POINTS_PER_DEFAULT_WEIGHT, u64::from(DEFAULT_WEIGHT));
+    let heaviest = weights.iter().copied().max().unwrap_or(0).max(1);
+    while heaviest * times / parts < LEAST {
+        times *= STEP;
+    }
+    while heaviest * times / parts >= LEAST * STEP {
+        parts *= STEP;
+    }
+    let mut points: Vec<u64> = weights.into_iter().map(|weight| weight * times / parts).collect();
     while points.iter().sum::<u64>() > MAX_POINTS && points.iter().any(|n| *n > 1) {
         points.iter_mut().for_each(|n| *n /= 2);
     }
@@ -131,7 +145,9 @@ mod tests {
     #[test]
     fn points_go_by_weight_and_have_a_bound() {
         assert_eq!(points([100, 50, 1].into_iter()), [1024, 512, 10]);
-        assert_eq!(points([10_000, 100].into_iter()), [51_200, 512], "half of both");
+        assert_eq!(points([399, 100].into_iter()), [4085, 1024], "what is near the default stays as it is");
+        assert_eq!(points([1, 2, 3].into_iter()), [655, 1310, 1966], "64 times as many");
+        assert_eq!(points([10_000, 5_000, 1].into_iter()), [1600, 800, 1], "a 64th");
         let many = points(std::iter::repeat_n(100, 1000));
         assert!(many.iter().sum::<usize>() as u64 <= MAX_POINTS && many.iter().all(|n| *n == 64));
         let crowd = points(std::iter::repeat_n(1, 200_000));

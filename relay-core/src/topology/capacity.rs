@@ -53,15 +53,16 @@ impl RegionCapacity {
 impl Topology {
     /// What each region carries, in the order of the file.
     pub fn capacity(&self) -> Vec<RegionCapacity> {
+        let order = self.top_down();
         let losses: Vec<(&TierId, HashSet<&TierId>)> =
-            self.syndics().map(|(_, s)| (&s.id, self.reached_without(&s.id))).collect();
+            self.syndics().map(|(_, s)| (&s.id, self.reached_without(&s.id, &order))).collect();
         self.regions.iter().map(|region| of(region, &losses)).collect()
     }
 
-    /// The syndics that still have a way up.
-    fn reached_without(&self, lost: &TierId) -> HashSet<&TierId> {
+    /// The syndics that still have a way up. `order` has parents before their children.
+    fn reached_without<'t>(&'t self, lost: &TierId, order: &[(&Region, &'t Syndic)]) -> HashSet<&'t TierId> {
         let mut reached: HashSet<&TierId> = self.top_masters.iter().map(|t| &t.id).collect();
-        for (_, syndic) in self.top_down() {
+        for (_, syndic) in order {
             if syndic.id != *lost && syndic.parents.iter().any(|parent| reached.contains(parent)) {
                 reached.insert(&syndic.id);
             }

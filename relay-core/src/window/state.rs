@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Window, delivery_failures, failures};
+use super::Window;
 use crate::{ledger::Ledger, outcome::Reason, time::Millis};
 
 /// Why nothing more is started.
@@ -71,8 +71,8 @@ impl Window {
         let (place, taken) = self.stages.place(ledger);
         BatchState {
             window: self.width(place.upto, taken, ledger),
-            failures: failures(ledger, None),
-            delivery_failures: delivery_failures(ledger),
+            failures: self.failures.count(ledger, None),
+            delivery_failures: self.failures.undelivered(ledger),
             stopped: self.stopped(now, ledger),
             stage: if self.stages.is_none() { 0 } else { place.no as u32 + 1 },
             stages: self.stages.len(),

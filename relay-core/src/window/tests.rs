@@ -200,6 +200,16 @@ fn a_canary_stops_at_its_first_failure_unless_more_are_allowed() {
 }
 
 #[test]
+fn a_canary_that_may_have_killed_its_machine_stops() {
+    let rule = BatchRule { size: BatchSize::Canary(vec![Share::Count(1)]), ..BatchRule::default() };
+    let mut bench = Bench::new(&rule, 10, 0);
+    let first = bench.turn();
+    bench.record(&Answer::bare(Outcome::Unknown, Reason::ConnectionLost), &first);
+    assert!(bench.turn().is_empty() && bench.ledger.unsent().is_empty());
+    assert_eq!(bench.window.state(0, &bench.ledger).failures, 1);
+}
+
+#[test]
 fn an_approval_that_never_comes_ends_the_job() {
     let size = BatchSize::Canary(vec![Share::Count(1)]);
     let mut bench = Bench::new(&BatchRule { size, approve: true, ..BatchRule::default() }, 3, 0);

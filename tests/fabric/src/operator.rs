@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::wait::until;
 use relay_core::ids::Jid;
 use relay_proto::operator::{
-    ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest, Minion,
-    StatusReply, StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest,
-    operator_client::OperatorClient,
+    ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest,
+    ListSchedulesRequest, Minion, Schedule, StatusReply, StatusRequest, SubmitRequest, Submitted, WatchEvent,
+    WatchRequest, operator_client::OperatorClient,
 };
 use relay_runtime::{identity::LoadedIdentity, link, tls};
 use rustls::ClientConfig;
@@ -109,6 +109,16 @@ impl Operator {
     pub async fn jobs(&self) -> Result<Vec<JobHead>, Status> {
         let request = ListJobsRequest { limit: 1_000, before: 0, filter: None };
         self.call(async |c| c.list_jobs(request).await).await.map(|reply| reply.jobs)
+    }
+
+    /// All schedules.
+    ///
+    /// # Errors
+    /// Nobody there.
+    pub async fn schedules(&self) -> Result<Vec<Schedule>, Status> {
+        self.call(async |c| c.list_schedules(ListSchedulesRequest {}).await)
+            .await
+            .map(|reply| reply.schedules)
     }
 
     /// The minions that match a target; all for an empty one.

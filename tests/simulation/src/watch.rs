@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relay_core::{
     Members,
+    batch::BatchSize,
     ids::{Jid, MinionId, RegionName},
     invariants::{Knowledge, Limits, Observation},
     ledger::{AnswerKey, Ledger},
@@ -22,12 +23,13 @@ use crate::{
 };
 
 /// An execution that did not go well, so far as anybody knows.
-fn is_failure(key: &AnswerKey) -> bool {
-    matches!(
-        (key.outcome, key.reason),
-        (Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted, _)
-            | (Outcome::Unknown, Reason::NoReport)
-    )
+fn is_failure(key: &AnswerKey, canary: bool) -> bool {
+    match (key.outcome, key.reason) {
+        (Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted, _) => true,
+        (Outcome::Unknown, Reason::NoReport) => true,
+        (Outcome::Unknown, Reason::ConnectionLost) => canary,
+        _ => false,
+    }
 }
 
 fn those(ledger: &Ledger, which: impl Fn(&AnswerKey) -> bool) -> Members {
@@ -80,8 +82,11 @@ impl World {
         for (jid, ledger) in self.top.owner.ledgers() {
             let open = ledger.unsent() | ledger.in_flight();
             let decided = ledger.targets() - &open;
-            let (failed, answered) =
-                (those(ledger, is_failure), those(ledger, |key| key.outcome.is_final() && !key.by_tier));
+            let canary = self.wanted(jid).is_some_and(|r| matches!(r.batch.size, BatchSize::Canary(_)));
+            let (failed, answered) = (
+                those(ledger, |key| is_failure(key, canary)),
+                those(ledger, |key| key.outcome.is_final() && !key.by_tier),
+            );
             let counts = [decided.len(), failed.len(), answered.len()];
             if self.top.known.get(&jid) != Some(&counts) {
                 let [decided, failed, answered] =

@@ -1,0 +1,180 @@
+//! What comes from below: who is there, what runs, and answers, which are folded.
+//!
+//! Owns what is believed of a child and when it is told to wait. What becomes durable when is `commit`'s.
+
+use super::*;
+
+impl Relay {
+    /// A child attached: a minion under its own id, or a syndic (`id` is `None`) whose roster names its minions.
+    /// A minion id that is already here by another link and journal is refused; by the same journal, it takes over.
+    pub fn child_up(&mut self, now: Millis, link: LinkId, id: Option<&MinionId>, incarnation: Incarnation) {
+        if let Some(present) = id.and_then(|id| self.roster.by_id(id)).filter(|e| e.up)
+            && let Some(old) = self.tier.link_of(present.no)
+        {
+            if present.incarnation != incarnation {
+                self.effects.push(RelayEffect::Hangup { link, why: "id in use by another journal" });
+                return;
+            }
+            self.effects.push(RelayEffect::Hangup { link: old, why: "taken over by a new connection" });
+            self.child_down(now, 0, old);
+        }
+        self.tier.attach(link, if id.is_some() { DIRECT } else { incarnation }, now);
+    }
+
+    /// A child's link is gone.
+    pub fn child_down(&mut self, now: Millis, wall: WallMicros, link: LinkId) {
+        let down = self.tier.detach(link);
+        self.owed.remove(&link);
+        self.acks.remove(&link);
+        self.roster.set_up(&down, false, wall);
+        self.roster_due.get_or_insert(now + ROSTER_PACE);
+        self.ask_contested();
+    }
+
+    /// A message came from a child.
+    pub fn from_child(&mut self, now: Millis, wall: WallMicros, link: LinkId, up: Up) {
+        if !self.tier.has(link) {
+            return;
+        }
+        self.tier.heard(link, now);
+        match up {
+            Up::Roster(update) => self.child_roster(now, wall, link, update),
+            Up::Heartbeat(running) => {
+                if self.tier.seen_running(link, &running) {
+                    self.tell_due.get_or_insert(now + TELL_PACE);
+                }
+                self.send(Sending { links: vec![link], down: Down::Heartbeat });
+            }
+            Up::Returns(batch) => self.child_returns(now, link, batch),
+        }
+    }
+
+    pub(super) fn send(&mut self, sending: Sending) {
+        // Heartbeats to many links in one turn become one message.
+        if let (Down::Heartbeat, Some(RelayEffect::Send(Sending { links, down: Down::Heartbeat }))) =
+            (&sending.down, self.effects.last_mut())
+        {
+            links.extend(sending.links);
+            return;
+        }
+        self.effects.push(RelayEffect::Send(sending));
+    }
+
+    fn child_roster(&mut self, now: Millis, wall: WallMicros, link: LinkId, update: RosterUpdate) {
+        let (roster, lazy) = (&mut self.roster, &mut self.lazy);
+        let mut number = |entry: &crate::message::RosterEntry| {
+            let given = roster.number(&entry.id, entry.incarnation)?;
+            if given.new {
+                let (id, incarnation) = (entry.id.clone(), entry.incarnation);
+                lazy.push(SpoolRecord::Member { no: given.no, id, incarnation });
+            }
+            if !entry.is_remembered() {
+                let mut own = entry.clone();
+                (own.no, own.since) = (given.no, wall);
+                roster.put(own);
+            }
+            Some(given.no)
+        };
+        let Ok(news) = self.tier.roster(link, &update, &mut number) else {
+            self.send(Sending { links: vec![link], down: Down::RosterResync });
+            return;
+        };
+        if news.refused > 0 {
+            self.effects.push(RelayEffect::Hangup { link, why: "roster full" });
+        }
+        self.roster.set_up(&news.up, true, wall);
+        self.roster.set_up(&news.down, false, wall);
+        self.roster_due.get_or_insert(now + ROSTER_PACE);
+        let open: Vec<Jid> = self.tier.works.keys().copied().collect();
+        for jid in open {
+            let placement = self.tier.place(now, jid, &news.up);
+            self.begin(now, jid, placement);
+        }
+        self.ask_contested();
+    }
+
+    fn ask_contested(&mut self) {
+        for link in self.tier.take_contested() {
+            self.send(Sending { links: vec![link], down: Down::RosterResync });
+        }
+    }
+
+    /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
+    pub(super) fn begin(&mut self, now: Millis, jid: Jid, placement: Placement) {
+        if placement.marks.is_empty() {
+            let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
+            match marking {
+                Some(waiting) => waiting.sendings.extend(placement.sendings),
+                None => placement.sendings.into_iter().for_each(|s| self.send(s)),
+            }
+            return;
+        }
+        let records = placement.marks.into_iter().map(SpoolRecord::Sent).collect();
+        let (sendings, marks) = (placement.sendings, Some(jid));
+        let waiting = Waiting { sendings, since: now, marks, ..Waiting::default() };
+        self.persist(records, waiting);
+    }
+
+    pub(super) fn persist(&mut self, mut records: Vec<SpoolRecord>, waiting: Waiting) {
+        let mut all = std::mem::take(&mut self.lazy);
+        all.append(&mut records);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, waiting);
+        self.effects.push(RelayEffect::Persist { ticket, records: all });
+    }
+
+    fn child_returns(&mut self, now: Millis, link: LinkId, batch: ReturnBatch) {
+        let known = batch.groups.iter().all(|g| self.tier.knows(link, &g.members));
+        let room = !self.stalled && self.spooled_bytes() < self.rule.spool_max_bytes;
+        if !self.tier.takes(link, batch.seq, known && room) {
+            if !known {
+                self.send(Sending { links: vec![link], down: Down::RosterResync });
+            }
+            self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
+            return;
+        }
+        let bytes: usize = batch.groups.iter().map(|g| g.answer.body.len()).sum();
+        self.hurry |= bytes >= BULK || !self.tier.is_direct(link);
+        for ReturnGroup { jid, answer, members } in batch.groups {
+            let local = self.tier.localise(link, &members);
+            let believed = self.tier.believable(link, jid, &answer, &local);
+            self.answer(now, jid, answer, &believed);
+        }
+        self.owed.insert(link, batch.seq);
+    }
+
+    /// Writes an answer into the ledger, and folds what is new of it.
+    pub(super) fn answer(&mut self, now: Millis, jid: Jid, answer: Arc<Answer>, members: &Members) {
+        let fresh = match self.tier.works.get_mut(&jid) {
+            // Not dispatched through here: brought along by a minion that moved. Passed on as it is.
+            None => members.clone(),
+            Some(work) => {
+                // A minion's own word stands above what this tier said of it: it may have had the job by another way.
+                if !answer.by_tier {
+                    work.ledger.reopen_said_by_tier(members);
+                }
+                let strangers = members - work.ledger.targets();
+                let recorded = work.ledger.record(&answer, members).members;
+                self.finished |= work.ledger.is_complete() && !recorded.is_empty();
+                recorded | strangers
+            }
+        };
+        let dropped = members.len() - fresh.len();
+        if dropped > 0 {
+            self.effects.push(RelayEffect::Duplicates(dropped));
+        }
+        if fresh.is_empty() {
+            return;
+        }
+        let parent = match self.errands.get_mut(&jid) {
+            Some(errand) => {
+                errand.folding = true;
+                errand.parent
+            }
+            None => 0,
+        };
+        let parent = self.clamp(parent);
+        self.uplinks[parent].fold.add(now, jid, answer, &fresh);
+    }
+}

@@ -1,0 +1,135 @@
+//! What becomes durable when, and what may leave only then: sends after their marks, returns and acknowledgements after their
+//! batch.
+//!
+//! Owns the pace: folds, rosters and acknowledgements are gathered so that many cost one write.
+
+use super::*;
+
+impl Relay {
+    /// A [`RelayEffect::Persist`] is durable: its messages may leave, its returns are acknowledged and sent up.
+    pub fn persisted(&mut self, now: Millis, ticket: u64) {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        if !waiting.sendings.is_empty() {
+            self.send_acks(); // in the same write as the job
+        }
+        // The disk may have stood still for long: nothing starts later than it was granted for.
+        let waited = now.saturating_sub(waiting.since);
+        waiting.sendings.into_iter().for_each(|s| self.send(s.aged(waited)));
+        self.acknowledge(now, waiting.acks);
+        for (parent, seq) in waiting.batches {
+            self.uplinks[parent].set_durable(seq);
+        }
+        self.pump(now);
+    }
+
+    /// The spool can't be written (disk full): returns stay with the minions until it can.
+    pub fn set_stalled(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
+    /// Bytes of returns that no parent has yet.
+    pub fn spooled_bytes(&self) -> usize {
+        self.uplinks.iter().map(|u| u.bytes() + u.fold.bytes()).sum()
+    }
+
+    /// Return batches that no parent has yet.
+    pub fn spooled_batches(&self) -> usize {
+        self.uplinks.iter().map(Uplink::len).sum()
+    }
+
+    /// The events of one turn are in: flush what is due.
+    pub fn end_turn(&mut self, now: Millis) {
+        let finished = std::mem::take(&mut self.finished);
+        if finished || self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
+            self.flush(now);
+        } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
+            self.acknowledge_duplicates(now);
+        }
+        if self.acks_due.is_some_and(|due| due <= now) {
+            self.send_acks();
+        }
+        if self.roster_due.is_some_and(|due| due <= now) {
+            self.flush_roster();
+        }
+    }
+
+    /// All open folds, one group commit.
+    fn flush(&mut self, now: Millis) {
+        let mut waiting = Waiting { acks: std::mem::take(&mut self.owed), ..Waiting::default() };
+        let mut records = Vec::new();
+        for (parent, uplink) in self.uplinks.iter_mut().enumerate() {
+            if let Some(batch) = uplink.flush(now) {
+                for group in &batch.groups {
+                    if let Some(errand) = self.errands.get_mut(&group.jid) {
+                        errand.folding = false;
+                        errand.spooled += 1;
+                    }
+                }
+                waiting.batches.push((parent, batch.seq));
+                records.push(SpoolRecord::Batch { parent, batch });
+            }
+        }
+        self.persist(records, waiting);
+    }
+
+    /// Nothing new in what was received: acknowledge it with the newest commit under way, or now.
+    fn acknowledge_duplicates(&mut self, now: Millis) {
+        let owed = std::mem::take(&mut self.owed);
+        match self.waiting.values_mut().next_back() {
+            Some(newest) => newest.acks.extend(owed),
+            None => self.acknowledge(now, owed),
+        }
+    }
+
+    fn acknowledge(&mut self, now: Millis, acks: BTreeMap<LinkId, u64>) {
+        if !acks.is_empty() {
+            self.acks.extend(acks);
+            let due = now + if std::mem::take(&mut self.hurry) { ACK_SOON } else { ACK_PACE };
+            self.acks_due = Some(self.acks_due.map_or(due, |earlier| earlier.min(due)));
+        }
+    }
+
+    /// One message for all links that are acknowledged as far.
+    fn send_acks(&mut self) {
+        self.acks_due = None;
+        let mut by_seq: BTreeMap<u64, Vec<LinkId>> = BTreeMap::new();
+        for (link, up_to) in std::mem::take(&mut self.acks) {
+            by_seq.entry(up_to).or_default().push(link);
+        }
+        for (up_to, links) in by_seq {
+            self.send(Sending { links, down: Down::ReturnsAck { up_to } });
+        }
+    }
+
+    pub(super) fn flush_roster(&mut self) {
+        self.roster_due = None;
+        let Some(delta) = self.roster.delta() else { return };
+        let links = self.uplinks.iter().filter_map(Uplink::link);
+        self.effects.extend(links.map(|link| RelayEffect::SendUp { link, up: Up::Roster(delta.clone()) }));
+    }
+
+    /// Sends what is durable, within each uplink's window. Roster changes go first: a parent must know every number
+    /// that a return names.
+    pub(super) fn pump(&mut self, now: Millis) {
+        if self.uplinks.iter().any(|u| u.has_to_send(now)) {
+            self.flush_roster();
+        }
+        for uplink in &mut self.uplinks {
+            let Some(link) = uplink.link() else { continue };
+            while let Some(batch) = uplink.next_to_send(now) {
+                self.effects.push(RelayEffect::SendUp { link, up: Up::Returns(batch) });
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Millis, parent: ParentNo) {
+        let Some(link) = self.uplinks[parent].link() else { return };
+        self.uplinks[parent].next_beat = now + self.rule.heartbeat.interval;
+        let started = |(&jid, work): (&Jid, &Work)| {
+            let members = work.ledger.started().clone();
+            (!members.is_empty()).then_some(Running { jid, members })
+        };
+        let running = self.tier.works.iter().filter_map(started).collect();
+        self.effects.push(RelayEffect::SendUp { link, up: Up::Heartbeat(running) });
+    }
+}

@@ -1,0 +1,116 @@
+//! What comes from above: jobs, cancels, acknowledgements.
+//!
+//! Owns which dispatch is taken and what a parent's word changes. Sending downward is `children`'s and the tier's.
+
+use super::*;
+
+impl Relay {
+    /// The link to a parent is up.
+    pub fn parent_up(&mut self, now: Millis, parent: ParentNo, link: LinkId) {
+        self.flush_roster();
+        let parent = self.clamp(parent);
+        self.uplinks[parent].attach(now, link);
+        self.effects.push(RelayEffect::SendUp { link, up: Up::Roster(self.roster.full()) });
+        self.heartbeat(now, parent);
+        self.pump(now);
+    }
+
+    /// The link to a parent is gone.
+    pub fn parent_down(&mut self, link: LinkId) {
+        for uplink in self.uplinks.iter_mut().filter(|u| u.link() == Some(link)) {
+            uplink.detach();
+        }
+    }
+
+    /// A message came from a parent.
+    pub fn from_parent(&mut self, now: Millis, link: LinkId, down: Down) {
+        let Some(parent) = self.uplinks.iter().position(|u| u.link() == Some(link)) else { return };
+        // It may have waited here for as long as nothing was heard (this process was stopped): too old to be believed
+        // about time. The tick drops the link, and the parent offers again.
+        if self.uplinks[parent].is_silent(now, self.rule.heartbeat.dead_after) {
+            return;
+        }
+        self.uplinks[parent].heard(now);
+        match down {
+            Down::Heartbeat => {}
+            Down::RosterResync => {
+                self.flush_roster();
+                self.effects.push(RelayEffect::SendUp { link, up: Up::Roster(self.roster.full()) });
+            }
+            Down::Dispatch(dispatch) => self.dispatch(now, parent, dispatch),
+            Down::Cancel { jid, epoch } => {
+                if self.tier.works.get(&jid).is_some_and(|w| epoch >= w.epoch) {
+                    self.cancel(now, jid);
+                }
+            }
+            Down::ReturnsAck { up_to } => {
+                self.lazy.push(SpoolRecord::Acked { parent, up_to });
+                self.acked(parent, up_to);
+                self.pump(now);
+            }
+            Down::ReturnsBusy { retry_after } => self.uplinks[parent].hold(now + retry_after),
+        }
+    }
+
+    fn dispatch(&mut self, now: Millis, parent: ParentNo, dispatch: Dispatch) {
+        let jid = dispatch.job.jid;
+        let known = self.tier.works.get(&jid).and_then(|w| w.job.as_ref().map(|job| (w.epoch, job.digest)));
+        if known.is_some_and(|(epoch, digest)| epoch > dispatch.epoch || digest != dispatch.job.digest) {
+            self.note(jid, "refused a dispatch: old epoch or another content", dispatch.members.len());
+            return;
+        }
+        if self.tier.works.len() >= MAX_WORKS && !self.tier.works.contains_key(&jid) {
+            let busy = Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::Busy));
+            self.uplinks[parent].fold.add(now, jid, busy, &dispatch.members);
+            return;
+        }
+        let deliver_by = now + dispatch.deliver_within;
+        let work = self.work_of(now, jid);
+        work.job = Some(dispatch.job);
+        work.epoch = dispatch.epoch;
+        work.deadlines.set(now, deliver_by, &dispatch.members);
+        if dispatch.reoffer {
+            work.ledger.reopen_said_by_tier(&dispatch.members);
+            work.tainted |= &dispatch.members;
+        }
+        // Members whose number is retired are taken in too: never sent anything from here, they end as not started.
+        work.ledger.extend(&dispatch.members);
+        if let Some(errand) = self.errands.get_mut(&jid) {
+            errand.parent = parent;
+            errand.forget_at = errand.forget_at.max(deliver_by + WORK_RETAIN);
+        }
+        self.note(jid, "dispatched", dispatch.members.len());
+        let placement = self.tier.place(now, jid, &dispatch.members);
+        self.begin(now, jid, placement);
+    }
+
+    pub(super) fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
+        self.effects.push(RelayEffect::Note { jid, what, members });
+    }
+
+    fn cancel(&mut self, now: Millis, jid: Jid) {
+        let (never_sent, sending) = self.tier.cancel(jid);
+        sending.into_iter().for_each(|s| self.send(s));
+        self.note(jid, "cancelled", never_sent.len());
+        let answer = Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart));
+        self.answer(now, jid, answer, &never_sent);
+    }
+
+    pub(super) fn acked(&mut self, parent: ParentNo, up_to: u64) {
+        let parent = self.clamp(parent);
+        for jid in self.uplinks[parent].acked(up_to) {
+            let Some(errand) = self.errands.get_mut(&jid) else { continue };
+            errand.spooled = errand.spooled.saturating_sub(1);
+            let done = errand.spooled == 0 && !errand.folding;
+            if done && self.tier.works.get(&jid).is_some_and(|w| w.ledger.is_complete()) {
+                self.lazy.push(SpoolRecord::Forget { jid });
+                self.forget(jid);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, jid: Jid) {
+        self.errands.remove(&jid);
+        self.tier.works.remove(&jid);
+    }
+}
