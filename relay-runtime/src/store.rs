@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use relay_core::{
-    ids::Jid,
+    ids::{Jid, RequestId},
     ledger::GroupNo,
     outcome::Answer,
     owner::{Write, WriteError},
@@ -24,7 +24,7 @@ mod view;
 
 pub use error::StoreError;
 pub use filter::{JobFilter, JobState};
-pub use kept::{NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
+pub use kept::{KnownRequest, NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
 pub use sqlite::SqliteStore;
 pub use stats::{FunctionStats, Ran};
 pub use view::{ChangeView, GroupView, JobSummary, JobView, Pruned, Recovered};
@@ -80,6 +80,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// It can't be read, or the job's rows are damaged.
     fn job(&self, jid: Jid, after: u64) -> StoreFuture<Option<JobView>>;
+
+    /// What became of a request; `None` if no job was accepted for it, or it is forgotten.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn request(&self, id: RequestId) -> StoreFuture<Option<KnownRequest>>;
 
     /// The answers of a job numbered `from` and above, in order, until [`MAX_READ_BODY_BYTES`] are reached but at least
     /// one: for those that a [`JobView`] had to leave without body. Answers never change, so pages fit together.

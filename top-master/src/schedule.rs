@@ -69,6 +69,8 @@ pub async fn run(service: OperatorService, token: CancellationToken) {
 impl Scheduler {
     async fn pass(&mut self, stale: bool, now: WallMicros) -> Result<(), Status> {
         if stale {
+            // What was changed until here is read now.
+            self.changed();
             self.read().await?;
         }
         if now < self.looked {
@@ -81,11 +83,22 @@ impl Scheduler {
         }
         let running = self.service.look(running).await?;
         let mut moved = false;
-        for entry in self.entries.iter_mut().filter(|entry| entry.until <= now) {
+        for no in 0..self.entries.len() {
+            if self.changed() {
+                // What is paused, removed or replaced runs no more from the moment its operator hears so: all are read again.
+                self.service.schedules_changed.notify_one();
+                break;
+            }
+            let Some(entry) = self.entries.get_mut(no).filter(|entry| entry.until <= now) else { continue };
             let open = running.get(&entry.stored.name).copied().unwrap_or(0);
             moved |= entry.look(&self.service, now, open).await?;
         }
         if moved { self.read().await } else { Ok(()) }
+    }
+
+    /// Whether an operator changed something since this was last asked.
+    fn changed(&self) -> bool {
+        std::pin::pin!(self.service.schedules_changed.notified()).enable()
     }
 
     async fn read(&mut self) -> Result<(), Status> {

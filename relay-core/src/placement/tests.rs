@@ -125,7 +125,7 @@ fn some_syndics() -> impl Strategy<Value = Vec<Syndic>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
     fn nobody_is_over_its_bound_and_everybody_is_somewhere(

@@ -1,7 +1,18 @@
-//! What a top master keeps beside its jobs: plans and schedules. What their bytes mean is the top master's.
+//! What a top master keeps beside its jobs: requests, plans and schedules. What their bytes mean is the top master's.
 
 use bytes::Bytes;
 use relay_core::{Members, ids::Jid, time::WallMicros};
+
+/// What became of a request that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRequest {
+    /// The job.
+    pub jid: Jid,
+    /// How many targets it was given.
+    pub targets: u64,
+    /// Of the request's body.
+    pub digest: [u8; 32],
+}
 
 /// A plan's name: the digest of what it would run.
 pub type PlanId = [u8; 32];

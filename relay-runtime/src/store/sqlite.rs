@@ -7,7 +7,7 @@ use std::path::Path;
 
 use futures_core::future::BoxFuture;
 use relay_core::{
-    ids::Jid,
+    ids::{Jid, RequestId},
     ledger::GroupNo,
     owner::{Write, WriteError},
     time::WallMicros,
@@ -18,8 +18,8 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, MAX_PAGE, NewSchedule, PlanId, Pruned, Put, Ran,
-    Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, NewSchedule, PlanId, Pruned, Put,
+    Ran, Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
 };
 
 mod accept;
@@ -120,6 +120,11 @@ impl Store for SqliteStore {
 
     fn job(&self, jid: Jid, after: u64) -> StoreFuture<Option<JobView>> {
         self.ask(move |server| read::job(&server.connection, jid, after))
+    }
+
+    fn request(&self, id: RequestId) -> StoreFuture<Option<KnownRequest>> {
+        let read = read::database("read");
+        self.ask(move |server| accept::request(&server.connection, id).map_err(read))
     }
 
     fn answers(&self, jid: Jid, from: GroupNo) -> StoreFuture<Vec<read::Numbered>> {

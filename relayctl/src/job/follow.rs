@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use relay_proto::operator::WatchEvent;
 
 use super::{JobResult, Patience, pause};
@@ -14,8 +15,9 @@ use crate::{
 /// After so long without an event the watch is begun anew: a stream whose other side is gone without a word looks like
 /// one on which nothing happens.
 const QUIET: Duration = Duration::from_secs(30);
-/// How long a look at an open job waits for the next piece of what is known already. They come without a pause.
-const NEXT_PIECE: Duration = Duration::from_secs(2);
+/// How long a look at a job waits for the next piece of what is known already: as long as for any other answer. They come
+/// without a pause, but for the disk's.
+const NEXT_PIECE: Duration = Duration::from_secs(20);
 
 /// How watching ended.
 #[derive(Debug)]
@@ -127,17 +129,18 @@ async fn once(
 /// Collects what is known of a job now, without waiting for more.
 ///
 /// # Errors
-/// The job cannot be shown, or the connection is lost.
+/// The job cannot be shown, or not all of it has come: whoever ran "the failed ones" of a part again would leave some out.
 pub async fn so_far(api: &mut impl Api, result: &mut JobResult) -> anyhow::Result<()> {
     let mut events = api.watch(result.jid, 0).await?;
     while !result.is_complete_so_far() {
-        match tokio::time::timeout(NEXT_PIECE, events.next()).await {
-            Ok(event) => match event? {
-                Some(event) => result.apply(event)?,
-                None => break,
-            },
-            Err(_) => break,
-        }
+        let event = match tokio::time::timeout(NEXT_PIECE, events.next()).await {
+            Ok(event) => event?,
+            Err(_) => {
+                bail!("only a part of the job was told, and then nothing for {NEXT_PIECE:?}; try again")
+            }
+        };
+        let event = event.context("only a part of the job was told before the stream ended; try again")?;
+        result.apply(event)?;
     }
     result.seen_at(when::now_micros());
     Ok(())

@@ -202,6 +202,15 @@ async fn a_look_does_not_wait_for_the_end() {
 }
 
 #[tokio::test]
+async fn a_look_that_sees_a_part_is_an_error() {
+    let mut api =
+        Script { watches: [told(vec![head(3, 0, 2), ok(&["a"])], None)].into(), ..Script::default() };
+    let mut result = JobResult::new(Jid::from_micros(JID), 0);
+    let error = so_far(&mut api, &mut result).await.unwrap_err().to_string();
+    assert!(error.starts_with("only a part of the job was told"), "{error}");
+}
+
+#[tokio::test]
 async fn a_watch_resumes_after_the_last_change_that_came_whole() {
     let at = |cursor, told: WatchEvent| WatchEvent { cursor, ..told };
     let first = vec![head(3, 0, 0), at(0, ok(&["a"])), at(7, ok(&["b"])), at(0, ok(&["c"]))];

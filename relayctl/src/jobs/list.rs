@@ -8,12 +8,15 @@ use serde_json::{Map, Value};
 
 use super::filter::FilterArgs;
 use crate::{
+    api::CallError,
     connect::Fabric,
     exit::Exit,
     output::{Output, table},
     when,
 };
 
+/// Jobs asked for in one call: the most that a top master gives.
+const PAGE: u32 = relay_runtime::store::MAX_PAGE as u32;
 /// Widest target and arguments shown in a table, in characters; JSON has them whole.
 const MAX_SHOWN: usize = 40;
 
@@ -81,10 +84,7 @@ impl Job {
 
 /// Runs it.
 pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
-    let before = args.before.map_or(0, Jid::micros);
-    let heads = fabric
-        .jobs(ListJobsRequest { limit: args.limit, before, filter: Some(args.filter.filter()) })
-        .await?;
+    let heads = heads(args, async |request| fabric.jobs(request).await).await?;
     let jobs: Vec<Job> = heads.iter().map(Job::new).collect();
     let now = when::now_micros();
     out.show(&jobs, |_| {
@@ -97,6 +97,25 @@ pub async fn run(args: &ListArgs, fabric: &mut Fabric, out: &Output) -> anyhow::
         }
     })?;
     Ok(Exit::Ok)
+}
+
+/// The jobs that are asked for, however many calls they take.
+async fn heads(
+    args: &ListArgs,
+    mut ask: impl AsyncFnMut(ListJobsRequest) -> Result<Vec<JobHead>, CallError>,
+) -> Result<Vec<JobHead>, CallError> {
+    let filter = Some(args.filter.filter());
+    let (mut heads, mut before) = (Vec::new(), args.before.map_or(0, Jid::micros));
+    loop {
+        let limit = (args.limit - heads.len() as u32).min(PAGE);
+        let page = ask(ListJobsRequest { limit, before, filter: filter.clone() }).await?;
+        let last = page.last().map(|head| head.jid).filter(|_| page.len() >= limit as usize);
+        heads.extend(page);
+        match last {
+            Some(last) if heads.len() < args.limit as usize => before = last,
+            _ => return Ok(heads),
+        }
+    }
 }
 
 /// What asks for the next page, if there may be one.
@@ -179,6 +198,34 @@ mod tests {
         assert_eq!(next_page(&args, &[head(1)]), "");
         let expected = "older ones: relayctl jobs list --limit 2 --before 20261121073656123456";
         assert_eq!(next_page(&args, &[head(1), head(1)]), expected);
+    }
+
+    #[tokio::test]
+    async fn a_long_list_comes_in_pages() {
+        // Jobs 3,500 down to 1; before 0 is from the newest.
+        let page = |request: ListJobsRequest| {
+            let first = if request.before == 0 { 3_500 } else { request.before - 1 };
+            let jids = (1..=first).rev().take(request.limit.min(PAGE) as usize);
+            jids.map(|jid| JobHead { jid, ..head(1) }).collect::<Vec<_>>()
+        };
+        for (limit, before, calls, first, found) in [
+            (50, 0, 1, 3_500, 50),
+            (2_000, 0, 2, 3_500, 2_000),
+            (10_000, 0, 4, 3_500, 3_500),
+            (1_500, 1_000, 1, 999, 999),
+        ] {
+            let before = Some(before).filter(|before| *before > 0).map(Jid::from_micros);
+            let args = ListArgs { limit, before, filter: FilterArgs::default() };
+            let mut asked = 0;
+            let ask = async |request| {
+                asked += 1;
+                Ok(page(request))
+            };
+            let heads = heads(&args, ask).await.unwrap();
+            let jids: Vec<u64> = heads.iter().map(|head| head.jid).collect();
+            assert_eq!(jids, (1..=first).rev().take(found).collect::<Vec<u64>>());
+            assert_eq!(asked, calls, "{limit}");
+        }
     }
 
     #[test]

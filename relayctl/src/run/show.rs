@@ -92,11 +92,19 @@ pub async fn wait(
         return Ok(Exit::Running);
     }
     if let End::GivenUp(why) = ended {
-        let after =
-            stream.as_ref().map_or_else(String::new, |s| format!(" --out jsonl --after {}", s.written()));
-        eprintln!("{why}; the job goes on: relayctl jobs watch {jid}{after}");
+        let more = more(stream.as_ref().map(Stream::written));
+        eprintln!("{why}; the job goes on: relayctl jobs watch {jid}{more}");
     }
     Ok(exit(&result, showing.after))
+}
+
+/// What goes on with a stream that was written up to a cursor; one without any begins anew.
+fn more(written: Option<u64>) -> String {
+    match written {
+        None => String::new(),
+        Some(0) => " --out jsonl".into(),
+        Some(cursor) => format!(" --out jsonl --after {cursor}"),
+    }
 }
 
 /// A watch that began in the middle does not know the outcomes from before; the job's end counts them all.
@@ -113,4 +121,21 @@ fn exit(result: &JobResult, after: u64) -> Exit {
 /// Standard output cannot be written.
 pub fn show(result: &JobResult, view: View, out: &Output) -> anyhow::Result<()> {
     out.show_job(result, view)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn what_is_told_to_be_typed_can_be_typed() {
+        for written in [None, Some(0), Some(17)] {
+            let line = format!("relayctl jobs watch 20261121073656123456{}", more(written));
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        assert!(more(Some(17)).contains("--after 17"));
+    }
 }

@@ -1,14 +1,14 @@
 use std::sync::Mutex;
 
 use relay_core::{
-    ids::{Epoch, Jid},
+    ids::{Epoch, Jid, RequestId},
     ledger::GroupNo,
     outcome::Answer,
     time::WallMicros,
 };
 use relay_runtime::store::{
-    FunctionStats, JobFilter, JobSummary, JobView, NewSchedule, PlanId, Pruned, Put, Ran, Recovered,
-    ScheduleRun, StoreError, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, NewSchedule, PlanId, Pruned, Put, Ran,
+    Recovered, ScheduleRun, StoreError, StoredPlan, StoredSchedule,
 };
 
 use super::*;
@@ -35,6 +35,9 @@ impl Store for Grudging {
         Box::pin(async move { if refused { Err(WriteError::Failed("full".into())) } else { Ok(()) } })
     }
     fn job(&self, _: Jid, _: u64) -> StoreFuture<Option<JobView>> {
+        unused()
+    }
+    fn request(&self, _: RequestId) -> StoreFuture<Option<KnownRequest>> {
         unused()
     }
     fn answers(&self, _: Jid, _: GroupNo) -> StoreFuture<Vec<(GroupNo, Arc<Answer>)>> {

@@ -15,7 +15,7 @@ use relay_proto::{Code, envelope::MAX_ENVELOPE_BYTES, operator as wire};
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use super::{Ask, OperatorService, invalid};
+use super::{Ask, OperatorService, invalid, store_error};
 
 /// Longest run limit: a week. What takes longer is a service, not a job.
 const MAX_RUN_LIMIT: Millis = 7 * 24 * 60 * 60 * 1_000;
@@ -31,7 +31,8 @@ const MAX_ARGS_BYTES: usize = MAX_ENVELOPE_BYTES - (4 << 10);
 const MAX_FUNCTION_BYTES: usize = 128;
 
 impl OperatorService {
-    /// Submits a job in somebody's name, a plan's if it names one.
+    /// Submits a job in somebody's name, a plan's if it names one. What was accepted before stays accepted, also where it
+    /// would be refused by now: whoever tries again because the answer was lost must not hear that nothing was done.
     ///
     /// # Errors
     /// A field is wrong, or the loop does not accept it.
@@ -42,6 +43,19 @@ impl OperatorService {
     ) -> Result<wire::Submitted, Status> {
         let digest = request_digest(&caller, &request);
         let id = request_id(&request.request_id)?;
+        match self.submit_anew(caller, id, digest, request).await {
+            Err(refused) => self.accepted_before(id, digest).await?.ok_or(refused),
+            submitted => submitted,
+        }
+    }
+
+    async fn submit_anew(
+        &self,
+        caller: String,
+        id: RequestId,
+        digest: [u8; 32],
+        request: wire::SubmitRequest,
+    ) -> Result<wire::Submitted, Status> {
         let submission = match request.plan_id.is_empty() {
             true => self.submission(caller, id, request)?,
             false => self.planned_submission(caller, id, request).await?,
@@ -50,6 +64,16 @@ impl OperatorService {
         let accepted = self.ask(|tx| Ask::Submit(submission, tx)).await?.map_err(submit_error)?;
         let Accepted { jid, targets, known } = accepted;
         Ok(wire::Submitted { jid: jid.micros(), targets, known })
+    }
+
+    async fn accepted_before(
+        &self,
+        id: RequestId,
+        digest: [u8; 32],
+    ) -> Result<Option<wire::Submitted>, Status> {
+        let known = self.store.request(id).await.map_err(store_error)?;
+        let same = known.filter(|known| known.digest == digest);
+        Ok(same.map(|known| wire::Submitted { jid: known.jid.micros(), targets: known.targets, known: true }))
     }
 
     /// What a request says, checked. The digest is left to the caller, a plan too.

@@ -74,6 +74,31 @@ async fn a_retry_is_the_same_job_and_any_other_field_makes_another_request() {
 }
 
 #[tokio::test]
+async fn a_retry_is_the_same_job_also_where_it_would_be_refused_by_now() {
+    let bench = bench().await;
+    let plan = bench.service.make_plan("alice".into(), request("aws-*", 0)).await.unwrap();
+    let requests =
+        [run_plan(plan.plan_id, 1), request("aws-c", 2), request("L@aws-c", 3), request("N@web", 4)];
+    let mut accepted = Vec::new();
+    for request in &requests {
+        accepted.push(submit(&bench, request.clone()).await.unwrap());
+    }
+    // Nobody has the name aws-c any more, aws-d is new, and the node group is gone.
+    let mut bench = bench.restart(&["aws-a", "aws-b", "aws-x", "gcp-a", "aws-d"]).await;
+    bench.service.defaults = Arc::new(limits());
+    let codes = [Code::PlanMoved, Code::NoMatch, Code::Invalid, Code::Invalid];
+    for ((request, first), code) in requests.into_iter().zip(accepted).zip(codes) {
+        let again = submit(&bench, request.clone()).await.unwrap();
+        assert_eq!(again, wire::Submitted { known: true, ..first });
+        // Somebody else's, and a new one, are as they are.
+        let other = wire::SubmitRequest { request_id: vec![9; 16], ..request.clone() };
+        assert_eq!(told(submit(&bench, other).await).0, Some(code), "{request:?}");
+        let others = bench.service.submit_as("bob".into(), request).await;
+        assert_eq!(told(others).0, Some(code));
+    }
+}
+
+#[tokio::test]
 async fn nonsense_is_refused() {
     let bench = bench().await;
     let with = |change: fn(&mut wire::SubmitRequest)| {

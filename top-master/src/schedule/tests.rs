@@ -99,6 +99,31 @@ async fn each_time_runs_once_whoever_dies_in_between() {
 }
 
 #[tokio::test]
+async fn what_is_paused_while_others_run_does_not_run_any_more() {
+    let bench = bench().await;
+    let mut next = 0;
+    for name in ["a", "b"] {
+        next = bench.service.keep_schedule("alice".into(), put(schedule(name), false)).await.unwrap().next;
+    }
+    let mut scheduler = scheduler(&bench);
+    scheduler.pass(true, next - 1).await.unwrap();
+    bench.service.hold_schedule("b", true).await.unwrap();
+    // It is in the middle of a pass: what it read is of before.
+    scheduler.pass(false, next).await.unwrap();
+    scheduler.pass(true, next).await.unwrap();
+    let callers: Vec<String> = bench
+        .service
+        .store
+        .jobs(Default::default(), 9, None)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.caller)
+        .collect();
+    assert_eq!(callers, ["schedule:a (by alice)"]);
+}
+
+#[tokio::test]
 async fn a_jump_of_the_clock_brings_no_storm() {
     let bench = bench().await;
     let year = 365 * 24 * 60 * MINUTE;

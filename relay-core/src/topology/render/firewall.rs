@@ -98,7 +98,7 @@ impl Topology {
     }
 
     fn of_top_master(&self, top: &TopMaster) -> Vec<Rule> {
-        self.from_children(&top.region, &top.id, &top.address).collect()
+        self.dialled_by(&top.region, &top.id, &top.address).collect()
     }
 
     /// Its parents, who dials it from below, and its minions.
@@ -120,11 +120,11 @@ impl Topology {
             port: syndic.address.port(),
             peer: Peer::Minions(region.network.allowed_cidrs.clone()),
         };
-        let children = self.from_children(&region.name, &syndic.id, &syndic.address);
+        let children = self.dialled_by(&region.name, &syndic.id, &syndic.address);
         std::iter::once(minions).chain(children).chain(out).collect()
     }
 
-    fn from_children(&self, region: &RegionName, id: &TierId, own: &HostPort) -> impl Iterator<Item = Rule> {
+    fn dialled_by(&self, region: &RegionName, id: &TierId, own: &HostPort) -> impl Iterator<Item = Rule> {
         let children = self.syndics().map(|(_, s)| s).filter(move |s| s.parents.contains(id));
         children.map(move |child| Rule {
             region: region.clone(),

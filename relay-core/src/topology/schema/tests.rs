@@ -78,6 +78,14 @@ fn the_full_file_has_every_key_and_is_good() {
     }
 }
 
+/// Nothing that a file can say is lost in the fixed form.
+#[test]
+fn the_fixed_form_of_the_full_file_is_the_full_file() {
+    let topology = Topology::check(&node(&full())).unwrap();
+    assert_eq!(topology.document(), full());
+    assert_eq!(Topology::check(&node(&topology.document())), Ok(topology));
+}
+
 /// The reader lists what it asked for when it meets a key that it does not know.
 #[test]
 fn the_reader_asks_for_these_keys_and_no_others() {

@@ -3,13 +3,13 @@
 use prost::Message;
 use relay_core::{
     batch::BatchRule,
-    ids::Jid,
+    ids::{Jid, RequestId},
     owner::{JobHead, WriteError},
 };
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::{
-    super::MAX_SUMMARY_ARGS,
+    super::{KnownRequest, MAX_SUMMARY_ARGS},
     column::{bits, jid_column, request_column, set_to_blob},
     write::{Refused, failed},
 };
@@ -34,15 +34,24 @@ pub(super) fn accept(connection: &Connection, head: &JobHead) -> Result<(), Refu
 }
 
 fn known_request(connection: &Connection, head: &JobHead) -> rusqlite::Result<Option<WriteError>> {
+    let known = request(connection, head.request_id)?;
+    Ok(known.map(|KnownRequest { jid, targets, digest }| WriteError::RequestKnown {
+        jid,
+        targets,
+        same: digest == head.request_digest,
+    }))
+}
+
+pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<KnownRequest>> {
     let sql = "SELECT jid, target_count, digest FROM requests WHERE id = ?1";
     let read = |row: &rusqlite::Row<'_>| {
-        Ok(WriteError::RequestKnown {
+        Ok(KnownRequest {
             jid: Jid::from_micros(row.get::<_, i64>(0)? as u64),
             targets: row.get::<_, i64>(1)? as u64,
-            same: row.get_ref(2)?.as_blob()? == head.request_digest,
+            digest: row.get(2)?,
         })
     };
-    connection.prepare_cached(sql)?.query_row([request_column(head.request_id)], read).optional()
+    connection.prepare_cached(sql)?.query_row([request_column(id)], read).optional()
 }
 
 fn insert_job(connection: &Connection, head: &JobHead) -> rusqlite::Result<()> {

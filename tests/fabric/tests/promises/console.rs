@@ -98,7 +98,22 @@ impl Console {
         self.spawn(command)
     }
 
+    /// Starts a command whose output nobody reads.
+    pub fn start_into_nothing(&self, words: &[&str]) -> Going {
+        let mut command = Command::new(binary("relayctl"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(words).stdin(Stdio::null()).stdout(writer);
+        self.spawn_writing(command)
+    }
+
     fn spawn(&self, mut command: Command) -> Going {
+        let no = self.started.load(Ordering::Relaxed);
+        command.stdout(File::create(self.dir.join(format!("{no}.out"))).unwrap());
+        self.spawn_writing(command)
+    }
+
+    fn spawn_writing(&self, mut command: Command) -> Going {
         let no = self.started.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (self.dir.join(format!("{no}.out")), self.dir.join(format!("{no}.err")));
         for variable in ["RELAY_CONTEXT", "RELAY_LOG", "NO_COLOR"] {
@@ -106,7 +121,7 @@ impl Console {
         }
         // The mark: what is left of it ends with the fabric.
         command.env("RELAY_CONFIG", &self.contexts).env(MARK, self.dir.parent().unwrap());
-        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        command.stderr(File::create(&err).unwrap());
         let child = command.spawn().unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}"));
         Going { child, out, err }
     }
@@ -118,7 +133,7 @@ impl Console {
 
     /// Runs a command that has to end with 0, and reads what it prints as one document.
     pub async fn json(&self, words: &[&str]) -> Value {
-        let ran = self.run(&[words, &["--out", "json"]].concat()).await;
+        let ran = self.run(&[&["--out", "json"], words].concat()).await;
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         ran.json()
     }
@@ -140,7 +155,7 @@ impl Console {
 impl Going {
     /// What it has written so far.
     pub fn out(&self) -> String {
-        fs::read_to_string(&self.out).unwrap()
+        fs::read_to_string(&self.out).unwrap_or_default()
     }
 
     /// What it has said beside that.
@@ -163,6 +178,11 @@ impl Going {
     pub fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
     }
 
     /// Sends it a signal.

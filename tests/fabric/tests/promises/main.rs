@@ -12,6 +12,7 @@ mod damaged_files;
 mod deeper_trees;
 mod full_disks;
 mod garbage;
+mod job_control;
 mod minion_faults;
 mod minion_kills;
 mod output;

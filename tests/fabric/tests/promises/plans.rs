@@ -13,7 +13,7 @@ async fn region() -> Fabric {
     Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 4).minion("aws-1", "solo").start().await
 }
 
-fn words<'a>(of: &'a Value) -> BTreeSet<&'a str> {
+fn words(of: &Value) -> BTreeSet<&str> {
     of.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
@@ -128,7 +128,14 @@ async fn a_plan_that_has_moved_is_refused_with_the_difference_and_nothing_runs()
     assert_eq!(fabric.witness().starts().len(), 2);
 
     let all = plan(&console, &["*", "cmd.run", &body]).await;
+    // Whoever tries again because the answer was lost hears of the job that stands, also if the plan has moved since.
+    let again = ["run", "--plan-id", id(&all), "--request-id", &"5a".repeat(16), "--async", "--out", "json"];
+    let first = console.run(&again).await;
+    assert_eq!((first.code, &first.json()["known"]), (4, &json!(false)), "{first:?}");
     newcomer(&mut fabric).await;
+    let second = console.run(&again).await;
+    assert_eq!((second.code, &second.json()["known"]), (4, &json!(true)), "{second:?}");
+    assert_eq!(second.json()["jid"], first.json()["jid"]);
     let before = fabric.operator().jobs().await.unwrap().len();
     console.run(&["run", "--plan-id", id(&all)]).await.refused(&["1 new (newcomer)"]);
     // A plan is the same plan only if all of it is: another argument has another id.

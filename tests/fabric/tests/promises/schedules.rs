@@ -183,6 +183,22 @@ async fn a_run_that_is_still_open_makes_the_next_time_a_missed_one() {
     has_run(&fabric, "slow", 3).await;
 }
 
+#[tokio::test]
+async fn a_time_at_which_nobody_matches_brings_no_job_and_says_why() {
+    let fabric = fabric().await;
+    let console = Console::of(&fabric);
+    let words = ["schedule", "add", "nobody", "--every", "1s", "--", "web*", "test.ping"];
+    console.json(&words).await;
+    until("the reason", async || {
+        let told = named(&console, "nobody").await;
+        told["last_error"].as_str().filter(|why| why.contains("no minion matches")).map(|_| ())
+    })
+    .await;
+    assert!(fabric.operator().jobs().await.unwrap().is_empty());
+    let listed = console.run(&["schedule", "list"]).await;
+    assert!(listed.out.contains("no minion matches"), "{listed:?}");
+}
+
 /// As if the top master had been down for two days.
 async fn sleeps_two_days(fabric: &mut Fabric) {
     fabric.kill9(TOP);

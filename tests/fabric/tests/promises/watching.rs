@@ -149,6 +149,156 @@ async fn they_are_it_also_when_what_was_unknown_is_known_later() {
 }
 
 #[tokio::test]
+async fn what_is_known_after_the_close_comes_after_the_last_cursor_before_it() {
+    let mut fabric = region().await;
+    let console = Console::of(&fabric);
+    let (mut run, jid) = streaming(&fabric, &console, &["--until", "2"]).await;
+    fabric.started_in_all(6).await;
+    ends(&fabric, &mut run, "aws-1-m-00").await;
+    fabric.witness().open("aws-1-m-01");
+    let ran = run.ended().await;
+    let (mut together, cursor) = cut(&ran.out);
+    assert_eq!((ran.code, told(&together).len()), (2, 6), "{ran:?}");
+    fabric.restart(TOP).await;
+    fabric.witness().open_all();
+    let after = cursor.to_string();
+    let rest = until("what was unknown to be known", async || {
+        let rest = console.run(&["jobs", "watch", &jid, "--out", "jsonl", "--after", &after]).await;
+        (told(&lines(&rest.out)).len() == 4).then_some(rest)
+    })
+    .await;
+    assert_eq!(rest.code, 0, "{rest:?}");
+    together.extend(lines(&rest.out));
+    assert_eq!(together, lines(&watch(&console, &jid).ended().await.out));
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_each_of_its_cursors() {
+    let builder = Fabric::builder().syndic("aws-1", "aws").syndic("azure-1", "azure");
+    let fabric = builder.minions("aws-1", 8).minions("azure-1", 8).start().await;
+    let console = Console::of(&fabric);
+    // Half of them give one answer, half of them each another.
+    let line = "id=$(tr '\\0' '\\n' </proc/$PPID/cmdline | sed -n 's|.*/\\([^/]*\\)/runs/.*|\\1|p'); \
+                case $id in *[02468]) echo even;; *) echo $id; exit 3;; esac";
+    let words = ["run", "--out", "jsonl", "--batch", "3", "--batch-wait", "20ms", "*", "cmd.run", line];
+    let ran = console.run(&words).await;
+    let whole = lines(&ran.out);
+    assert_eq!((ran.code, told(&whole).len()), (1, 16), "{ran:?}");
+    let jid = whole[0]["jid"].as_str().unwrap();
+    let cursors: Vec<(usize, u64)> =
+        whole.iter().enumerate().filter_map(|(no, line)| Some((no, line["cursor"].as_u64()?))).collect();
+    assert!(cursors.len() > 3, "{whole:?}");
+    for (no, cursor) in cursors {
+        let rest =
+            console.run(&["jobs", "watch", jid, "--out", "jsonl", "--after", &cursor.to_string()]).await;
+        assert_eq!(lines(&rest.out), whole[no + 1..], "after {cursor}");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_together_with_the_top_master_it_is_the_whole() {
+    let mut fabric = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 12).start().await;
+    let console = Console::of(&fabric);
+    for round in 0..6 {
+        let words =
+            ["run", "--out", "jsonl", "--batch", "3", "--batch-wait", "50ms", "*", "cmd.run", "echo $$"];
+        let mut run = console.start(&words);
+        let far = |out: &str| {
+            (lines(out).iter().filter(|line| line["cursor"].is_u64()).count() > round).then_some(())
+        };
+        run.shows("some changes", far).await;
+        let jid = lines(&run.out())[0]["jid"].as_str().unwrap().to_owned();
+        let undisturbed = watch(&console, &jid);
+        fabric.kill9(TOP);
+        run.kill9();
+        fabric.daemon(TOP).start();
+        let (_, cursor) = cut(&run.out());
+        let rest = console.start(&["jobs", "watch", &jid, "--out", "jsonl", "--after", &cursor.to_string()]);
+        let all = fit(&console, &jid, &run.out(), rest, undisturbed).await;
+        assert_eq!(told(&all).len(), 12, "{all:?}");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_before_the_answer_it_says_how_to_find_out_and_the_job_runs_once() {
+    let mut fabric = region().await;
+    let console = Console::of(&fabric);
+    fabric.witness().open_all();
+    let body = fabric.witness().command();
+    fabric.stop(TOP);
+    let order = ["run", "*", "cmd.run", &body];
+    let run = console.start(&order);
+    // Whether it has come as far as to ask is all the same; only its handler must be there.
+    handles_interrupts(run.pid()).await;
+    run.signal(Signal::SIGINT);
+    let ran = run.ended().await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{ran:?}");
+    let id = ran.err.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(ran.err.contains(&format!("repeat the same command with --request-id {id}")), "{ran:?}");
+    fabric.cont(TOP);
+    fabric.syndic_is("aws-1", true).await;
+    fabric.all_up().await;
+    for _ in 0..2 {
+        let ran = console.run(&[&order[..], &["--request-id", &id]].concat()).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    assert_eq!((fabric.operator().jobs().await.unwrap().len(), fabric.witness().starts().len()), (1, 6));
+}
+
+/// Waits until a process has a handler for SIGINT.
+async fn handles_interrupts(pid: i32) {
+    until("a handler for SIGINT", async || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught >> (Signal::SIGINT as u32 - 1) & 1 == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_takes_the_stream_in_and_the_job_goes_on() {
+    let fabric = region().await;
+    let console = Console::of(&fabric);
+    let body = fabric.witness().command();
+    let going = console.start_into_nothing(&["run", "--out", "jsonl", "*", "cmd.run", &body]);
+    let ran = going.ended().await;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    fabric.started_in_all(6).await;
+    let jid = fabric.witness().starts()[0].jid.to_string();
+    assert!(ran.err.contains(&format!("the job goes on: relayctl jobs watch {jid}")), "{ran:?}");
+    fabric.witness().open_all();
+    assert_eq!(console.closed(&jid).await.0, 0);
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_canary_asks_between_its_stages() {
+    let mut fabric = region().await;
+    let console = Console::of(&fabric);
+    fabric.witness().open_all();
+    let body = fabric.witness().command();
+    let batch = ["run", "--batch", "canary:1,50%,100%", "--approve", "*", "cmd.run", &body];
+    let mut run = console.start_on_terminal(&batch);
+    let asked = async |run: &mut Going, stage: usize, ok: usize| {
+        let question = format!("stage {stage} of 3 is done: {ok} ok, 0 failed. Go on? [y/N]");
+        run.shows(&question, |out| out.contains(&question).then_some(())).await;
+    };
+    asked(&mut run, 1, 1).await;
+    run.types("y\r");
+    asked(&mut run, 2, 3).await;
+    let jid = fabric.witness().starts()[0].jid.to_string();
+    fabric.restart(TOP).await;
+    fabric.all_up().await;
+    run.types("n\r");
+    let waits = format!("not approved: the job waits; relayctl jobs approve {jid}");
+    run.shows(&waits, |out| out.contains(&waits).then_some(())).await;
+    // From another terminal.
+    assert_eq!(console.run(&["jobs", "approve", &jid]).await.code, 0);
+    assert_eq!(run.ended().await.code, 0);
+    assert_eq!(fabric.witness().starts().len(), 6);
+}
+
+#[tokio::test]
 async fn ctrl_c_off_a_terminal_lets_go_and_says_how_to_watch() {
     let fabric = region().await;
     let console = Console::of(&fabric);
@@ -164,8 +314,12 @@ async fn ctrl_c_off_a_terminal_lets_go_and_says_how_to_watch() {
         run.signal(signal);
         let ran = run.ended().await;
         assert_eq!(ran.code, 4, "{ran:?}");
-        assert!(ran.err.contains(&format!("relayctl jobs watch {jid}")), "{ran:?}");
+        let typed = ran.err.trim().rsplit("the job goes on: relayctl ").next().unwrap().to_owned();
+        assert!(typed.starts_with(&format!("jobs watch {jid}")), "{ran:?}");
+        let again = console.start(&typed.split(' ').collect::<Vec<_>>());
         fabric.witness().open_all();
+        let again = again.ended().await;
+        assert_eq!(again.code, 0, "{typed}: {again:?}");
         let whole = looked.ended().await;
         assert_eq!((whole.code, told(&lines(&whole.out)).len()), (0, 6), "the job went on: {whole:?}");
         fabric.witness().close_all();

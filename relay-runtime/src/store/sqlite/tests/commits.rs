@@ -12,6 +12,9 @@ async fn a_retried_request_gets_its_job() {
     let other = JobHead { request_digest: [2; 32], ..again };
     assert_eq!(bench.commit(vec![Write::Accept(Box::new(other))]).await, known(false));
     assert_eq!(bench.list(10).await.len(), 1);
+    let found = bench.store.request(bench.head(1).request_id).await.unwrap();
+    assert_eq!(found, Some(KnownRequest { jid, targets: 3, digest: [1; 32] }));
+    assert_eq!(bench.store.request(bench.head(2).request_id).await.unwrap(), None);
 }
 
 #[tokio::test]
