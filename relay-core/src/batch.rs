@@ -72,6 +72,14 @@ impl Share {
             Share::Percent(p) => (whole.saturating_mul(u64::from(p)) / 100).max(1),
         }
     }
+
+    /// No less than so many of `whole`, and never more than all: a percentage is rounded up. For what must be reached.
+    pub fn at_least_of(self, whole: u64) -> u64 {
+        match self {
+            Share::Count(n) => u64::from(n).min(whole),
+            Share::Percent(p) => whole.saturating_mul(u64::from(p)).div_ceil(100),
+        }
+    }
 }
 
 impl BatchRule {

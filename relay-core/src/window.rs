@@ -107,7 +107,7 @@ impl Window {
             wait: rule.wait,
             failures: Failures { lost_too: matches!(rule.size, BatchSize::Canary(_)) },
             max_failures: rule.failures_allowed().map(|share| share.of(total)),
-            until: rule.until.map(|share| share.of(total).min(total)),
+            until: rule.until.map(|share| share.at_least_of(total)),
             deadline: rule.deadline.map(left),
             delivery: times.delivery,
             patience_until: left(rule.queue.unwrap_or(0).max(times.delivery)),
@@ -243,6 +243,11 @@ impl Window {
         if !self.open {
             self.lingering |= members;
         }
+    }
+
+    /// Why those among whom nothing more may start are not started.
+    pub fn stop_reason(&self, now: Millis, ledger: &Ledger) -> Reason {
+        self.stopped(now, ledger).map_or(Reason::BatchStopped, Stop::reason)
     }
 
     /// Those among whom nothing more may start.

@@ -1,8 +1,8 @@
 //! The store: the jobs, the answers, the minions, the plans and the schedules that must outlive a top master.
 //!
 //! Owns the [`Store`] trait; what it gives back is in the parts beside it. Leaves to `relay_core::owner` what is written
-//! of jobs and in which order, to the top master what plans and schedules mean, and to [`sqlite`] how all of it gets onto
-//! a disk. A store for several top masters is meant to stand behind the same trait.
+//! of jobs and in which order, to the top master what plans and schedules mean, and to [`sqlite`] and [`postgres`] how all of
+//! it gets onto a disk: of one top master's machine, or of a database that several share.
 
 use std::sync::Arc;
 
@@ -18,13 +18,20 @@ use relay_core::{
 mod error;
 mod filter;
 mod kept;
+pub mod postgres;
 pub mod sqlite;
 mod stats;
+mod steps;
+mod value;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::StoreError;
 pub use filter::{JobFilter, JobState};
 pub use kept::{KnownRequest, NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
+pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
 pub use stats::{FunctionStats, Ran};
 pub use view::{ChangeView, GroupView, JobSummary, JobView, Pruned, Recovered};
@@ -39,6 +46,9 @@ pub const MAX_READ_BODY_BYTES: usize = 64 << 20;
 /// job has been pruned.
 pub const KEEP_REQUESTS_HOURS: u64 = 7 * 24;
 
+/// Requests that wait for a store's thread. All open jobs accepted in one moment, several times over; they share their bodies
+/// with whoever made them, so they are small. Beyond it the disk or the database does not keep up, and the caller must hear of it.
+pub const MAX_QUEUED: usize = 4_096;
 /// Jobs that one call of [`Store::stats`] looks at, newest first: figures over more would be of another year, and the
 /// durations of all of them are in memory together.
 pub const MAX_STATS_JOBS: usize = 100_000;

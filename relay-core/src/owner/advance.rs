@@ -155,7 +155,8 @@ impl Owner {
         let stopped = job.window.stopped_members(now, &work.ledger);
         let stopping = &stopped - &work.stopped;
         if !stopping.is_empty() {
-            self.stop(now, jid, &stopping);
+            let why = job.window.stop_reason(now, &work.ledger);
+            self.stop(now, jid, &stopping, why);
         }
         let Owner { jobs, tier, .. } = self;
         let (Some(job), Some(work)) = (jobs.get_mut(&jid), tier.works.get(&jid)) else { return };
@@ -173,7 +174,7 @@ impl Owner {
 
     /// Nothing more may start among these: what has not left is kept back, and what a tier below has not sent is
     /// recalled, by offering it again with no time left to start.
-    fn stop(&mut self, now: Millis, jid: Jid, members: &Members) {
+    fn stop(&mut self, now: Millis, jid: Jid, members: &Members, why: Reason) {
         let Some(work) = self.tier.works.get_mut(&jid) else { return };
         work.stopped |= members;
         let (in_flight, unknown) = (work.ledger.in_flight().clone(), work.ledger.unknown().clone());
@@ -187,8 +188,7 @@ impl Owner {
         }
         kept_back &= &in_flight;
         self.note(jid, "stopped", kept_back.len());
-        let answer = Answer::by_tier(Outcome::NotStarted, Reason::BatchStopped);
-        self.record(jid, Arc::new(answer), &kept_back);
+        self.record(jid, Arc::new(Answer::by_tier(Outcome::NotStarted, why)), &kept_back);
         // Also those whose message was dropped together with one that was kept back, and those offered again by another
         // path, who had time left to start when that was put together.
         let sent = (in_flight | unknown) - &kept_back;

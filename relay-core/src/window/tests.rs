@@ -258,6 +258,13 @@ fn until_and_deadline_close_it() {
     assert!(bench.ledger.is_complete());
     assert_eq!(bench.ledger.counts()[&Outcome::Unknown], 3);
 
+    let mut bench =
+        Bench::new(&BatchRule { until: Some(Share::Percent(99)), ..window(Share::Count(40)) }, 40, 0);
+    bench.turn();
+    bench.answer(Outcome::Ok, &set(0..39));
+    bench.turn();
+    assert!(!bench.ledger.is_complete(), "39 of 40 are not 99%");
+
     let mut bench = Bench::new(&BatchRule { deadline: Some(30_000), ..window(Share::Count(8)) }, 10, 0);
     bench.turn();
     bench.now = 30_000;

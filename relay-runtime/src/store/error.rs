@@ -19,12 +19,34 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The database can't be reached, or does not let us in.
+    #[error("store {server}: {why}; check that the database runs, and its address, user and password")]
+    Connect {
+        /// User, address and database.
+        server: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// A setting of the database's connection is wrong.
+    #[error("store {server}: {why}")]
+    Setting {
+        /// User, address and database.
+        server: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The database has tables of something else where ours would be.
+    #[error("the schema \"relay\" in {server} is not a store of this program; name another database")]
+    NotOurs {
+        /// User, address and database.
+        server: String,
+    },
     /// A newer build has written it. Nothing was changed.
     #[error("store {path} has schema {found}, this build knows up to {known}: start the newer build again")]
     Newer {
-        /// The file.
+        /// The file, or the database's address.
         path: PathBuf,
-        /// The file's schema version.
+        /// Its schema version.
         found: i64,
         /// The newest this build knows.
         known: i64,

@@ -3,7 +3,7 @@
 //! Owns the handle: each call puts one request into a bounded queue, in the order of the calls. One thread owns the
 //! connection and serves the queue (`thread`); the parts below it read and write rows. Opening and schema are `file`'s.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use futures_core::future::BoxFuture;
 use relay_core::{
@@ -18,8 +18,9 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, NewSchedule, PlanId, Pruned, Put,
-    Ran, Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, NewSchedule, PlanId,
+    Pruned, Put, Ran, Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+    steps::{Cutoffs, Next, Stretch, figures, page},
 };
 
 mod accept;
@@ -38,13 +39,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use prune::Cutoffs;
-use steps::{Begun, Walk, work};
+use steps::work;
 use thread::{Batch, Request, Server};
-
-/// Requests that wait for the thread. All open jobs accepted in one moment, several times over; they share their bodies
-/// with whoever made them, so they are small. Beyond it the disk does not keep up, and the caller must hear of it.
-pub const MAX_QUEUED: usize = 4_096;
 
 /// A store in one file, for one top master.
 #[derive(Debug)]
@@ -88,11 +84,26 @@ impl SqliteStore {
         self.ask(move |server| server.change(doing, change))
     }
 
-    /// Begins a list now; it goes on in steps when it is polled.
-    fn walk(&self, filter: JobFilter, limit: usize, before: Option<Jid>) -> Begun {
-        let walk = Walk::new(self.queue.clone(), filter);
-        let first = self.ask(walk.stretch(limit, before));
-        walk.beginning_with(first)
+    /// The first step of a list, which is in the queue now, and what asks for the others.
+    fn walk(
+        &self,
+        filter: JobFilter,
+        limit: usize,
+        before: Option<Jid>,
+    ) -> (StoreFuture<Stretch>, impl Next) {
+        let filter = Arc::new(filter);
+        let step = move |limit, before| {
+            let filter = filter.clone();
+            move |server: &mut Server| list::stretch(&server.connection, &filter, limit, before)
+        };
+        let (first, queue) = (self.ask(step(limit, before)), self.queue.clone());
+        (first, move |limit, before| steps::wait(queue.clone(), step(limit, Some(before))))
+    }
+
+    fn prune_to(&self, cutoffs: Cutoffs) -> StoreFuture<Pruned> {
+        let queue = self.queue.clone();
+        let step = move || steps::wait(queue.clone(), move |server| prune::step(server, cutoffs));
+        Box::pin(super::steps::prune(step))
     }
 }
 
@@ -133,11 +144,13 @@ impl Store for SqliteStore {
 
     fn jobs(&self, filter: JobFilter, limit: usize, before: Option<Jid>) -> StoreFuture<Vec<JobSummary>> {
         let limit = limit.min(MAX_PAGE);
-        Box::pin(self.walk(filter, limit, before).page(limit))
+        let (first, next) = self.walk(filter, limit, before);
+        Box::pin(page(first, next, limit))
     }
 
     fn stats(&self, filter: JobFilter) -> StoreFuture<Vec<FunctionStats>> {
-        Box::pin(self.walk(filter, usize::MAX, None).figures())
+        let (first, next) = self.walk(filter, usize::MAX, None);
+        Box::pin(figures(first, next))
     }
 
     fn history(&self, function: &str, limit: usize) -> StoreFuture<Vec<Ran>> {
@@ -146,11 +159,11 @@ impl Store for SqliteStore {
     }
 
     fn prune(&self, keep_hours: u64, now: WallMicros) -> StoreFuture<Pruned> {
-        Box::pin(steps::prune(self.queue.clone(), Cutoffs::at(keep_hours, now)))
+        self.prune_to(Cutoffs::at(keep_hours, now))
     }
 
     fn prune_before(&self, before: WallMicros) -> StoreFuture<Pruned> {
-        Box::pin(steps::prune(self.queue.clone(), Cutoffs::closed_before(before)))
+        self.prune_to(Cutoffs::closed_before(before))
     }
 
     fn put_plan(&self, plan: StoredPlan) -> StoreFuture<()> {

@@ -112,6 +112,14 @@ fn part_of(share: Share, whole: u64) -> u64 {
     if part == 0 { 1 } else { part }
 }
 
+/// What must be reached is never less than was asked for.
+fn reached(share: Share, whole: u64) -> u64 {
+    match share {
+        Share::Count(count) => u64::from(count).min(whole),
+        Share::Percent(percent) => (whole * u64::from(percent)).div_ceil(100),
+    }
+}
+
 /// What a rule promises for these targets.
 pub fn limits(
     rule: &BatchRule,
@@ -135,7 +143,7 @@ pub fn limits(
             None if canary => Some(1),
             asked => asked.map(|share| part_of(share, all)),
         },
-        until: rule.until.map(|share| part_of(share, all).min(all)),
+        until: rule.until.map(|share| reached(share, all)),
         serial: rule.serial,
     }
 }

@@ -9,8 +9,10 @@ use relay_core::{
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::{
-    super::{KnownRequest, MAX_SUMMARY_ARGS},
-    column::{bits, jid_column, request_column, set_to_blob},
+    super::{
+        KnownRequest, MAX_SUMMARY_ARGS,
+        value::{bits, jid_column, request_column, set_to_blob},
+    },
     write::{Refused, failed},
 };
 

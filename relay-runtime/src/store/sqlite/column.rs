@@ -2,49 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use relay_core::{
-    Members,
-    ids::{Jid, RequestId},
-    outcome::Outcome,
-};
+use relay_core::{Members, outcome::Outcome};
 use rusqlite::{Row, types::FromSql};
 
-use super::super::StoreError;
-
-/// A set, in roaring's portable format.
-pub(super) fn set_to_blob(members: &Members) -> Vec<u8> {
-    let mut blob = Vec::with_capacity(members.serialized_size());
-    // Writing to memory cannot fail.
-    let _ = members.serialize_into(&mut blob);
-    blob
-}
-
-/// 64 bits without sign, as the signed number SQLite has.
-pub(super) fn bits(number: u64) -> i64 {
-    number as i64
-}
-
-/// A number that is compared with what is stored: one that no column can hold is the largest that one can.
-pub(super) fn at_most(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A jid's column.
-pub(super) fn jid_column(jid: Jid) -> i64 {
-    bits(jid.micros())
-}
-
-/// A request id's column.
-pub(super) fn request_column(id: RequestId) -> [u8; 16] {
-    id.0.to_be_bytes()
-}
-
-/// Counts as people read them in the file.
-pub(super) fn counts_to_text(counts: &BTreeMap<Outcome, u64>) -> String {
-    let named: serde_json::Map<_, _> =
-        counts.iter().map(|(outcome, n)| (outcome.word().to_owned(), (*n).into())).collect();
-    serde_json::Value::Object(named).to_string()
-}
+use super::super::{StoreError, value::counts_from_text};
 
 /// Reads the columns of one row, and knows which row that is.
 pub(super) struct Columns<'a> {
@@ -90,12 +51,6 @@ impl<'a> Columns<'a> {
 
     pub(super) fn counts(&self, column: &'static str) -> Result<BTreeMap<Outcome, u64>, StoreError> {
         let text: String = self.get(column)?;
-        let named: BTreeMap<String, u64> =
-            serde_json::from_str(&text).map_err(|e| self.damaged(format_args!("{column}: {e}")))?;
-        let one = |(word, n): (String, u64)| {
-            let outcome = Outcome::from_word(&word);
-            outcome.map(|o| (o, n)).ok_or_else(|| self.damaged(format_args!("{column}: {word:?}")))
-        };
-        named.into_iter().map(one).collect()
+        counts_from_text(&text).map_err(|e| self.damaged(format_args!("{column}: {e}")))
     }
 }

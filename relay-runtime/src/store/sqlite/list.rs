@@ -7,24 +7,15 @@ use relay_core::{ids::Jid, outcome::Outcome};
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    super::{JobFilter, JobState, JobSummary, Ran, StoreError, stats::duration},
-    column::{Columns, at_most, bits, jid_column},
+    super::{
+        JobFilter, JobState, JobSummary, Ran, StoreError,
+        stats::duration,
+        steps::{MAX_STEP_JOBS, Stretch},
+        value::{at_most, bits, jid_column},
+    },
+    column::Columns,
     read::{self, database, each_row},
 };
-
-/// Jobs that one step looks at: some ten milliseconds' work, and at most 4 MiB of their arguments in memory.
-pub(super) const MAX_STEP_JOBS: usize = 1_000;
-
-/// What one step found.
-#[derive(Debug)]
-pub(super) struct Stretch {
-    /// Those that the filter takes, newest first.
-    pub(super) jobs: Vec<JobSummary>,
-    /// How many it looked at.
-    pub(super) looked_at: usize,
-    /// The oldest it looked at, if there may be older ones.
-    pub(super) before: Option<Jid>,
-}
 
 /// The newest jobs older than `before` that a filter takes: at most `limit` of at most [`MAX_STEP_JOBS`].
 pub(super) fn stretch(

@@ -3,8 +3,11 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    super::{MAX_PLANS, PlanId, StoreError, StoredPlan},
-    column::{Columns, at_most, set_to_blob},
+    super::{
+        MAX_PLANS, PlanId, StoreError, StoredPlan,
+        value::{Hex, at_most, set_to_blob},
+    },
+    column::Columns,
     read::each_row,
 };
 
@@ -33,12 +36,4 @@ pub(super) fn plan(connection: &Connection, id: PlanId) -> Result<Option<StoredP
         Ok(true)
     })?;
     Ok(found)
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

@@ -4,46 +4,17 @@ use relay_core::time::WallMicros;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    super::{KEEP_REQUESTS_HOURS, StoreError},
-    column::at_most,
+    super::{
+        StoreError,
+        steps::{Cutoffs, MAX_STEP_ROWS, Step},
+        value::at_most,
+    },
     read::database,
     thread::Server,
 };
 
-/// Rows that one step removes: a few milliseconds' work, as long as their bodies are of the usual size.
-pub(super) const MAX_STEP_ROWS: i64 = 256;
 /// Free pages that one step gives back to the file system.
 const STEP_PAGES: &str = "PRAGMA incremental_vacuum(1024)";
-
-const HOUR: WallMicros = 3_600 * 1_000_000;
-
-/// What is older than these goes.
-#[derive(Clone, Copy)]
-pub(super) struct Cutoffs {
-    closed: WallMicros,
-    requested: WallMicros,
-}
-
-impl Cutoffs {
-    pub(super) fn at(keep_hours: u64, now: WallMicros) -> Cutoffs {
-        let before = |hours: u64| now.saturating_sub(hours.saturating_mul(HOUR));
-        Cutoffs { closed: before(keep_hours), requested: before(KEEP_REQUESTS_HOURS) }
-    }
-
-    /// Jobs that closed before a moment, and no requests.
-    pub(super) fn closed_before(moment: WallMicros) -> Cutoffs {
-        Cutoffs { closed: moment, requested: 0 }
-    }
-}
-
-/// What one step removed.
-#[derive(Debug, Default)]
-pub(super) struct Step {
-    pub(super) jobs: u64,
-    pub(super) requests: u64,
-    /// There may be more to do.
-    pub(super) more: bool,
-}
 
 pub(super) fn step(server: &mut Server, cutoffs: Cutoffs) -> Result<Step, StoreError> {
     let done = server.change("prune", |transaction| remove(transaction, cutoffs))?;

@@ -20,8 +20,11 @@ use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    super::{ChangeView, GroupView, JobView, MAX_READ_BODY_BYTES, StoreError},
-    column::{Columns, at_most, jid_column},
+    super::{
+        ChangeView, GroupView, JobView, StoreError,
+        value::{Budget, at_most, jid_column},
+    },
+    column::Columns,
 };
 
 /// An answer with its number within its job.
@@ -30,17 +33,6 @@ pub(super) type Numbered = (GroupNo, Arc<Answer>);
 /// What the database says when `doing` failed.
 pub(super) fn database(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Database { doing, why: error.to_string() }
-}
-
-/// Bodies that may still be read. Once one did not fit, none does: what is left out is then one range of numbers.
-struct Budget(usize);
-
-impl Budget {
-    fn take(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
-    }
 }
 
 /// Works on each row in turn until it returns false.
@@ -168,7 +160,7 @@ fn groups(
 ) -> Result<Vec<GroupView>, StoreError> {
     let sql =
         "SELECT a.*, m.members FROM answers a JOIN members m USING (jid, no) WHERE a.jid = ?1 ORDER BY a.no";
-    let (mut groups, mut budget) = (Vec::new(), Budget(MAX_READ_BODY_BYTES));
+    let (mut groups, mut budget) = (Vec::new(), Budget::of_a_read());
     each_row(connection, sql, [jid_column(jid)], |row| {
         let c = Columns::of(row, "members", &jid);
         let (no, size) = (c.get("no")?, body_size(row, jid)?);
@@ -187,7 +179,7 @@ fn groups(
 pub(super) fn answers(connection: &Connection, jid: Jid, from: GroupNo) -> Result<Vec<Numbered>, StoreError> {
     let sql = "SELECT a.* FROM answers a JOIN jobs j USING (jid)
         WHERE a.jid = ?1 AND a.no >= ?2 AND j.dropped = 0 ORDER BY a.no";
-    let (mut answers, mut budget) = (Vec::new(), Budget(MAX_READ_BODY_BYTES));
+    let (mut answers, mut budget) = (Vec::new(), Budget::of_a_read());
     each_row(connection, sql, params![jid_column(jid), from], |row| {
         if !budget.take(body_size(row, jid)?) && !answers.is_empty() {
             return Ok(false);

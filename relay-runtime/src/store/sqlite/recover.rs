@@ -10,8 +10,11 @@ use relay_core::{
 use rusqlite::{Connection, Row, TransactionBehavior};
 
 use super::{
-    super::{Recovered, StoreError},
-    column::{Columns, bits, jid_column},
+    super::{
+        Recovered, StoreError,
+        value::{bits, jid_column},
+    },
+    column::Columns,
     read::{self, database, each_row},
     write::stored_epoch,
 };

@@ -4,8 +4,11 @@ use relay_core::{ids::Jid, time::WallMicros};
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    super::{MAX_SCHEDULES, NewSchedule, Put, ScheduleRun, StoreError, StoredSchedule},
-    column::{Columns, at_most, bits, jid_column},
+    super::{
+        MAX_SCHEDULES, NewSchedule, Put, ScheduleRun, StoreError, StoredSchedule,
+        value::{at_most, bits, jid_column},
+    },
+    column::Columns,
     read::each_row,
 };
 

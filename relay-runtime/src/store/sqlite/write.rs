@@ -13,9 +13,11 @@ use relay_core::{
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::{
-    super::StoreError,
+    super::{
+        StoreError,
+        value::{bits, counts_to_text, fence, jid_column, set_to_blob},
+    },
     accept,
-    column::{bits, counts_to_text, jid_column, set_to_blob},
 };
 
 /// Why a batch was not done.
@@ -51,7 +53,7 @@ pub(super) fn apply(
 ) -> Result<(), Refused> {
     let stored = stored_epoch(connection)?;
     for write in writes {
-        fence(stored, ours, write)?;
+        fence(stored, ours, write).map_err(Refused::Because)?;
         match write {
             Write::Minions(records) => {
                 records.iter().try_for_each(|record| minion(connection, ours, ticket, record))?;
@@ -79,24 +81,6 @@ pub(super) fn apply(
         }
     }
     Ok(())
-}
-
-/// Invariant I7: no write under an old epoch lands.
-fn fence(stored: Epoch, ours: Epoch, write: &Write) -> Result<(), Refused> {
-    let carried = match write {
-        Write::Minions(_) => ours,
-        Write::Accept(head) => head.epoch,
-        Write::Sent(_, epoch)
-        | Write::Returns { epoch, .. }
-        | Write::Cancel(_, epoch)
-        | Write::Approve(_, epoch, _)
-        | Write::Close { epoch, .. } => *epoch,
-    };
-    match carried.min(ours).cmp(&stored) {
-        std::cmp::Ordering::Less => Err(Refused::Because(WriteError::Fenced)),
-        _ if carried > stored => Err(failed(format_args!("epoch {} has not begun", carried.0))),
-        _ => Ok(()),
-    }
 }
 
 /// False: it has been pruned (a late return may still come for it), and there is nothing to write to.

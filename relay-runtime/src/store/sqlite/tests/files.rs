@@ -27,7 +27,7 @@ async fn nobody_else_can_read_it() {
 
 #[tokio::test]
 async fn commits_are_synced_and_references_checked() {
-    let bench = Bench::new().await;
+    let bench = Bench::new(Kind::Sqlite).await;
     let settings = bench.on_thread(|c| {
         let number = |name: &str| c.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         let journal: String = c.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
@@ -39,13 +39,13 @@ async fn commits_are_synced_and_references_checked() {
 /// What a kill -9 leaves: the files as they are while the store is open.
 #[tokio::test]
 async fn what_was_acknowledged_is_in_the_files() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new(Kind::Sqlite).await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
     bench.commit(vec![bench.returns(jid, vec![row(0, Some(&ok), &[0, 2])])]).await.unwrap();
     let image = tempfile::tempdir().unwrap();
     for name in ["store.db", "store.db-wal"] {
-        fs::copy(bench.directory.path().join(name), image.path().join(name)).unwrap();
+        fs::copy(bench.path().parent().unwrap().join(name), image.path().join(name)).unwrap();
     }
     let after = SqliteStore::open(&image.path().join("store.db")).unwrap();
     let left = after.begin().await.unwrap();
@@ -56,7 +56,7 @@ async fn what_was_acknowledged_is_in_the_files() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
-    let bench = Bench::new().await;
+    let bench = Bench::new(Kind::Sqlite).await;
     let path = bench.path();
     bench.on_thread(|c| c.pragma_update(None, "user_version", 99).unwrap()).await;
     let image = tempfile::tempdir().unwrap();
@@ -92,29 +92,28 @@ fn other_files_are_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn damage_is_named_and_changes_nothing() {
-    let damages = [
-        ("DELETE FROM members WHERE no = 0", "number 0 is missing"),
-        ("UPDATE members SET members = x'00ff'", "members"),
-        ("UPDATE answers SET outcome = 'fine'", "fine"),
-        ("UPDATE jobs SET digest = zeroblob(32)", "digest"),
-        ("UPDATE jobs SET envelope = x'ff'", "digest"),
-        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'ff')", "decode"),
-        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), -1, x'')", "out of range"),
-        // Approval without stages.
-        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'4001')", "canary"),
-    ];
-    for (sql, word) in damages {
-        let mut bench = Bench::new().await;
-        let jid = bench.accept(1).await;
-        let (one, two) = (answer("1"), answer("2"));
-        let rows = vec![row(0, Some(&one), &[0]), row(1, Some(&two), &[1])];
-        bench.commit(vec![bench.returns(jid, rows)]).await.unwrap();
-        bench.on_thread(move |c| c.execute_batch(sql).unwrap()).await;
-        let error = bench.store.begin().await.unwrap_err();
-        let StoreError::Damaged { row, why } = &error else { panic!("{error}") };
-        assert!(row.contains(&jid.to_string()) && why.contains(word), "{error}");
-        let epoch = bench.on_thread(|c| write::stored_epoch(c).unwrap()).await;
-        assert_eq!(epoch, bench.epoch, "the epoch was not raised");
-    }
+async fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
+    let mut bench = Bench::new(Kind::Sqlite).await;
+    let jid = bench.accept(1).await;
+    let limit = |pages: i64| {
+        move |c: &rusqlite::Connection| {
+            c.pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0)).unwrap()
+        }
+    };
+    let used: i64 =
+        bench.on_thread(|c| c.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()).await;
+    assert_eq!(bench.on_thread(limit(used + 8)).await, used + 8);
+    let held = bench.hold().await;
+    let large = answer(&"x".repeat(1 << 20));
+    let small = bench.store.commit(2, vec![Write::Sent(mark(jid, 5, &[1]), bench.epoch)]);
+    let full = bench.store.commit(3, vec![bench.returns(jid, vec![row(0, Some(&large), &[1])])]);
+    let cancel = bench.store.commit(4, vec![Write::Cancel(jid, bench.epoch)]);
+    drop(held);
+    assert_eq!((small.await, cancel.await), (Ok(()), Ok(())));
+    assert!(matches!(full.await, Err(WriteError::Failed(why)) if why.contains("full")));
+    assert!(bench.view(jid).await.groups.is_empty());
+    bench.on_thread(limit(1 << 30)).await;
+    let again = bench.store.commit(3, vec![bench.returns(jid, vec![row(0, Some(&large), &[1])])]);
+    assert_eq!(again.await, Ok(()));
+    assert_eq!(bench.view(jid).await.groups[0].answer, large);
 }

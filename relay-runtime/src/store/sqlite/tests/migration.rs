@@ -22,7 +22,7 @@ fn schema_1(path: &Path) {
     for (n, no, answer, members) in groups {
         group(&c, head(n, Epoch(4)).job.jid, no, answer, &set(members));
     }
-    let sent = params![head(1, Epoch(4)).job.jid.micros() as i64, 5, column::set_to_blob(&set(&[0, 1, 2]))];
+    let sent = params![head(1, Epoch(4)).job.jid.micros() as i64, 5, set_to_blob(&set(&[0, 1, 2]))];
     c.execute("INSERT INTO sends (jid, via, members) VALUES (?1, ?2, ?3)", sent).unwrap();
 }
 
@@ -49,7 +49,7 @@ fn job(c: &Connection, head: &JobHead, closed: Option<(WallMicros, &str)>) {
         ":caller": head.spec.caller,
         ":args": &head.spec.args[..],
         ":target": head.target,
-        ":targets": column::set_to_blob(&head.targets),
+        ":targets": set_to_blob(&head.targets),
         ":envelope": &head.job.envelope[..],
     };
     c.execute(sql, row).unwrap();
@@ -64,17 +64,17 @@ fn group(c: &Connection, jid: Jid, no: GroupNo, answer: &Answer, members: &Membe
     let (size, body) = (answer.body.len() as i64, &answer.body[..]);
     c.execute(sql, params![jid, no, outcome, answer.reason.word(), digest, size, body]).unwrap();
     let sql = "INSERT INTO members (jid, no, outcome, count, members) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let row = params![jid, no, outcome, members.len() as i64, column::set_to_blob(members)];
+    let row = params![jid, no, outcome, members.len() as i64, set_to_blob(members)];
     c.execute(sql, row).unwrap();
 }
 
 /// The bench of an owner that took a store of schema 1 over, and what it was left.
 async fn taken_over() -> (Bench, Recovered) {
-    let directory = tempfile::tempdir().unwrap();
-    schema_1(&directory.path().join("store.db"));
-    let store = SqliteStore::open(&directory.path().join("store.db")).unwrap();
-    let recovered = store.begin().await.unwrap();
-    (Bench { directory, store, epoch: recovered.epoch, ticket: 0 }, recovered)
+    let place = Place::new(Kind::Sqlite);
+    schema_1(&place.path());
+    let opened = place.open().await;
+    let recovered = opened.store().begin().await.unwrap();
+    (Bench { place, store: opened.store(), opened, epoch: recovered.epoch, ticket: 0 }, recovered)
 }
 
 #[tokio::test]
@@ -128,9 +128,8 @@ async fn it_is_brought_up_to_date_once() {
         (version, c.query_row("SELECT count(*) FROM changes", [], |row| row.get(0)).unwrap())
     };
     assert_eq!(bench.on_thread(schema).await, (2, 3));
-    let path = bench.path();
     bench.store.close().await;
-    let again = Bench { store: SqliteStore::open(&path).unwrap(), ..bench };
+    let again = Bench { opened: bench.place.open().await, ..bench };
     assert_eq!(again.on_thread(schema).await, (2, 3));
 }
 
@@ -142,5 +141,5 @@ async fn an_old_store_ends_up_as_a_new_one() {
         all.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
     };
     let (old, _) = taken_over().await;
-    assert_eq!(old.on_thread(schema).await, Bench::new().await.on_thread(schema).await);
+    assert_eq!(old.on_thread(schema).await, Bench::new(Kind::Sqlite).await.on_thread(schema).await);
 }

@@ -4,9 +4,17 @@ use relay_core::outcome::MAX_BODY_BYTES;
 
 use super::*;
 
-#[tokio::test]
-async fn a_read_sees_the_commits_before_it_and_none_after() {
-    let mut bench = Bench::new().await;
+on_both!(
+    a_read_sees_the_commits_before_it_and_none_after,
+    a_view_holds_what_was_written,
+    lists_are_newest_first_in_pages_and_count_open_jobs_too,
+    long_arguments_are_whole_in_the_view_and_absent_in_the_list,
+    bodies_beyond_the_budget_are_read_in_pages,
+    any_text_comes_back_as_it_was,
+);
+
+async fn a_read_sees_the_commits_before_it_and_none_after(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
     let commit = |seq, members: &[u32]| {
@@ -29,9 +37,8 @@ async fn a_read_sees_the_commits_before_it_and_none_after() {
     assert_eq!((first.await, second.await), (Ok(()), Ok(())));
 }
 
-#[tokio::test]
-async fn a_view_holds_what_was_written() {
-    let mut bench = Bench::new().await;
+async fn a_view_holds_what_was_written(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
     let cut = Arc::new(Answer {
@@ -69,9 +76,8 @@ async fn a_view_holds_what_was_written() {
     assert_eq!(bench.store.job(Jid::from_micros(1), 0).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn lists_are_newest_first_in_pages_and_count_open_jobs_too() {
-    let mut bench = Bench::new().await;
+async fn lists_are_newest_first_in_pages_and_count_open_jobs_too(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let mut jids = Vec::new();
     for n in 1..=5 {
         jids.push(bench.accept(n).await);
@@ -86,9 +92,8 @@ async fn lists_are_newest_first_in_pages_and_count_open_jobs_too() {
     assert_eq!(rest.iter().map(|j| j.jid).collect::<Vec<_>>(), [jids[2], jids[1], jids[0]]);
 }
 
-#[tokio::test]
-async fn long_arguments_are_whole_in_the_view_and_absent_in_the_list() {
-    let mut bench = Bench::new().await;
+async fn long_arguments_are_whole_in_the_view_and_absent_in_the_list(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     for (n, length) in [(1, MAX_SUMMARY_ARGS), (2, MAX_SUMMARY_ARGS + 1)] {
         let spec = JobSpec { args: vec![b'a'; length].into(), ..bench.head(n).spec };
         let head = head_of(spec, n, bench.epoch);
@@ -99,9 +104,8 @@ async fn long_arguments_are_whole_in_the_view_and_absent_in_the_list() {
     assert_eq!(args.collect::<Vec<_>>(), [None, Some(MAX_SUMMARY_ARGS)]);
 }
 
-#[tokio::test]
-async fn bodies_beyond_the_budget_are_read_in_pages() {
-    let mut bench = Bench::new().await;
+async fn bodies_beyond_the_budget_are_read_in_pages(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let fit = MAX_READ_BODY_BYTES / MAX_BODY_BYTES;
     let body = |n: usize| format!("{n:04}").repeat(MAX_BODY_BYTES / 4);
@@ -120,9 +124,8 @@ async fn bodies_beyond_the_budget_are_read_in_pages() {
 }
 
 /// Attack a34: text that would end a statement, a string or a C string.
-#[tokio::test]
-async fn any_text_comes_back_as_it_was() {
-    let mut bench = Bench::new().await;
+async fn any_text_comes_back_as_it_was(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let nasty = [
         "'; DROP TABLE jobs; --",
         "\"",

@@ -1,13 +1,21 @@
 //! What is forgotten, when, and in which steps.
 
-use super::*;
+use super::{super::steps::MAX_STEP_ROWS, *};
+
+on_both!(
+    old_closed_jobs_go_and_open_ones_stay,
+    a_request_is_known_for_a_week_even_without_its_job,
+    a_request_is_known_as_long_as_its_job,
+    a_large_job_goes_in_steps_and_is_gone_with_the_first,
+    many_jobs_and_requests_go_in_one_call,
+    what_closed_before_a_moment_goes_when_an_operator_says_so,
+);
 
 const WEEK: WallMicros = KEEP_HOURS * HOUR;
 const KEEP_HOURS: u64 = crate::store::KEEP_REQUESTS_HOURS;
 
-#[tokio::test]
-async fn old_closed_jobs_go_and_open_ones_stay() {
-    let mut bench = Bench::new().await;
+async fn old_closed_jobs_go_and_open_ones_stay(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let (old, young, open) = (bench.accept(1).await, bench.accept(2).await, bench.accept(3).await);
     let ok = answer("true");
     let mut writes = vec![Write::Sent(mark(old, 5, &[0]), bench.epoch), Write::Approve(old, bench.epoch, 1)];
@@ -29,22 +37,13 @@ async fn old_closed_jobs_go_and_open_ones_stay() {
         Write::Close { jid: old, epoch: bench.epoch, at: THEN, counts: BTreeMap::new() },
     ];
     assert_eq!(bench.commit(late).await, Ok(()));
-    let rows: i64 = bench
-        .on_thread(|c| {
-            let count =
-                |table| c.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
-            ["sends", "answers", "members", "changes", "batches"]
-                .map(|table| count(table).unwrap())
-                .iter()
-                .sum()
-        })
-        .await;
-    assert_eq!(rows, 0, "nothing of it is left");
+    let rows = "SELECT (SELECT count(*) FROM sends) + (SELECT count(*) FROM answers) + (SELECT count(*) FROM members)
+        + (SELECT count(*) FROM changes) + (SELECT count(*) FROM batches)";
+    assert_eq!(bench.number(rows).await, 0, "nothing of it is left");
 }
 
-#[tokio::test]
-async fn a_request_is_known_for_a_week_even_without_its_job() {
-    let mut bench = Bench::new().await;
+async fn a_request_is_known_for_a_week_even_without_its_job(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     bench.close(jid, THEN, &[(Outcome::Ok, 3)]).await;
     assert_eq!(bench.store.prune(1, THEN + WEEK).await.unwrap(), Pruned { jobs: 1, requests: 0 });
@@ -61,9 +60,8 @@ async fn a_request_is_known_for_a_week_even_without_its_job() {
     assert_eq!(bench.commit(accept).await, Ok(()));
 }
 
-#[tokio::test]
-async fn a_request_is_known_as_long_as_its_job() {
-    let mut bench = Bench::new().await;
+async fn a_request_is_known_as_long_as_its_job(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     bench.accept(1).await;
     let years_later = THEN + 200 * WEEK;
     assert_eq!(bench.store.prune(1, years_later).await.unwrap(), Pruned::default());
@@ -72,35 +70,30 @@ async fn a_request_is_known_as_long_as_its_job() {
     assert!(matches!(result, Err(WriteError::RequestKnown { .. })));
 }
 
-#[tokio::test]
-async fn a_large_job_goes_in_steps_and_is_gone_with_the_first() {
-    let mut bench = Bench::new().await;
+async fn a_large_job_goes_in_steps_and_is_gone_with_the_first(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
-    let count = prune::MAX_STEP_ROWS as u32 * 2 + 10;
+    let count = MAX_STEP_ROWS as u32 * 2 + 10;
     let rows = (0..count).map(|n| row(n, Some(&answer(&n.to_string())), &[n])).collect();
     bench.commit(vec![bench.returns(jid, rows)]).await.unwrap();
     // Unresolved: a restart in the middle must not take half of it for the whole.
     bench.close(jid, THEN, &[(Outcome::Unknown, 1)]).await;
     let cutoffs = Cutoffs::at(1, THEN + 2 * HOUR);
-    let step = bench.store.ask(move |server| prune::step(server, cutoffs)).await.unwrap();
-    assert!(step.more && step.jobs == 0);
+    assert_eq!(bench.prune_step(cutoffs).await, (true, 0));
     assert_eq!(bench.store.job(jid, 0).await.unwrap(), None);
     assert!(bench.list(1).await.is_empty());
     assert!(bench.store.answers(jid, 0).await.unwrap().is_empty());
     assert!(bench.store.begin().await.unwrap().jobs.is_empty());
     let rows = "SELECT (SELECT count(*) FROM answers) + (SELECT count(*) FROM changes)";
-    let left: i64 = bench.on_thread(move |c| c.query_row(rows, [], |row| row.get(0)).unwrap()).await;
-    assert_eq!(left, 2 * i64::from(count) - prune::MAX_STEP_ROWS);
+    let left = bench.number(rows).await;
+    assert_eq!(left, 2 * i64::from(count) - MAX_STEP_ROWS);
     assert_eq!(bench.store.prune(1, THEN + 2 * HOUR).await.unwrap().jobs, 1);
-    let left: i64 =
-        bench.on_thread(|c| c.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap()).await;
-    assert_eq!(left, 0);
+    assert_eq!(bench.number("SELECT count(*) FROM jobs").await, 0);
 }
 
-#[tokio::test]
-async fn many_jobs_and_requests_go_in_one_call() {
-    let mut bench = Bench::new().await;
-    let many = prune::MAX_STEP_ROWS as u64 * 2 + 1;
+async fn many_jobs_and_requests_go_in_one_call(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
+    let many = MAX_STEP_ROWS as u64 * 2 + 1;
     let accepts = (0..many).map(|n| Write::Accept(Box::new(bench.head(n)))).collect();
     bench.commit(accepts).await.unwrap();
     let close = |n| Write::Close {
@@ -115,9 +108,8 @@ async fn many_jobs_and_requests_go_in_one_call() {
     assert_eq!(pruned, Pruned { jobs: many, requests: many });
 }
 
-#[tokio::test]
-async fn what_closed_before_a_moment_goes_when_an_operator_says_so() {
-    let mut bench = Bench::new().await;
+async fn what_closed_before_a_moment_goes_when_an_operator_says_so(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let mut jids = Vec::new();
     for n in 0..4 {
         jids.push(bench.accept(n).await);

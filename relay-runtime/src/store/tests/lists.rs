@@ -2,7 +2,16 @@
 
 use relay_core::target::Glob;
 
-use super::*;
+use super::{super::steps::MAX_STEP_JOBS, *};
+
+on_both!(
+    filters_take_what_they_say,
+    what_is_wanted_is_found_however_far_back_it_is,
+    a_commit_does_not_wait_for_a_long_list,
+    figures_are_by_function,
+    a_functions_history_is_of_jobs_that_went_to_their_end,
+    damage_is_named,
+);
 
 fn glob(text: &str) -> JobFilter {
     JobFilter { function: Some(Glob::new(text)), ..JobFilter::default() }
@@ -28,9 +37,8 @@ impl Bench {
     }
 }
 
-#[tokio::test]
-async fn filters_take_what_they_say() {
-    let mut bench = Bench::new().await;
+async fn filters_take_what_they_say(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let lost = Arc::new(Answer::bare(Outcome::Unknown, Reason::NoReport));
     bench.run(1, "test.ping", "root", "*").await;
     let second = bench.run(2, "test.sleep", "ann", "web* and G@os:Debian").await;
@@ -68,11 +76,10 @@ async fn filters_take_what_they_say() {
 }
 
 /// More jobs than one step looks at, of which few are wanted.
-#[tokio::test]
-async fn what_is_wanted_is_found_however_far_back_it_is() {
-    let mut bench = Bench::new().await;
+async fn what_is_wanted_is_found_however_far_back_it_is(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let oldest = [bench.run(1, "rare.one", "root", "*").await, bench.run(2, "rare.two", "root", "*").await];
-    let many = list::MAX_STEP_JOBS as u64 * 2;
+    let many = MAX_STEP_JOBS as u64 * 2;
     let accepts = (3..many).map(|n| Write::Accept(Box::new(bench.head(n)))).collect();
     bench.commit(accepts).await.unwrap();
     let newest = bench.run(many, "rare.three", "root", "*").await;
@@ -90,10 +97,9 @@ async fn what_is_wanted_is_found_however_far_back_it_is() {
 }
 
 /// The first step is in the queue with the call; commits come before the others, and these see them.
-#[tokio::test]
-async fn a_commit_does_not_wait_for_a_long_list() {
-    let mut bench = Bench::new().await;
-    let many = list::MAX_STEP_JOBS as u64 + 1;
+async fn a_commit_does_not_wait_for_a_long_list(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
+    let many = MAX_STEP_JOBS as u64 + 1;
     let accepts = (0..many).map(|n| Write::Accept(Box::new(bench.head(n)))).collect();
     bench.commit(accepts).await.unwrap();
     let listing = bench.store.jobs(state(JobState::Cancelled), 9, None);
@@ -104,9 +110,8 @@ async fn a_commit_does_not_wait_for_a_long_list() {
     assert_eq!(found, [oldest]);
 }
 
-#[tokio::test]
-async fn figures_are_by_function() {
-    let mut bench = Bench::new().await;
+async fn figures_are_by_function(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     assert_eq!(bench.store.stats(JobFilter::default()).await.unwrap(), []);
     let ok = answer("true");
     for (n, took) in [(1, 5_000), (2, 1_000), (3, 9_999), (4, 100_000)] {
@@ -130,9 +135,8 @@ async fn figures_are_by_function() {
     assert_eq!(bench.store.stats(ann).await.unwrap(), [other]);
 }
 
-#[tokio::test]
-async fn a_functions_history_is_of_jobs_that_went_to_their_end() {
-    let mut bench = Bench::new().await;
+async fn a_functions_history_is_of_jobs_that_went_to_their_end(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     for (n, function) in [(1, "cmd.run"), (2, "cmd.run"), (3, "cmd.ran"), (4, "cmd.run"), (5, "cmd.run")] {
         let jid = bench.run(n, function, "root", "*").await;
         if n == 4 {
@@ -148,19 +152,18 @@ async fn a_functions_history_is_of_jobs_that_went_to_their_end() {
     assert_eq!(bench.store.history("cmd.*", 9).await.unwrap(), [], "a name, not a glob");
 }
 
-#[tokio::test]
-async fn damage_is_named() {
+async fn damage_is_named(kind: Kind) {
     for sql in [
         "UPDATE jobs SET counts = 'fine'",
         "UPDATE jobs SET counts = '{\"fine\":1}'",
         "UPDATE jobs SET counts = NULL",
-        "UPDATE jobs SET function = CAST(x'ff' AS TEXT)",
-        "INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'ff')",
+        "UPDATE jobs SET function = {text}",
+        "INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, {ff})",
     ] {
-        let mut bench = Bench::new().await;
+        let mut bench = Bench::new(kind).await;
         let jid = bench.run(1, "cmd.run", "root", "*").await;
         bench.close(jid, THEN, &[(Outcome::Ok, 3)]).await;
-        bench.on_thread(move |c| c.execute_batch(sql).unwrap()).await;
+        bench.damage(sql).await;
         let jobs = bench.store.jobs(JobFilter::default(), 9, None).await.unwrap_err();
         let stats = bench.store.stats(JobFilter::default()).await.unwrap_err();
         assert_eq!(jobs, stats);

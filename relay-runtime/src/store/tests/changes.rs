@@ -2,6 +2,18 @@
 
 use super::*;
 
+on_both!(
+    a_late_resolution_shows_both_times,
+    a_watcher_goes_on_after_its_cursor,
+    only_bodies_that_are_needed_are_read,
+    a_repeated_commit_is_not_told_twice,
+    a_refused_commit_leaves_no_change,
+    the_next_owner_goes_on_numbering,
+    damage_is_named,
+    a_batch_comes_back_with_its_job,
+    a_batch_that_could_not_be_read_again_is_refused,
+);
+
 fn told(view: &JobView) -> Vec<(u64, u64, GroupNo, Vec<u32>)> {
     view.changes.iter().map(|c| (c.seq, c.at - THEN, c.no, c.members.iter().collect())).collect()
 }
@@ -29,9 +41,8 @@ async fn resolved(bench: &mut Bench) -> Jid {
     jid
 }
 
-#[tokio::test]
-async fn a_late_resolution_shows_both_times() {
-    let mut bench = Bench::new().await;
+async fn a_late_resolution_shows_both_times(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = resolved(&mut bench).await;
     let view = bench.view(jid).await;
     let all = [(1, 1, 0, vec![0]), (1, 1, 1, vec![2]), (2, 2, 0, vec![1]), (3, 3, 0, vec![2])];
@@ -39,9 +50,8 @@ async fn a_late_resolution_shows_both_times() {
     assert!(view.groups[1].members.is_empty(), "it stands where it was resolved to");
 }
 
-#[tokio::test]
-async fn a_watcher_goes_on_after_its_cursor() {
-    let mut bench = Bench::new().await;
+async fn a_watcher_goes_on_after_its_cursor(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = resolved(&mut bench).await;
     let all = told(&bench.view(jid).await);
     for after in [0, 1, 2, 3, 4, i64::MAX as u64, u64::MAX] {
@@ -52,9 +62,8 @@ async fn a_watcher_goes_on_after_its_cursor() {
     }
 }
 
-#[tokio::test]
-async fn only_bodies_that_are_needed_are_read() {
-    let mut bench = Bench::new().await;
+async fn only_bodies_that_are_needed_are_read(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let (one, two) = (answer("1"), answer("2"));
     bench.commit(vec![bench.change(jid, 1, vec![row(0, Some(&one), &[0])])]).await.unwrap();
@@ -70,9 +79,8 @@ async fn only_bodies_that_are_needed_are_read() {
     }
 }
 
-#[tokio::test]
-async fn a_repeated_commit_is_not_told_twice() {
-    let mut bench = Bench::new().await;
+async fn a_repeated_commit_is_not_told_twice(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
     let write = bench.change(jid, 1, vec![row(0, Some(&ok), &[0])]);
@@ -81,9 +89,8 @@ async fn a_repeated_commit_is_not_told_twice() {
     assert_eq!(told(&bench.view(jid).await), [(1, 1, 0, vec![0])]);
 }
 
-#[tokio::test]
-async fn a_refused_commit_leaves_no_change() {
-    let mut bench = Bench::new().await;
+async fn a_refused_commit_leaves_no_change(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = bench.accept(1).await;
     let ok = answer("true");
     let rows = vec![row(0, Some(&ok), &[0]), row(7, None, &[1])];
@@ -92,9 +99,8 @@ async fn a_refused_commit_leaves_no_change() {
     assert_eq!((view.seq, view.changes.len(), view.groups.len()), (0, 0, 0));
 }
 
-#[tokio::test]
-async fn the_next_owner_goes_on_numbering() {
-    let mut bench = Bench::new().await;
+async fn the_next_owner_goes_on_numbering(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let jid = resolved(&mut bench).await;
     // Members that only leave are nobody's news, but the number is used up.
     bench.commit(vec![bench.change(jid, 4, vec![left(1, &[])])]).await.unwrap();
@@ -103,27 +109,25 @@ async fn the_next_owner_goes_on_numbering() {
     assert_eq!(bench.store.job(jid, 3).await.unwrap().unwrap().changes, []);
 }
 
-#[tokio::test]
-async fn damage_is_named() {
+async fn damage_is_named(kind: Kind) {
     let damages = [
-        ("UPDATE changes SET members = x'00ff'", "members"),
+        ("UPDATE changes SET members = {00ff}", "members"),
         ("UPDATE changes SET no = 9 WHERE seq = 2", "answer 9 is missing"),
         ("UPDATE changes SET no = -1 WHERE seq = 2", "out of range"),
-        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, x'ff')", "decode"),
+        ("INSERT INTO batches VALUES ((SELECT jid FROM jobs), 0, {ff})", "decode"),
     ];
     for (sql, word) in damages {
-        let mut bench = Bench::new().await;
+        let mut bench = Bench::new(kind).await;
         let jid = resolved(&mut bench).await;
-        bench.on_thread(move |c| c.execute_batch(sql).unwrap()).await;
+        bench.damage(sql).await;
         let error = bench.store.job(jid, 0).await.unwrap_err();
         let StoreError::Damaged { row, why } = &error else { panic!("{error}") };
         assert!(row.contains(&jid.to_string()) && why.contains(word), "{error}");
     }
 }
 
-#[tokio::test]
-async fn a_batch_comes_back_with_its_job() {
-    let mut bench = Bench::new().await;
+async fn a_batch_comes_back_with_its_job(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let head = JobHead { batch: canary(), ..bench.head(1) };
     let jid = head.job.jid;
     let writes = vec![Write::Accept(Box::new(head.clone())), Write::Approve(jid, bench.epoch, 1)];
@@ -136,9 +140,8 @@ async fn a_batch_comes_back_with_its_job() {
     assert_eq!((stored.head.batch, stored.approved), (canary(), 1));
 }
 
-#[tokio::test]
-async fn a_batch_that_could_not_be_read_again_is_refused() {
-    let mut bench = Bench::new().await;
+async fn a_batch_that_could_not_be_read_again_is_refused(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     let nonsense = BatchRule { size: BatchSize::Canary(Vec::new()), ..BatchRule::default() };
     let head = JobHead { batch: nonsense, ..bench.head(1) };
     let refused = bench.commit(vec![Write::Accept(Box::new(head))]).await;

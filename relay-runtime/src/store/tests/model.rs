@@ -254,9 +254,9 @@ impl Model {
     }
 }
 
-/// Begins a new owner on the same file, and compares all that it gets with the model.
-async fn restart(path: &Path, model: &mut Model) -> SqliteStore {
-    let store = SqliteStore::open(path).unwrap();
+/// Begins a new owner on the same data, and compares all that it gets with the model.
+async fn restart(place: &Place, model: &mut Model) -> Arc<dyn Store> {
+    let store = place.open().await.store();
     let found = store.begin().await.unwrap();
     model.begin();
     assert_eq!(found.epoch, model.epoch);
@@ -272,7 +272,7 @@ fn bodiless(answer: &Answer) -> Arc<Answer> {
     Arc::new(Answer { body: Bytes::new(), ..answer.clone() })
 }
 
-async fn compare_reads(store: &SqliteStore, model: &Model) {
+async fn compare_reads(store: &Arc<dyn Store>, model: &Model) {
     let list = store.jobs(JobFilter::default(), 100, None).await.unwrap();
     assert_eq!(
         list.iter().map(|j| j.jid).collect::<Vec<_>>(),
@@ -299,7 +299,7 @@ async fn compare_reads(store: &SqliteStore, model: &Model) {
     compare_states(store, model).await;
 }
 
-async fn compare_states(store: &SqliteStore, model: &Model) {
+async fn compare_states(store: &Arc<dyn Store>, model: &Model) {
     let is = |state, job: &ModelJob| match state {
         JobState::Open => job.closed.is_none(),
         JobState::Closed => job.closed.is_some(),
@@ -315,7 +315,7 @@ async fn compare_states(store: &SqliteStore, model: &Model) {
 }
 
 /// Whoever has the changes up to some number gets exactly the others, with the bodies they need.
-async fn compare_changes(store: &SqliteStore, job: &ModelJob, whole: &JobView) {
+async fn compare_changes(store: &Arc<dyn Store>, job: &ModelJob, whole: &JobView) {
     let told: Vec<_> = job.changes.iter().filter(|change| !change.members.is_empty()).cloned().collect();
     assert_eq!((whole.seq, &whole.changes), (job.seq(), &told));
     for after in 0..=job.seq() + 1 {
@@ -331,15 +331,14 @@ async fn compare_changes(store: &SqliteStore, job: &ModelJob, whole: &JobView) {
     }
 }
 
-async fn run(ops: Vec<Op>) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
+async fn run(kind: Kind, ops: Vec<Op>) {
+    let place = Place::new(kind);
     let mut model = Model::default();
-    let mut store = restart(&path, &mut model).await;
+    let mut store = restart(&place, &mut model).await;
     for (ticket, op) in (0..).zip(ops) {
         if matches!(op, Op::Restart) {
             drop(store);
-            store = restart(&path, &mut model).await;
+            store = restart(&place, &mut model).await;
             continue;
         }
         let write = model.write(&op);
@@ -347,14 +346,26 @@ async fn run(ops: Vec<Op>) {
     }
     compare_reads(&store, &model).await;
     drop(store);
-    restart(&path, &mut model).await;
+    restart(&place, &mut model).await;
+}
+
+fn in_a_runtime(kind: Kind, ops: Vec<Op>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(kind, ops));
 }
 
 proptest! {
-    // Each case opens files and syncs them some 30 times.
+    // Each case opens files and syncs them, or asks a database, some 30 times.
     #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
-    fn what_is_recovered_is_what_was_written(ops in prop::collection::vec(op(), 1..40)) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(ops));
+    fn what_a_file_gives_back_is_what_was_written(ops in prop::collection::vec(op(), 1..40)) {
+        in_a_runtime(Kind::Sqlite, ops);
+    }
+
+    #[test]
+    fn what_a_database_gives_back_is_what_was_written(ops in prop::collection::vec(op(), 1..40)) {
+        if crate::store::postgres::tests::server::is_here() {
+            in_a_runtime(Kind::Postgres, ops);
+        }
     }
 }

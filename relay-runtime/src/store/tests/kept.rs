@@ -3,6 +3,18 @@
 use super::*;
 use crate::store::{MAX_PLANS, MAX_SCHEDULES};
 
+on_both!(
+    a_plan_is_kept_and_made_again_it_lives_longer,
+    expired_plans_go_with_the_next_one,
+    of_too_many_plans_the_first_to_expire_go,
+    a_damaged_plan_is_named,
+    schedules_are_kept_with_how_they_ran,
+    a_name_is_taken_only_from_one_that_may_be_replaced,
+    what_is_not_there_is_not_changed,
+    there_is_room_for_so_many_schedules,
+    a_damaged_schedule_is_named,
+);
+
 pub(super) fn plan(n: u32, created: WallMicros) -> StoredPlan {
     let mut id = [0; 32];
     id[..4].copy_from_slice(&n.to_be_bytes());
@@ -29,12 +41,11 @@ fn stored(new: &NewSchedule) -> StoredSchedule {
     StoredSchedule { name, definition, paused, passed, last: None }
 }
 
-#[tokio::test]
-async fn a_plan_is_kept_and_made_again_it_lives_longer() {
-    let bench = Bench::new().await;
+async fn a_plan_is_kept_and_made_again_it_lives_longer(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let first = plan(1, THEN);
     bench.store.put_plan(first.clone()).await.unwrap();
-    let next = SqliteStore::open(&bench.path()).unwrap();
+    let next = bench.other().await;
     assert_eq!(next.plan(first.id).await.unwrap(), Some(first.clone()), "it outlives its owner");
     assert_eq!(next.plan([9; 32]).await.unwrap(), None);
     let again = plan(1, THEN + HOUR);
@@ -43,9 +54,8 @@ async fn a_plan_is_kept_and_made_again_it_lives_longer() {
     assert_eq!(kept, Some(StoredPlan { expires: again.expires, ..first }));
 }
 
-#[tokio::test]
-async fn expired_plans_go_with_the_next_one() {
-    let bench = Bench::new().await;
+async fn expired_plans_go_with_the_next_one(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let (old, young) = (plan(1, THEN), plan(2, THEN + 1));
     bench.store.put_plan(old.clone()).await.unwrap();
     bench.store.put_plan(young.clone()).await.unwrap();
@@ -61,9 +71,8 @@ async fn expired_plans_go_with_the_next_one() {
     assert_eq!(bench.store.plan(again.id).await.unwrap(), Some(again));
 }
 
-#[tokio::test]
-async fn of_too_many_plans_the_first_to_expire_go() {
-    let bench = Bench::new().await;
+async fn of_too_many_plans_the_first_to_expire_go(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let puts: Vec<_> =
         (0..MAX_PLANS as u32).map(|n| bench.store.put_plan(plan(n, THEN + u64::from(n)))).collect();
     for put in puts {
@@ -75,24 +84,20 @@ async fn of_too_many_plans_the_first_to_expire_go() {
     let kept = async |n| bench.store.plan(plan(n, 0).id).await.unwrap().is_some();
     assert!(!kept(0).await);
     assert!(kept(1).await && kept(MAX_PLANS as u32 - 1).await && kept(MAX_PLANS as u32).await);
-    let count =
-        bench.on_thread(|c| c.query_row("SELECT count(*) FROM plans", [], |row| row.get::<_, i64>(0)));
-    assert_eq!(count.await.unwrap(), MAX_PLANS as i64);
+    assert_eq!(bench.number("SELECT count(*) FROM plans").await, MAX_PLANS as i64);
 }
 
-#[tokio::test]
-async fn a_damaged_plan_is_named() {
-    let bench = Bench::new().await;
+async fn a_damaged_plan_is_named(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let plan = plan(1, THEN);
     bench.store.put_plan(plan.clone()).await.unwrap();
-    bench.on_thread(|c| c.execute_batch("UPDATE plans SET targets = x'00ff'").unwrap()).await;
+    bench.damage("UPDATE plans SET targets = {00ff}").await;
     let error = bench.store.plan(plan.id).await.unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { row, .. } if row.contains("00000001")), "{error}");
 }
 
-#[tokio::test]
-async fn schedules_are_kept_with_how_they_ran() {
-    let bench = Bench::new().await;
+async fn schedules_are_kept_with_how_they_ran(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let (b, a) = (new("b"), new("a'; --"));
     assert_eq!(bench.store.put_schedule(b.clone()).await.unwrap(), Put::Kept);
     assert_eq!(bench.store.put_schedule(a.clone()).await.unwrap(), Put::Kept);
@@ -101,7 +106,7 @@ async fn schedules_are_kept_with_how_they_ran() {
     assert!(bench.store.pause_schedule("b", true, THEN + 6).await.unwrap());
     let failed = ScheduleRun { at: THEN + 7, jid: None, error: Some("no targets".into()) };
     assert!(bench.store.schedule_ran("a'; --", failed.clone(), 0).await.unwrap());
-    let next = SqliteStore::open(&bench.path()).unwrap();
+    let next = bench.other().await;
     let ran = [
         StoredSchedule { last: Some(failed), ..stored(&a) },
         StoredSchedule { last: Some(run(5)), paused: true, passed: THEN + 6, ..stored(&b) },
@@ -109,9 +114,8 @@ async fn schedules_are_kept_with_how_they_ran() {
     assert_eq!(next.schedules().await.unwrap(), ran, "they outlive their owner; no time comes back");
 }
 
-#[tokio::test]
-async fn a_name_is_taken_only_from_one_that_may_be_replaced() {
-    let bench = Bench::new().await;
+async fn a_name_is_taken_only_from_one_that_may_be_replaced(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let first = new("s");
     bench.store.put_schedule(first.clone()).await.unwrap();
     bench.store.schedule_ran("s", run(5), THEN + 5).await.unwrap();
@@ -125,9 +129,8 @@ async fn a_name_is_taken_only_from_one_that_may_be_replaced() {
     assert_eq!(bench.store.schedules().await.unwrap(), [replaced]);
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_changed() {
-    let bench = Bench::new().await;
+async fn what_is_not_there_is_not_changed(kind: Kind) {
+    let bench = Bench::new(kind).await;
     bench.store.put_schedule(new("s")).await.unwrap();
     assert!(!bench.store.schedule_ran("S", run(1), 0).await.unwrap());
     assert!(!bench.store.pause_schedule("", true, 0).await.unwrap());
@@ -138,9 +141,8 @@ async fn what_is_not_there_is_not_changed() {
     assert_eq!(bench.store.schedules().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn there_is_room_for_so_many_schedules() {
-    let bench = Bench::new().await;
+async fn there_is_room_for_so_many_schedules(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let names: Vec<String> = (0..MAX_SCHEDULES).map(|n| n.to_string()).collect();
     let puts: Vec<_> = names.iter().map(|name| bench.store.put_schedule(new(name))).collect();
     for put in puts {
@@ -153,15 +155,10 @@ async fn there_is_room_for_so_many_schedules() {
     assert_eq!(bench.store.put_schedule(new("one more")).await.unwrap(), Put::Kept);
 }
 
-#[tokio::test]
-async fn a_damaged_schedule_is_named() {
-    let bench = Bench::new().await;
+async fn a_damaged_schedule_is_named(kind: Kind) {
+    let bench = Bench::new(kind).await;
     bench.store.put_schedule(new("nightly")).await.unwrap();
-    bench
-        .on_thread(|c| {
-            c.execute_batch("UPDATE schedules SET last = 1, last_error = CAST(x'ff' AS TEXT)").unwrap()
-        })
-        .await;
+    bench.damage("UPDATE schedules SET last = 1, last_error = {text}").await;
     let error = bench.store.schedules().await.unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { row, .. } if row.contains("nightly")), "{error}");
 }
