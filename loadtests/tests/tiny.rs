@@ -69,3 +69,18 @@ fn a_size_that_does_not_fit_is_refused_with_the_largest_that_does() {
     assert_eq!(run.status.code(), Some(3), "{told}");
     assert!(told.contains("the largest number that does is"), "{told}");
 }
+
+#[test]
+fn a_small_batch_is_never_faster_than_its_window_and_accounts_for_everybody() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut run = Command::new(built());
+    run.args(["batch", "--minions", "40", "--syndics", "2", "--window", "10", "--sleep-ms", "200"]);
+    let run = run.args(["--rounds", "1", "--seed", "7", "--tiny", "--json"]).env("TMPDIR", temporary.path());
+    let run = run.output().unwrap();
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{}\n{told}", run.status);
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout).expect(&told);
+    assert_eq!((&report["accounted"], &report["minions"]), (&40.into(), &40.into()), "{report}");
+    assert!(report["figures"][0]["value"].as_f64().unwrap() >= 1.0, "{report}");
+    assert_eq!(left_in(temporary.path()), Vec::<PathBuf>::new());
+}
