@@ -234,8 +234,9 @@ pub fn prepare(call: Call, context: &Context) -> Result<Prepared, Answer> {
     let Some(function) = find(&call.function) else {
         return Err(body::failed(&unavailable(&call.function)));
     };
-    let usage =
-        |wrong: String| body::failed(&format!("{}: {wrong}\nUsage: {}", function.name, function.usage));
+    let usage = |wrong: String| {
+        body::failed(&format!("{}\nUsage: {}", arguments::passed(function.name, &wrong), function.usage))
+    };
     let bound = bind(&function.parameters, &call.args, &call.kwargs).map_err(usage)?;
     match function.start {
         Start::Command(make) => {

@@ -20,6 +20,7 @@ use crate::{
 mod evaluate;
 mod grains;
 mod index;
+mod nearest;
 mod record;
 mod sorted;
 

@@ -206,7 +206,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> 
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
+/// A private key, if its file is for nobody else.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
     let mode =
         std::fs::metadata(path).map_err(|source| LoadError::Read { path: path.into(), source })?.mode();
     if mode & FOREIGN_BITS != 0 {

@@ -12,7 +12,7 @@ pub use submit::{submit, uncertain};
 
 use std::time::Duration;
 
-use relay_core::backoff::Backoff;
+use relay_core::{backoff::Backoff, ids::Jid};
 
 /// How often something is tried again, and how long is waited between.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,21 @@ impl Patience {
     fn waits(&self) -> Backoff {
         Backoff::new(self.base.as_millis() as u64, self.cap.as_millis() as u64)
     }
+}
+
+/// What was asked about a job: an error says about which, once.
+///
+/// # Errors
+/// The one there was.
+pub fn named<T, E: Into<anyhow::Error>>(jid: Jid, answer: Result<T, E>) -> anyhow::Result<T> {
+    answer.map_err(|error| {
+        let error = error.into();
+        // The top master's own words name the job already.
+        match format!("{error:#}").contains(&jid.to_string()) {
+            true => error,
+            false => error.context(format!("jid {jid}")),
+        }
+    })
 }
 
 async fn pause(waits: &mut Backoff) {

@@ -129,9 +129,10 @@ pub async fn show(
     context: Option<&str>,
     out: &Output,
 ) -> anyhow::Result<Exit> {
+    let batch = request.batch.clone();
     let plan = fabric.plan(request).await?;
     out.show(&Planned::new(&plan, context), |paint| {
-        text::text(&plan, &command(&plan.plan_id, context), paint)
+        text::text(&plan, batch.as_ref(), &command(&plan.plan_id, context), paint)
     })?;
     Ok(Exit::Ok)
 }

@@ -11,6 +11,7 @@ pub mod stream;
 pub mod terminal;
 mod watch;
 mod wide;
+pub mod words;
 
 pub use document::Document;
 pub use show::{Showing, show, wait};
@@ -91,6 +92,7 @@ fn examples() -> String {
 /// Runs it.
 pub async fn run(args: RunArgs, wanted: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
     args.showing.check(out)?;
+    order::warn_swallowed::<RunArgs>(&args.order.args);
     let mut request = request(&args, rand::random())?;
     let mut fabric = Fabric::wanted(wanted)?;
     if let (Some(subset), None) = (&request.subset, args.order.batch.seed) {
@@ -146,7 +148,7 @@ pub fn accepted(jid: Jid, submitted: &Submitted, out: &Output) -> anyhow::Result
     let data = json!({ "jid": jid.to_string(), "targets": submitted.targets, "known": submitted.known });
     out.show(&data, |_| {
         let before = if submitted.known { " (accepted before)" } else { "" };
-        format!("jid {jid}{before}: {} targets\nrelayctl jobs watch {jid}", submitted.targets)
+        format!("jid {jid}{before}: {}\nrelayctl jobs watch {jid}", words::targets(submitted.targets))
     })?;
     Ok(Exit::Running)
 }

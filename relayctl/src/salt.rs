@@ -6,13 +6,15 @@
 //! told in docs/migrating-from-salt.md.
 //!
 //! In reading order: `options`, `flags`; `printer` (where the text goes), `code` (exit codes); `order` and `target` (what
-//! `salt` is asked for), `ask` (asking for it), `answer`, `teller` and `summary` (what is told of it); `run` (`salt-run`), `key` (`salt-key`), `call`
+//! `salt` is asked for), `control` (orders that end other jobs), `ask` (asking for it),
+//! `answer`, `teller` and `summary` (what is told of it); `run` (`salt-run`), `key` (`salt-key`), `call`
 //! (`salt-call`), `links`.
 
 mod answer;
 mod ask;
 mod call;
 mod code;
+mod control;
 mod flags;
 mod gone;
 mod key;
@@ -34,6 +36,7 @@ use anyhow::Context as _;
 use crate::{connect::Fabric, contexts::ContextFile};
 use code::Code;
 use options::Parsed;
+use printer::{Printer, complain};
 
 /// The names that this program has.
 pub const NAMES: [&str; 4] = ["salt", "salt-run", "salt-key", "salt-call"];
@@ -46,7 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match command(name, line) {
         Ok(code) => code.0,
         Err(error) => {
-            eprintln!("{name}: error: {error:#}");
+            complain(&format!("{name}: error: {error:#}\n"));
             Code::NOT_ACCEPTED.0
         }
     }
@@ -74,11 +77,12 @@ fn command(name: &'static str, line: Vec<OsString>) -> anyhow::Result<Code> {
     };
     let read = Parsed::read(&line, &table)?;
     if read.has("help") {
-        println!("Usage: {usage}\n\nOptions:\n{}\nEXIT CODES:\n{}", options::help(&table), code::HELP);
+        let (options, codes) = (options::help(&table), code::HELP);
+        Printer::stdout().print(&format!("Usage: {usage}\n\nOptions:\n{options}\nEXIT CODES:\n{codes}\n"))?;
         return Ok(Code::OK);
     }
     if read.has("version") || read.has("versions-report") {
-        println!("{name} {} (relay fabric)", env!("CARGO_PKG_VERSION"));
+        Printer::stdout().print(&format!("{name} {} (relay fabric)\n", env!("CARGO_PKG_VERSION")))?;
         return Ok(Code::OK);
     }
     if name == "salt-call" {

@@ -36,7 +36,7 @@ pub enum ScheduleCommand {
 
 pub const EXAMPLES: &str = "\
 EXAMPLES:
-  relayctl schedule add nightly --cron '0 3 * * *' -- 'web*' cmd.run /opt/backup
+  relayctl schedule add nightly --cron '0 3 * * *' 'web*' cmd.run /opt/backup
   relayctl schedule list
   relayctl schedule pause nightly
   relayctl schedule run nightly";

@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod status;
+pub use status::Expected;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -75,10 +76,12 @@ pub struct Daemon {
     registered: watch::Sender<Syndics>,
     next_progress: u64,
     version_seen: u64,
+    expected: Expected,
 }
 
 impl Daemon {
-    /// A top master around its owner.
+    /// A top master around its owner. Of the syndics and regions that are expected, those without a link or a minion are
+    /// shown as well.
     pub fn new(
         fabric: String,
         id: TierId,
@@ -86,15 +89,10 @@ impl Daemon {
         commits: Commits,
         directory: Directory,
         registered: watch::Sender<Syndics>,
+        expected: Expected,
     ) -> Daemon {
         directory.note(owner.inventory(), owner.inventory().all());
-        let known = |(syndic, members): (&TierId, &relay_core::Members)| {
-            let region = members.min().and_then(|no| owner.inventory().get(no)).map(|m| m.region.to_string());
-            let known =
-                Known { region: region.unwrap_or_default(), up: false, since: 0, software: String::new() };
-            (syndic.clone(), known)
-        };
-        let known = owner.inventory().by_syndic().map(known).collect();
+        let known = status::never_attached(owner.inventory(), &expected);
         Daemon {
             fabric,
             id,
@@ -110,6 +108,7 @@ impl Daemon {
             registered,
             next_progress: 0,
             version_seen: 0,
+            expected,
         }
     }
 
@@ -305,8 +304,14 @@ impl Daemon {
 
     /// How a job stands beside its answers.
     fn standing(&self, jid: Jid) -> Standing {
-        let running = self.owner.ledger(jid).map(|ledger| ledger.started().clone());
-        Standing { running: running.unwrap_or_default(), batch: self.owner.batch_state(jid) }
+        let batch = self.owner.batch_state(jid);
+        let Some(ledger) = self.owner.ledger(jid) else { return Standing { batch, ..Standing::default() } };
+        let open = ledger.unsent().len() + ledger.in_flight().len();
+        Standing {
+            running: ledger.started().clone(),
+            batch,
+            answered: ledger.targets().len().saturating_sub(open),
+        }
     }
 
     fn progress(&mut self, now: u64) {

@@ -12,7 +12,7 @@ use relay_core::{
 use relay_proto::{envelope, operator::operator_server::OperatorServer};
 use relay_runtime::{
     clock::wall,
-    config::{self, TopMasterConfig},
+    config::{self, StoreKind, TopMasterConfig},
     identity,
     link::{
         EVENT_QUEUE, LinkIds, LinkLimits,
@@ -21,7 +21,7 @@ use relay_runtime::{
     process::{Process, bind, private_dir},
     registry::Embedded,
     shutdown,
-    store::{SqliteStore, Store},
+    store::{PostgresStore, SqliteStore, Store},
     tls,
 };
 use tokio::sync::{mpsc, watch};
@@ -30,7 +30,7 @@ use tracing::{info, warn};
 
 use crate::{
     commits::Commits,
-    daemon::{Daemon, Sources},
+    daemon::{Daemon, Expected, Sources},
     directory::Directory,
     operator::{Defaults, OperatorService, REQUEST_QUEUE},
     register, schedule,
@@ -51,7 +51,7 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     private_dir(&config.state_dir)
         .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
     let loaded = identity::load(&config.tls, &config.fabric)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.state_dir.join("store.sqlite"))?);
+    let store = open_store(&config).await?;
     let defaults = Arc::new(defaults(&config));
     let owner = recover(&config, defaults.batches.clone(), &*store, process.clock.now()).await?;
 
@@ -103,10 +103,21 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     info!(listen = %config.listen, operators = %config.operators, "serving");
     let fabric = config.fabric.to_string();
     let commits = Commits::new(store.clone());
-    let daemon = Daemon::new(fabric, config.id.clone(), owner, commits, directory, registered);
+    let expected = config.topology.as_ref().map(|t| Expected::of(t, &config.id)).unwrap_or_default();
+    let daemon = Daemon::new(fabric, config.id.clone(), owner, commits, directory, registered, expected);
     daemon.run(Sources { links, asks }, &process).await;
     store.close().await;
     process.after_loop().await.map_err(anyhow::Error::msg)
+}
+
+async fn open_store(config: &TopMasterConfig) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match &config.store {
+        StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.state_dir.join("store.sqlite"))?),
+        StoreKind::Postgres(database) => {
+            info!(%database, "the store is a database");
+            Arc::new(PostgresStore::open(database).await?)
+        }
+    })
 }
 
 /// What requests leave open: limits from the configuration, names and batches from the topology.

@@ -71,8 +71,8 @@ impl Follower<'_> {
                 format!("cursor {after}: job {} has {seen} changes; watch it from the beginning", self.jid);
             return Err(Code::Invalid.status(why));
         }
-        send(self.events, Event::Head(head::of_view(&view, standing.batch)), 0).await?;
         let mut picture = Picture::new(&self.directory, &view, standing);
+        send(self.events, Event::Head(head::of_view(&view, picture.batch())), 0).await?;
         self.history(view).await?;
         if let Some(closed) = closed {
             return self.close(&picture, closed).await;

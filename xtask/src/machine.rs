@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use crate::process::{self, Group, is_there, typed};
 
@@ -50,16 +50,29 @@ fn install(missing: &[&Need]) -> anyhow::Result<()> {
         bail!("programs are missing:{told}\nOnly root can install packages: {by_hand}");
     }
     println!("missing:{told}");
+    let packages: Vec<&str> = packages.split(' ').collect();
+    if let Err(error) = apt_install(&packages) {
+        bail!("programs are missing:{told}\n{error:#}\n{by_hand}");
+    }
+    Ok(())
+}
+
+/// Installs a package of the system that is good to have.
+///
+/// # Errors
+/// It can't be had, or we may not.
+pub fn install_package(package: &str) -> anyhow::Result<()> {
+    ensure!(is_there("apt-get"), "{package} is not there, and this machine has no apt-get");
+    ensure!(nix::unistd::geteuid().is_root(), "{package} is not there, and only root can install packages");
+    apt_install(&[package])
+}
+
+fn apt_install(packages: &[&str]) -> anyhow::Result<()> {
     // An old list of packages names files that are gone; a list that cannot be had may still be good enough.
     if apt(&["update", "-q"]).is_err() {
         println!("apt-get update failed; trying with the list that is there");
     }
-    let args: Vec<&str> =
-        ["install", "-y", "-q", "--no-install-recommends"].into_iter().chain(packages.split(' ')).collect();
-    if let Err(error) = apt(&args) {
-        bail!("programs are missing:{told}\n{error:#}\n{by_hand}");
-    }
-    Ok(())
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 
 fn apt(args: &[&str]) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ mod deny;
 mod documents;
 mod machine;
 mod names;
+mod packages;
 mod process;
 mod stop;
 mod tally;

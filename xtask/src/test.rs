@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    demo, deny, documents, machine, names,
+    demo, deny, documents, machine, names, packages,
     process::{self, Group, typed},
     stop,
     tally::Tally,
@@ -76,6 +76,7 @@ const STEPS: &[Step] = &[
     Step { name: "names", what: "crates and modules", quick: true, run: names::check },
     Step { name: "lints", what: "clippy, warnings are errors", quick: true, run: lints },
     Step { name: "dependencies", what: "licences, bans, sources", quick: false, run: deny::check },
+    Step { name: "packages", what: "what tests use of the system", quick: false, run: packages::check },
     Step { name: "build", what: "every program", quick: false, run: build },
     Step { name: "unit", what: "tests within one process", quick: true, run: unit },
     Step { name: "examples", what: "code in documentation", quick: false, run: examples },

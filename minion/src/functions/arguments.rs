@@ -212,6 +212,11 @@ impl Bound {
     }
 }
 
+/// Salt's words for a call that does not fit its function, which scripts look for.
+pub(super) fn passed(function: &str, wrong: &str) -> String {
+    format!("Passed invalid arguments to {function}: {wrong}")
+}
+
 fn wrong(which: &str, kind: Kind, value: &Value) -> String {
     if kind == Kind::Command && has_bool(value) {
         return format!(

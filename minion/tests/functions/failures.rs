@@ -20,7 +20,12 @@ async fn what_is_wrong_is_failed_with_the_usage() {
             "takes at most 0 positional arguments, 1 were given\nUsage: test.ping",
         ),
         ("test.ping", json!([]), json!({"x": 1}), "it has no argument 'x'\nUsage: test.ping"),
-        ("test.sleep", json!([]), json!({}), "argument 'length' is missing\nUsage: test.sleep LENGTH"),
+        (
+            "test.sleep",
+            json!([]),
+            json!({}),
+            "Passed invalid arguments to test.sleep: argument 'length' is missing\nUsage: test.sleep LENGTH",
+        ),
         ("test.sleep", json!(["long"]), json!({}), "must be a number of seconds"),
         ("grains.item", json!([]), json!({}), "argument 'key' is missing\nUsage: grains.item"),
         ("cmd.run", json!([]), json!({}), "argument 'cmd' is missing\nUsage: cmd.run CMD"),

@@ -1,4 +1,4 @@
-//! From a target to the minions it means: set algebra on the indexes. And what to tell people when that comes out empty.
+//! From a target to the minions it means: set algebra on the indexes.
 //!
 //! Terms that an index answers go first; a pattern that has to look at ids or values one by one is asked only about the
 //! minions that are still in question: in an `and` those that all terms before have left, in an `or` those that no term
@@ -7,7 +7,6 @@
 use super::{Inventory, MinionNo, sorted::SortedIds};
 use crate::{
     Members,
-    ids::{MAX_ID_BYTES, MinionId},
     target::{Expr, Glob, RangeItem, RangeSet, Regex, Target},
 };
 
@@ -54,17 +53,6 @@ impl Inventory {
         unknown.sort();
         unknown.dedup();
         unknown
-    }
-
-    /// The `n` ids closest in spelling, closest first. `text` may be a glob: its wildcards count for nothing, and it is
-    /// compared with the beginning of an id too.
-    pub fn nearest(&self, text: &str, n: usize) -> Vec<MinionId> {
-        let is_glob = text.contains(['*', '?', '[']);
-        let wanted: String = text.chars().filter(|c| !matches!(c, '*' | '?')).take(MAX_ID_BYTES).collect();
-        let mut ranked: Vec<_> =
-            self.ids.keys().map(|key| (distance(&wanted, key.0.as_str(), is_glob), &key.0)).collect();
-        ranked.sort_unstable();
-        ranked.into_iter().take(n).map(|(_, id)| id.clone()).collect()
     }
 
     /// Those of `within` that an expression matches.
@@ -223,13 +211,4 @@ fn of_ids(prefix: &str) -> Cost {
 
 fn union<'a, K: 'a>(sets: impl Iterator<Item = (&'a K, &'a Members)>) -> Members {
     sets.fold(Members::new(), |all, (_, set)| all | set)
-}
-
-/// Slips of the pen (one letter more, less, other, or two swapped) between a text and an id, or the id's beginning.
-fn distance(wanted: &str, id: &str, is_glob: bool) -> usize {
-    let whole = strsim::osa_distance(wanted, id);
-    match id.get(..wanted.len()) {
-        Some(beginning) if is_glob => whole.min(strsim::osa_distance(wanted, beginning)),
-        _ => whole,
-    }
 }

@@ -39,7 +39,7 @@ const ADDRESSES: [&str; 2] = ["ipv4", "ipv6"];
 
 /// What is known under one key.
 #[derive(Debug, Default)]
-struct Node {
+pub(super) struct Node {
     /// The minions that have anything here: a value, even one too long to search for, or a map that is not empty.
     present: Members,
     values: BTreeMap<Box<str>, Posting>,
@@ -102,6 +102,17 @@ impl GrainIndex {
         found
     }
 
+    /// Where the keys of a pattern lead, as far as there are such keys, and what of the pattern is left there.
+    pub(super) fn lead<'p>(&self, pattern: &'p GrainMatch) -> (&Node, &'p str) {
+        let (mut node, mut rest) = (&self.root, pattern.as_str());
+        while let Some((key, deeper)) = rest.split_once(pattern.delimiter())
+            && let Some(child) = node.children.get(key)
+        {
+            (node, rest) = (child, deeper);
+        }
+        (node, rest)
+    }
+
     /// The minions with an address in a subnet, at least those in the scope.
     pub(super) fn within(&self, subnet: &Subnet, scope: Scope<'_>) -> Members {
         let rows = self.address_rows.get_or_init(|| {
@@ -143,6 +154,16 @@ fn each_leaf(value: &Value, each: &mut impl FnMut(&str)) {
 }
 
 impl Node {
+    /// The values here, in lower case.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(|value| &**value)
+    }
+
+    /// The keys below.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.children.keys().map(|key| &**key)
+    }
+
     fn add(&mut self, value: &Value, no: MinionNo) {
         match value {
             Value::Object(map) => {

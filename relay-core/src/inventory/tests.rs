@@ -331,13 +331,50 @@ fn names_the_ids_that_nobody_has() {
 }
 
 #[test]
-fn suggests_the_closest_ids() {
+fn suggests_ids_that_are_like_it_and_no_others() {
     let inventory = fleet();
     let nearest = |text| inventory.nearest(text, 2).iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(nearest("wbe01"), ["web01", "web02"]);
-    assert_eq!(nearest("dx*"), ["db1", "bare.x"]);
-    assert_eq!(inventory.nearest("", 99).len(), 4);
+    assert_eq!(nearest("wbe01"), ["web01"]);
+    assert_eq!(nearest("wep0*"), ["web01", "web02"]);
+    assert_eq!(nearest("WEB03"), ["web01", "web02"]);
+    for unlike in ["", "*", "zzz", "dx*", "zzzzzzzzzzzz"] {
+        assert!(nearest(unlike).is_empty(), "{unlike}");
+    }
     assert!(Inventory::new().nearest("a", 3).is_empty());
+}
+
+#[test]
+fn suggests_what_is_of_the_kind_that_failed() {
+    let mut inventory = fleet();
+    put(&mut inventory, "gw1", "azure", "azure-1", 1, None, true, 0);
+    for (text, ids, terms) in [
+        ("wep*", "web01 web02", ""),
+        (r"E@wep\d+", "web01 web02", ""),
+        ("wep[1-9]", "web01 web02", ""),
+        ("region:awz", "", "region:aws"),
+        ("region:asure*", "", "region:azure"),
+        ("region:zzz", "", ""),
+        ("syndic:aws-2", "", "syndic:aws-1"),
+        ("G@os:Ubunto", "", "G@os:ubuntu"),
+        ("G@os:Windows", "", ""),
+        ("G|@os|Ubunto", "", "G|@os|ubuntu"),
+        ("G@OS:Ubuntu", "", "G@os:Ubuntu"),
+        ("G@rolse:web", "", "G@roles:web"),
+        ("G@rolse:nothing", "", "G@roles:*"),
+        ("G@hw:eth1:aa:bb:cc", "", "G@hw:eth0:aa:bb:cc"),
+        ("G@hw:eth0:aa:bb:cd", "", "G@hw:eth0:aa:bb:cc"),
+        ("G@zzzzzz:web", "", ""),
+        ("web* and region:awz", "", "region:aws"),
+        ("wep* and region:aws", "web01 web02", ""),
+        ("wep* or region:awz", "", ""),
+        ("not *", "", ""),
+        ("I@role:db", "", ""),
+    ] {
+        let target = Target::parse(text).expect(text);
+        let near = inventory.nearest_ids(&target, 2);
+        assert_eq!(near.iter().map(MinionId::as_str).collect::<Vec<_>>().join(" "), ids, "{text}");
+        assert_eq!(inventory.nearest_terms(&target, 2).join(" "), terms, "{text}");
+    }
 }
 
 #[test]

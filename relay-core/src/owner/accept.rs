@@ -1,7 +1,7 @@
 //! Accepting a job: whom it is for is frozen, its batch is fixed, and nothing is promised before it is durable.
 
 use super::*;
-use crate::batch::BatchSize;
+use crate::{batch::BatchSize, target::Target};
 
 impl Owner {
     /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
@@ -32,16 +32,14 @@ impl Owner {
     pub fn resolve(&self, submission: &Submission) -> Result<Members, SubmitError> {
         let ids = self.inventory.unknown_ids(&submission.target);
         if let Some(first) = ids.first() {
-            let nearest = self.inventory.nearest(first, SUGGESTIONS);
+            let nearest =
+                self.inventory.nearest(first, SUGGESTIONS).iter().map(ToString::to_string).collect();
             return Err(SubmitError::UnknownIds { nearest, ids });
         }
         let mut targets = self.inventory.evaluate(&submission.target);
         if targets.is_empty() {
-            let target = submission.target.to_string();
-            return Err(SubmitError::NoMatch {
-                nearest: self.inventory.nearest(&target, SUGGESTIONS),
-                target,
-            });
+            let (target, nearest) = (submission.target.to_string(), self.nearest(&submission.target));
+            return Err(SubmitError::NoMatch { target, nearest });
         }
         if let Some(subset) = submission.subset {
             targets = self.choose(&targets, subset);
@@ -52,6 +50,15 @@ impl Owner {
         }
         self.guard(&submission.batch, submission.confirmed, &targets)?;
         Ok(targets)
+    }
+
+    /// What may have been meant by a target that matches nobody.
+    fn nearest(&self, target: &Target) -> Vec<String> {
+        let ids = self.inventory.nearest_ids(target, SUGGESTIONS);
+        match ids.is_empty() {
+            true => self.inventory.nearest_terms(target, SUGGESTIONS),
+            false => ids.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// Those whose id, hashed with the seed, comes first: adding or removing others changes nothing among the rest.

@@ -80,8 +80,8 @@ pub enum SubmitError {
     NoMatch {
         /// The expression.
         target: String,
-        /// Ids that look alike.
-        nearest: Vec<MinionId>,
+        /// Ids that look alike; or terms, if it failed on something else than an id.
+        nearest: Vec<String>,
     },
     /// A list names ids that are not known.
     #[error("unknown minion{}: {}{}", if ids.len() == 1 { "" } else { "s" }, ids.join(", "), suggest(nearest))]
@@ -89,7 +89,7 @@ pub enum SubmitError {
         /// The ids.
         ids: Vec<String>,
         /// Ids that look like the first.
-        nearest: Vec<MinionId>,
+        nearest: Vec<String>,
     },
     /// The request id was used for another body.
     #[error("request id was used before for another request (job {0}): use a new id for a new request")]
@@ -138,7 +138,6 @@ fn moved(came: &[MinionId], gone: &[MinionId]) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn suggest(nearest: &[MinionId]) -> String {
-    let names: Vec<&str> = nearest.iter().map(MinionId::as_str).collect();
-    if names.is_empty() { String::new() } else { format!("; nearest: {}", names.join(", ")) }
+fn suggest(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }

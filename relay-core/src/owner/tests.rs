@@ -252,7 +252,9 @@ fn retries_and_clashes() {
 fn nobody_matches() {
     let mut bench = Bench::new(&["web1", "web2"]);
     let Err(SubmitError::NoMatch { nearest, .. }) = bench.submit("wep*") else { panic!("no match") };
-    assert!(nearest.contains(&"web1".parse().unwrap()));
+    assert_eq!(nearest, ["web1", "web2"]);
+    let Err(error) = bench.submit("region:awz") else { panic!("no match") };
+    assert!(error.to_string().ends_with("; nearest: region:aws"), "{error}");
     assert!(matches!(bench.submit("L@web1,wbe2"), Err(SubmitError::UnknownIds { .. })));
 }
 

@@ -184,7 +184,7 @@ impl<'a> Parser<'a> {
             Some(Word::And) => "'and'".into(),
             Some(Word::Or) => "'or'".into(),
             Some(Word::Not) => "'not'".into(),
-            Some(Word::Term(term)) => format!("another term, {:?},", term.pattern),
+            Some(Word::Term(term)) => format!("another term, {:?}", term.pattern),
         };
         TargetError::new(self.text, token.map_or(self.text.len(), |t| t.at), found, expected)
     }

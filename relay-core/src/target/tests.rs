@@ -82,6 +82,7 @@ fn errors_point_at_the_column() {
         ("and a", 1, "'and'; expected a glob"),
         ("a and", 6, "the text ends"),
         ("a b", 3, "double quotes"),
+        ("a b", 3, "another term, \"b\"; expected"),
         ("a or or b", 6, "'or'"),
         ("( a or b", 9, "expected 'and', 'or' or ')'"),
         ("a )", 3, "')'"),

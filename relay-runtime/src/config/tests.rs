@@ -7,6 +7,8 @@ use relay_core::identity::{FabricName, Identity, Role, check_region};
 use super::*;
 use crate::authority::DevAuthority;
 
+mod store;
+
 fn fabric() -> FabricName {
     "acme.example".parse().unwrap()
 }
@@ -57,6 +59,17 @@ admin: 127.0.0.1:0
 tls: {ca: ca.crt, cert: \"{id}.pem\", key: \"{id}.key\"}
 parents: [{id: s1, region: aws, address: \"s:1\"}, {id: s2, region: aws, address: \"s:2\"}]
 grains: {env: prod, rack: 7, text: \"7\", roles: [a, true], nothing: , deep: {x: 1.5}}
+";
+
+const TOP: &str = "\
+id: top-1
+region: aws
+fabric: acme.example
+listen: 127.0.0.1:0
+operators: 127.0.0.1:0
+admin: 127.0.0.1:0
+state_dir: state
+tls: {ca: ca.crt, cert: top-1.pem, key: top-1.key}
 ";
 
 #[test]
@@ -305,18 +318,8 @@ fn links_are_not_cut_by_one_lost_heartbeat_and_nobody_is_his_own_parent() {
 #[test]
 fn a_top_master_reads_its_topology() {
     let dir = place(&[who("top-1", Role::TopMaster, "aws")]);
-    let text = "\
-id: top-1
-region: aws
-fabric: acme.example
-listen: 127.0.0.1:0
-operators: 127.0.0.1:0
-admin: 127.0.0.1:0
-state_dir: state
-tls: {ca: ca.crt, cert: top-1.pem, key: top-1.key}
-";
-    assert_eq!(load_top_master(&write(dir.path(), text)).unwrap().topology, None);
-    let file = write(dir.path(), &format!("{text}topology: shape.yaml\n"));
+    assert_eq!(load_top_master(&write(dir.path(), TOP)).unwrap().topology, None);
+    let file = write(dir.path(), &format!("{TOP}topology: shape.yaml\n"));
     let shape = include_str!("../../../topology.yaml");
     fs::write(dir.path().join("shape.yaml"), shape).unwrap();
     assert_eq!(load_top_master(&file).unwrap().topology, Some(parse_topology(shape).unwrap()));

@@ -17,6 +17,7 @@ use super::{
     files,
     parts::{self, HeartbeatConfig, LogConfig, TlsConfig},
     ports,
+    store::{self, StoreKind},
 };
 
 /// How long finished jobs are kept if the file does not say: a day, as Salt's `keep_jobs`.
@@ -72,14 +73,6 @@ pub enum RegistryKind {
     Embedded,
 }
 
-/// Where jobs and returns are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum StoreKind {
-    /// In a SQLite file below the state directory: for a fabric with one top master.
-    #[default]
-    Sqlite,
-}
-
 impl TopMasterConfig {
     /// Who it is. The loader has checked that the parts fit together.
     pub fn identity(&self) -> Result<Identity, relay_core::identity::IdentityError> {
@@ -110,7 +103,7 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
     let topology = f.may("topology", parts::path(base));
     let registry =
         f.or("registry", RegistryKind::Embedded, read::word(&[("embedded", RegistryKind::Embedded)]));
-    let store = f.or("store", StoreKind::Sqlite, read::word(&[("sqlite", StoreKind::Sqlite)]));
+    let store = f.or("store", StoreKind::Sqlite, store::kind(base));
     let log = f.or("log", LogConfig::default(), parts::log);
     let places = ["listen", "operators", "admin", "tls", "topology"].map(|key| f.at_key(key));
     f.close();

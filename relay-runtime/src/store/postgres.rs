@@ -47,6 +47,7 @@ mod write;
 pub(in crate::store) mod tests;
 
 pub use config::{PostgresConfig, Transport};
+pub(crate) use {connect::wrong_password_file, tls::wrong_files as wrong_tls_files};
 
 use requests::{Batch, Request, wait, work};
 use server::Server;

@@ -232,9 +232,9 @@ impl JobResult {
     pub fn late(&self) -> impl Iterator<Item = (&str, Late, &Said)> {
         self.late.iter().filter_map(|(id, late)| Some((id.as_str(), *late, &self.said[*self.of.get(id)?])))
     }
-    /// Ids of the minions with these outcomes, sorted.
-    pub fn with_outcomes(&self, wanted: &[Outcome]) -> Vec<&str> {
-        let has = |number: &usize| wanted.contains(&self.said[*number].outcome);
+    /// Ids of the minions whose answer is one of these, sorted.
+    pub fn ids_where(&self, wanted: impl Fn(&Said) -> bool) -> Vec<&str> {
+        let has = |number: &usize| wanted(&self.said[*number]);
         self.of.iter().filter(|(_, number)| has(number)).map(|(id, _)| id.as_str()).collect()
     }
     /// The outcomes at the close as the top master counted them: also of minions that this watch began too late for.

@@ -246,7 +246,7 @@ fn both_times_of_a_late_outcome_are_kept() {
     let late: Vec<(&str, Late, Outcome)> =
         result.late().map(|(id, late, said)| (id, late, said.outcome)).collect();
     assert_eq!(late, [("a", Late { unknown: 5, resolved: 9 }, Outcome::Ok)]);
-    assert_eq!(result.with_outcomes(&[Outcome::Ok]), ["a", "b"]);
+    assert_eq!(result.ids_where(|said| said.outcome == Outcome::Ok), ["a", "b"]);
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! `relayctl jobs approve`.
 
-use anyhow::Context as _;
 use clap::Args;
 use relay_core::ids::Jid;
 use serde_json::json;
 
-use crate::{connect::Fabric, exit::Exit, output::Output};
+use crate::{connect::Fabric, exit::Exit, job, output::Output};
 
 /// Which job.
 #[derive(Debug, Args)]
@@ -25,7 +24,7 @@ says what came of it so far; \"relayctl jobs cancel JID\" ends it there.";
 /// Runs it.
 pub async fn run(args: &ApproveArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let jid = args.jid;
-    let reply = fabric.approve(jid).await.with_context(|| format!("jid {jid}"))?;
+    let reply = job::named(jid, fabric.approve(jid).await)?;
     let data = json!({ "jid": jid.to_string(), "stage": reply.stage, "stages": reply.stages });
     out.show(&data, |_| {
         format!("jid {jid}: stage {} of {} begins\nrelayctl jobs watch {jid}", reply.stage, reply.stages)

@@ -1,6 +1,6 @@
 //! `relayctl jobs kill`: sends a signal to a job where it runs. A job of its own, on exactly those minions.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use nix::sys::signal::Signal;
 use relay_core::{
@@ -19,7 +19,7 @@ use crate::{
     exit::{self, Exit},
     job::{self, JobResult, Patience},
     output::Output,
-    run::{Showing, interrupted, terminal::Terminal, wait},
+    run::{Showing, interrupted, terminal::Terminal, wait, words},
 };
 
 /// The function that sends it, on a minion.
@@ -53,7 +53,7 @@ The job itself goes on where it does not run yet: \"relayctl jobs cancel JID\" s
 pub async fn run(args: KillArgs, mut fabric: Fabric, out: &Output) -> anyhow::Result<Exit> {
     args.showing.check(out)?;
     let jid = args.jid;
-    let minions = fabric.outstanding(jid).await.with_context(|| format!("jid {jid}"))?;
+    let minions = job::named(jid, fabric.outstanding(jid).await)?;
     let request = request(&args, &minions, rand::random())?;
     let submitted = tokio::select! {
         submitted = job::submit(&mut fabric, &request, Patience::ABSENT, Patience::LOST) => submitted?,
@@ -61,9 +61,9 @@ pub async fn run(args: KillArgs, mut fabric: Fabric, out: &Output) -> anyhow::Re
         () = interrupted() => bail!("interrupted before the answer came: the signal may have been sent; see \"relayctl jobs list\""),
     };
     eprintln!(
-        "{} to job {jid} on {} minions: jid {}",
+        "{} to job {jid} on {}: jid {}",
         args.signal,
-        submitted.targets,
+        words::minions(submitted.targets),
         Jid::from_micros(submitted.jid)
     );
     let result = JobResult::new(Jid::from_micros(submitted.jid), submitted.targets);
@@ -72,10 +72,15 @@ pub async fn run(args: KillArgs, mut fabric: Fabric, out: &Output) -> anyhow::Re
 
 fn request(args: &KillArgs, minions: &[Outstanding], random: u128) -> anyhow::Result<SubmitRequest> {
     let jid = args.jid;
-    let ids: Vec<&str> = minions.iter().filter(|m| m.held == "running").map(|m| m.id.as_str()).collect();
+    // What is on its way may have begun by the time the signal is there; to a minion where nothing runs it does nothing.
+    let ids: Vec<&str> = minions
+        .iter()
+        .filter(|m| matches!(m.held.as_str(), "running" | "sent"))
+        .map(|m| m.id.as_str())
+        .collect();
     if ids.is_empty() {
         bail!(
-            "jid {jid} runs nowhere now, as far as the top master knows: see \"relayctl jobs outstanding {jid}\""
+            "job {jid} runs nowhere now, as far as the top master knows: see \"relayctl jobs outstanding {jid}\""
         );
     }
     // The operator named the job; a region's batch would only make the signal late.
@@ -121,15 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn only_where_it_runs() {
+    fn only_where_it_runs_or_may_have_begun() {
         let jid = "20261121073656123456".parse().unwrap();
         let args = KillArgs { jid, signal: Signal::SIGKILL, showing: Showing::default() };
         let minions =
             [minion("a", "running"), minion("b", "sent"), minion("c", "running"), minion("d", "window")];
         let found = request(&args, &minions, 1).unwrap();
-        assert_eq!((found.target.as_str(), found.confirmed_targets), ("L@a,c", 2));
+        assert_eq!((found.target.as_str(), found.confirmed_targets), ("L@a,b,c", 3));
         assert_eq!(found.args, br#"{"args":["20261121073656123456",9],"kwargs":{}}"#);
         assert_eq!(batch::decode(found.batch.unwrap()).unwrap().size, BatchSize::All);
-        assert!(request(&args, &minions[1..2], 1).unwrap_err().to_string().contains("runs nowhere"));
+        assert_eq!(request(&args, &minions[1..2], 1).unwrap().target, "L@b");
+        assert!(request(&args, &minions[3..], 1).unwrap_err().to_string().contains("runs nowhere"));
     }
 }

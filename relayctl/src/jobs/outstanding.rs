@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use clap::Args;
 use relay_core::{compact::compact, ids::Jid};
 use relay_proto::operator::Outstanding;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     connect::Fabric,
     exit::Exit,
+    job,
     output::{Output, table},
 };
 
@@ -39,7 +39,7 @@ HELD, in JSON:
 /// Runs it.
 pub async fn run(args: &OutstandingArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let jid = args.jid;
-    let mut minions = fabric.outstanding(jid).await.with_context(|| format!("jid {jid}"))?;
+    let mut minions = job::named(jid, fabric.outstanding(jid).await)?;
     minions.sort_by(|a, b| a.id.cmp(&b.id));
     let data: Vec<Value> = minions.iter().map(data).collect();
     out.show(&json!({ "jid": jid.to_string(), "outstanding": minions.len(), "minions": data }), |_| {

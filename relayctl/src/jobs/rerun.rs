@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use relay_core::{
     compact::compact,
     ids::{Jid, RequestId},
-    outcome::Outcome,
+    outcome::{Outcome, Reason},
 };
 use relay_proto::operator::{Batch, SubmitRequest};
 
@@ -15,7 +15,7 @@ use super::exact::exact;
 use crate::{
     connect::Fabric,
     exit::{self, Exit},
-    job::{self, JobResult, so_far},
+    job::{self, JobResult, Said, named, so_far},
     output::{Output, clean},
     run::{
         Showing, accepted, interrupted,
@@ -23,6 +23,7 @@ use crate::{
         submit_or_ask,
         terminal::Terminal,
         wait,
+        words::minions,
     },
 };
 
@@ -36,9 +37,15 @@ pub struct RerunArgs {
     /// The job's jid: 20 digits
     jid: Jid,
     /// Which outcomes. Default: those after which nothing was started. Others may have done something already, so they
-    /// must be named: failed, timed_out, interrupted, cancelled, unknown
-    #[arg(long, value_name = "OUTCOME,…", value_delimiter = ',', value_parser = outcome, default_value = "not_started,refused")]
-    only: Vec<Outcome>,
+    /// must be named: failed, timed_out, interrupted, cancelled, unknown; or of one reason only, as unknown:no_report
+    #[arg(
+        long,
+        value_name = "OUTCOME[:REASON],…",
+        value_delimiter = ',',
+        value_parser = kind,
+        default_value = "not_started,refused,cancelled:before_start"
+    )]
+    only: Vec<Kind>,
     /// How long a minion may run it. Default: the top master's
     #[arg(long, short = 't', value_name = "TIME", value_parser = span)]
     timeout: Option<Duration>,
@@ -61,9 +68,10 @@ EXAMPLES:
   relayctl jobs rerun 20261121073656123456
   relayctl jobs rerun 20261121073656123456 --only failed
   relayctl jobs rerun 20261121073656123456 --only failed,unknown,not_started --timeout 5m
+  relayctl jobs rerun 20261121073656123456 --only cancelled:before_start
 
-It is a new job with a jid of its own, and the batch of the old one. Nothing was started where the outcome is not_started or
-refused; a minion that is unknown, timed_out or interrupted may have done all or a part of it.";
+It is a new job with a jid of its own, and the batch of the old one. Nothing was started where the outcome is not_started,
+refused, or cancelled with the reason before_start; a minion that is unknown, timed_out or interrupted may have done all or a part of it.";
     format!("{examples}\n\n{}", exit::HELP)
 }
 
@@ -71,7 +79,7 @@ refused; a minion that is unknown, timed_out or interrupted may have done all or
 pub async fn run(args: RerunArgs, mut fabric: Fabric, out: &Output) -> anyhow::Result<Exit> {
     args.showing.check(out)?;
     let mut before = JobResult::new(args.jid, 0);
-    so_far(&mut fabric, &mut before).await.with_context(|| format!("jid {}", args.jid))?;
+    named(args.jid, so_far(&mut fabric, &mut before).await)?;
     let mut request = request(&args, &before, rand::random())?;
     eprintln!("{}", told(&args, &before));
     let mut terminal = Terminal::new();
@@ -92,9 +100,9 @@ fn request(args: &RerunArgs, before: &JobResult, random: u128) -> anyhow::Result
     let Some(head) = &before.head else {
         bail!("jid {jid}: the top master did not say what it was; try again")
     };
-    let ids = before.with_outcomes(&args.only);
+    let ids = ids(before, &args.only);
     if ids.is_empty() {
-        bail!("no minion of job {jid} is {}: there is nothing to run again", words(&args.only, " or "));
+        bail!("no minion of job {jid} ended as {}: there is nothing to run again", words(&args.only, " or "));
     }
     Ok(SubmitRequest {
         request_id: args.request_id.unwrap_or(RequestId(random)).0.to_be_bytes().to_vec(),
@@ -111,23 +119,21 @@ fn request(args: &RerunArgs, before: &JobResult, random: u128) -> anyhow::Result
 
 /// What is about to happen.
 fn told(args: &RerunArgs, before: &JobResult) -> String {
-    let ids = before.with_outcomes(&args.only);
+    let ids = ids(before, &args.only);
     let function = before.head.as_ref().map_or("", |head| &head.function);
     let named = compact(ids.iter().take(MAX_NAMED).copied());
     let more = ids.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let mut lines = vec![format!(
-        "running {function} again on the {} minions that are {} in job {}: {named}{more}",
-        ids.len(),
+        "running {function} again on {}, {} in job {}: {named}{more}",
+        minions(ids.len() as u64),
         words(&args.only, " or "),
         args.jid
     )];
-    let twice: Vec<Outcome> = args.only.iter().copied().filter(|o| !is_unstarted(*o)).collect();
-    if !before.with_outcomes(&twice).is_empty() {
-        lines.push(format!(
-            "those that are {} may have done all or a part of it before",
-            words(&twice, " or ")
-        ));
+    let twice =
+        before.ids_where(|said| args.only.iter().any(|kind| kind.is(said)) && !is_unstarted(said)).len();
+    if twice > 0 {
+        lines.push(format!("{twice} of them may have done all or a part of it before"));
     }
     if before.outstanding() > 0 {
         lines.push(format!("{} of its targets have no outcome yet and are left out", before.outstanding()));
@@ -135,22 +141,57 @@ fn told(args: &RerunArgs, before: &JobResult) -> String {
     clean(&lines.join("\n"))
 }
 
+/// Which answers: an outcome, of one reason only if there is one (`cancelled:before_start`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    outcome: Outcome,
+    reason: Option<Reason>,
+}
+
+impl Kind {
+    fn is(self, said: &Said) -> bool {
+        said.outcome == self.outcome && self.reason.is_none_or(|reason| reason == said.reason)
+    }
+
+    fn word(self) -> String {
+        match self.reason {
+            Some(reason) => format!("{}:{}", self.outcome.word(), reason.word()),
+            None => self.outcome.word().to_owned(),
+        }
+    }
+}
+
+fn ids<'a>(before: &'a JobResult, kinds: &[Kind]) -> Vec<&'a str> {
+    before.ids_where(|said| kinds.iter().any(|kind| kind.is(said)))
+}
+
 /// Proven that nothing was started: running it again is running it once.
-fn is_unstarted(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::NotStarted | Outcome::Refused)
+fn is_unstarted(said: &Said) -> bool {
+    let cancelled = (said.outcome, said.reason) == (Outcome::Cancelled, Reason::BeforeStart);
+    cancelled || matches!(said.outcome, Outcome::NotStarted | Outcome::Refused)
 }
 
-fn words(outcomes: &[Outcome], between: &str) -> String {
-    outcomes.iter().map(|o| o.word()).collect::<Vec<_>>().join(between)
+fn words(kinds: &[Kind], between: &str) -> String {
+    kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(between)
 }
 
-fn outcome(text: &str) -> Result<Outcome, String> {
+fn kind(text: &str) -> Result<Kind, String> {
     let again = || Outcome::ALL.into_iter().filter(|o| *o != Outcome::Ok).map(Outcome::word);
-    match Outcome::from_word(text) {
+    let (outcome, reason) = text.split_once(':').map_or((text, None), |(o, r)| (o, Some(r)));
+    let read = |word: &str| Reason::from_word(word).filter(|reason| *reason != Reason::None);
+    let reason = match reason.map(|word| (word, read(word))) {
+        Some((word, None)) => {
+            return Err(format!(
+                "{word:?} is no reason: write OUTCOME:REASON as a result shows them, as cancelled:before_start"
+            ));
+        }
+        reason => reason.and_then(|(_, reason)| reason),
+    };
+    match Outcome::from_word(outcome) {
         Some(Outcome::Ok) => {
             Err("what is ok needs no second run: order a new job with \"relayctl run\"".into())
         }
-        Some(outcome) => Ok(outcome),
+        Some(outcome) => Ok(Kind { outcome, reason }),
         None => {
             Err(format!("write outcomes, with commas between: {}", again().collect::<Vec<_>>().join(", ")))
         }
@@ -191,9 +232,13 @@ mod tests {
     }
 
     fn args(only: &[Outcome]) -> RerunArgs {
+        of(only.iter().map(|outcome| Kind { outcome: *outcome, reason: None }).collect())
+    }
+
+    fn of(only: Vec<Kind>) -> RerunArgs {
         RerunArgs {
             jid: before().jid,
-            only: only.to_vec(),
+            only,
             timeout: Some(Duration::from_secs(5)),
             delivery_timeout: None,
             detached: false,
@@ -218,16 +263,51 @@ mod tests {
     #[test]
     fn what_may_run_twice_is_said() {
         let safe = told(&args(&[Outcome::NotStarted]), &before());
-        assert!(safe.contains("on the 1 minions that are not_started") && !safe.contains("before"), "{safe}");
+        assert!(safe.contains("again on 1 minion, not_started in job") && !safe.contains("before"), "{safe}");
         let twice = told(&args(&[Outcome::Unknown, Outcome::NotStarted]), &before());
-        assert!(twice.contains("that are unknown may have done all or a part"), "{twice}");
+        assert!(twice.contains("\n1 of them may have done all or a part"), "{twice}");
         assert!(twice.contains("2 of its targets have no outcome yet"), "{twice}");
+    }
+
+    /// One whose job was cancelled before its start there, and one while it ran.
+    fn cancelled() -> JobResult {
+        let mut result = before();
+        for (reason, minion) in [("before_start", "f"), ("while_running", "g")] {
+            let returns = Returns {
+                outcome: "cancelled".into(),
+                reason: reason.into(),
+                minions: vec![minion.into()],
+                ..Returns::default()
+            };
+            result.apply(WatchEvent { event: Some(Event::Returns(returns)), cursor: 0 }).unwrap();
+        }
+        result
+    }
+
+    #[test]
+    fn what_was_cancelled_before_its_start_is_safe() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: RerunArgs,
+        }
+        let line = <Line as clap::Parser>::parse_from(["rerun", "20261121073656123456"]);
+        let found = request(&line.args, &cancelled(), 1).unwrap();
+        assert_eq!(found.target, "L@c,d,f");
+        let said = told(&line.args, &cancelled());
+        assert!(!said.contains("may have done"), "{said}");
+        let of = |text| request(&of(vec![kind(text).unwrap()]), &cancelled(), 1).unwrap().target;
+        assert_eq!((of("cancelled"), of("cancelled:before_start")), ("L@f,g".into(), "L@f".into()));
     }
 
     #[test]
     fn outcomes_are_checked() {
-        assert_eq!(outcome("failed"), Ok(Outcome::Failed));
-        assert!(outcome("ok").unwrap_err().contains("relayctl run"));
-        assert!(outcome("broken").unwrap_err().contains("not_started"));
+        assert_eq!(kind("failed"), Ok(Kind { outcome: Outcome::Failed, reason: None }));
+        let no_report = Kind { outcome: Outcome::Unknown, reason: Some(Reason::NoReport) };
+        assert_eq!(kind("unknown:no_report"), Ok(no_report));
+        assert!(kind("ok").unwrap_err().contains("relayctl run"));
+        assert!(kind("broken").unwrap_err().contains("not_started"));
+        assert!(kind("cancelled:broken").unwrap_err().contains("cancelled:before_start"));
+        assert!(kind("cancelled:").is_err());
     }
 }

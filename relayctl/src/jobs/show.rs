@@ -1,13 +1,12 @@
 //! `relayctl jobs show`: a job as it stands now.
 
-use anyhow::Context as _;
 use relay_proto::operator::JobHead;
 
 use super::OneJob;
 use crate::{
     connect::Fabric,
     exit::{self, Exit},
-    job::{JobResult, so_far},
+    job::{JobResult, named, so_far},
     output::{Output, clean},
     run, when,
 };
@@ -28,7 +27,7 @@ EXAMPLES:
 /// Runs it. The exit code is the job's: 4 while it runs.
 pub async fn run(job: &OneJob, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let mut result = JobResult::new(job.jid, 0);
-    so_far(fabric, &mut result).await.with_context(|| format!("jid {}", job.jid))?;
+    named(job.jid, so_far(fabric, &mut result).await)?;
     let (before, after) = (result.head.as_ref().map_or(Vec::new(), what), late(&result));
     before.iter().try_for_each(|line| out.say(line))?;
     run::show(&result, job.layout.view(), out)?;
@@ -38,8 +37,8 @@ pub async fn run(job: &OneJob, fabric: &mut Fabric, out: &Output) -> anyhow::Res
 
 /// What was ordered, and what holds it.
 fn what(head: &JobHead) -> Vec<String> {
-    let args = String::from_utf8_lossy(&head.args);
-    let mut lines = vec![format!("{} {args} on {}, by {}", head.function, head.target, head.caller)];
+    let call = run::words::call(&head.function, &head.args);
+    let mut lines = vec![format!("{call} on {}, by {}", head.target, head.caller)];
     if head.cancelled {
         lines.push("cancelled".into());
     }
@@ -95,7 +94,7 @@ mod tests {
     fn what_holds_a_job() {
         let head = JobHead {
             function: "test.ping".into(),
-            args: b"{}".to_vec(),
+            args: br#"{"args":["df -h"],"kwargs":{"timeout":5}}"#.to_vec(),
             target: "*\x1b".into(),
             caller: "admin".into(),
             stopped: "10 failures".into(),
@@ -105,7 +104,7 @@ mod tests {
             ..JobHead::default()
         };
         let lines = what(&head);
-        assert_eq!(lines[0], "test.ping {} on *\\x1b, by admin");
+        assert_eq!(lines[0], "test.ping 'df -h' timeout=5 on *\\x1b, by admin");
         assert_eq!(lines[1], "nothing more is started: 10 failures");
         assert!(lines[2].starts_with("stage 2 of 5 is done"), "{lines:?}");
     }

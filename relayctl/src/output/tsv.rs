@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 
+use relay_core::outcome::{Outcome, Reason};
 use serde_json::Value;
 
 use super::paint::clean;
-use crate::job::JobResult;
+use crate::job::{JobResult, Said};
 
 /// Any answer: a row for each object of a list, or for each field of an object.
 pub fn rows(data: &Value, header: bool) -> String {
@@ -30,9 +31,19 @@ pub fn job(result: &JobResult, header: bool) -> String {
         let id = group.minions.first().copied().unwrap_or_default();
         let value = if said.body.is_empty() { String::new() } else { cell(&said.value()) };
         let (outcome, reason) = (said.outcome.word().to_owned(), said.reason.word().to_owned());
-        vec![escaped(id), outcome, reason, said.retcode.to_string(), value]
+        vec![escaped(id), outcome, reason, retcode(said), value]
     });
     lines(&names, rows, header)
+}
+
+/// The exit code of what ran. Where nothing ran, or nobody knows its end, there is none, and 0 would read as success.
+fn retcode(said: &Said) -> String {
+    let ended = match said.outcome {
+        Outcome::Ok | Outcome::Failed | Outcome::TimedOut | Outcome::Interrupted => true,
+        Outcome::Cancelled => said.reason != Reason::BeforeStart,
+        Outcome::Refused | Outcome::NotStarted | Outcome::Unknown => false,
+    };
+    if ended { said.retcode.to_string() } else { String::new() }
 }
 
 fn list(items: &[Value], header: bool) -> String {
@@ -91,6 +102,22 @@ mod tests {
         let expected = "id\tn\tnone\tmore\na\\tb\t1\t\t\nc\\\\\\nd\\x1b\ttrue\t\t[1,\"x\"]\n";
         assert_eq!(rows(&data, true), expected);
         assert_eq!(rows(&data, false), expected.split_once('\n').unwrap().1);
+    }
+
+    #[test]
+    fn where_nothing_ran_there_is_no_retcode() {
+        let shown = |outcome, reason| {
+            let body = bytes::Bytes::new();
+            retcode(&Said { outcome, reason, retcode: 0, body, truncated: Vec::new() })
+        };
+        for outcome in [Outcome::Ok, Outcome::Failed, Outcome::TimedOut, Outcome::Interrupted] {
+            assert_eq!(shown(outcome, Reason::None), "0", "{outcome:?}");
+        }
+        for outcome in [Outcome::NotStarted, Outcome::Refused, Outcome::Unknown] {
+            assert_eq!(shown(outcome, Reason::None), "", "{outcome:?}");
+        }
+        assert_eq!(shown(Outcome::Cancelled, Reason::BeforeStart), "");
+        assert_eq!(shown(Outcome::Cancelled, Reason::WhileRunning), "0");
     }
 
     #[test]

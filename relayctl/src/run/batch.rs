@@ -112,6 +112,11 @@ pub fn size(text: &str) -> Result<BatchSize, String> {
 }
 
 fn stages_of(text: &str) -> Result<Vec<Share>, String> {
+    if text.split(',').any(|stage| stage.trim().is_empty()) {
+        return Err(
+            "a stage is missing: write how many minions have run after each, as canary:1,10%,100%".into()
+        );
+    }
     let stages = text.split(',').map(|stage| share(stage.trim())).collect::<Result<Vec<_>, _>>()?;
     if stages.len() > MAX_STAGES {
         return Err(format!("{} stages: write at most {MAX_STAGES}", stages.len()));
@@ -198,7 +203,8 @@ mod tests {
             ("5000000000", "write a smaller number"),
             ("half", "write a number of minions"),
             ("", "write a number of minions"),
-            ("canary:", "write a number of minions"),
+            ("canary:", "a stage is missing"),
+            ("canary:1,,5", "a stage is missing"),
             ("canary:10%,5%", "5% comes after 10%"),
             ("canary:1,50%,1", "1 comes after 1"),
             ("canary:100%,5", "5 comes after 100%"),

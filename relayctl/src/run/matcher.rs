@@ -34,8 +34,8 @@ pub struct MatcherArgs {
     /// TARGET is an expression with "and", "or", "not": the default
     #[arg(long, short = 'C', group = "matcher")]
     pub compound: bool,
-    /// What stands between the keys of a grain or pillar
-    #[arg(long, value_name = "CHAR", default_value_t = ':')]
+    /// What stands between the keys of a grain or pillar: one character
+    #[arg(long, value_name = "CHAR", default_value_t = ':', value_parser = one)]
     pub delimiter: char,
 }
 
@@ -57,6 +57,23 @@ impl MatcherArgs {
             Self { nodegroup: true, .. } => Target::node_group(text),
             Self { compound: true, .. } => Target::compound(text),
             _ => Target::parse(text),
+        }
+    }
+}
+
+fn one(text: &str) -> Result<char, String> {
+    text.parse().map_err(|_| "a delimiter is one character, as : or |".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        assert_eq!((one("|"), one("é")), (Ok('|'), Ok('é')));
+        for wrong in ["", "::"] {
+            assert!(one(wrong).unwrap_err().contains("one character"), "{wrong:?}");
         }
     }
 }

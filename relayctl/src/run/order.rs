@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use clap::Args;
-use relay_core::ids::RequestId;
+use anyhow::{anyhow, bail};
+use clap::{Args, Command};
+use relay_core::{ids::RequestId, target::TargetError};
 use relay_proto::operator::SubmitRequest;
 
 use super::{
@@ -47,7 +47,7 @@ impl OrderArgs {
         let (Some(text), Some(function)) = (&self.target, &self.function) else {
             bail!("write which minions and which function, as in: relayctl run '*' test.ping");
         };
-        let target = self.matcher.target(text).with_context(|| format!("the target {text:?}"))?;
+        let target = self.matcher.target(text).map_err(|error| anyhow!("{}", wrong_target(text, &error)))?;
         Ok(SubmitRequest {
             request_id: id.0.to_be_bytes().to_vec(),
             target: target.to_string(),
@@ -65,5 +65,57 @@ impl OrderArgs {
     pub fn is_empty(&self) -> bool {
         let nothing = OrderArgs { matcher: self.matcher.clone(), ..OrderArgs::default() };
         *self == nothing
+    }
+}
+
+/// Warns of arguments that look like options of the command `C`: behind "--" they go to the function.
+pub fn warn_swallowed<C: Args>(args: &[String]) {
+    for word in swallowed(args, &C::augment_args(Command::new("command"))) {
+        eprintln!(
+            "{word} stands behind \"--\", so it is an argument of the function; if it is meant as an option, write it before"
+        );
+    }
+}
+
+/// The words that are spelled like an option.
+fn swallowed<'a>(args: &'a [String], command: &Command) -> Vec<&'a str> {
+    let mut long: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    long.extend(command.get_arguments().filter_map(|arg| arg.get_all_aliases()).flatten());
+    let spelled = |word: &&str| {
+        word.strip_prefix("--").is_some_and(|rest| long.contains(&rest.split('=').next().unwrap_or(rest)))
+    };
+    args.iter().map(String::as_str).filter(spelled).collect()
+}
+
+/// Which target, then where in it: an error with a place begins with the word as well.
+fn wrong_target(text: &str, error: &TargetError) -> String {
+    let told = error.to_string();
+    match told.strip_prefix("target, ") {
+        Some(place) => format!("the target {text:?}, {place}"),
+        None => format!("the target {text:?}: {told}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_named_once() {
+        let order = |text: &str| OrderArgs {
+            target: Some(text.into()),
+            function: Some("f".into()),
+            matcher: MatcherArgs { delimiter: ':', ..MatcherArgs::default() },
+            ..OrderArgs::default()
+        };
+        let error = order("a and (b").request(RequestId(1)).unwrap_err().to_string();
+        assert!(error.starts_with("the target \"a and (b\", column "), "{error}");
+    }
+
+    #[test]
+    fn options_behind_two_dashes_are_seen() {
+        let words = ["-x", "--batch", "--timeout=5", "--pcre", "--nothing", "batch", "--"].map(str::to_owned);
+        let command = OrderArgs::augment_args(Command::new("run"));
+        assert_eq!(swallowed(&words, &command), ["--batch", "--timeout=5", "--pcre"]);
     }
 }

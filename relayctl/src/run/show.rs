@@ -1,10 +1,15 @@
 //! Showing a job that is waited for: live lines and the result for people, one document or a stream for programs.
 
-use std::{cell::RefCell, io};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::pin,
+    time::Duration,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
-use relay_proto::operator::WatchEvent;
+use relay_proto::operator::{Progress, RegionProgress, WatchEvent};
 
 use super::{
     signals::signals,
@@ -15,9 +20,12 @@ use super::{
 use crate::{
     connect::Fabric,
     exit::Exit,
-    job::{End, JobResult},
+    job::{self, End, JobResult},
     output::{Live, Output, View, ViewArgs},
 };
+
+/// How long a job runs before it is drawn: lines that flash up and go again tell nobody anything.
+const DRAW_AFTER: Duration = Duration::from_millis(300);
 
 /// How a job that is waited for is shown.
 #[derive(Debug, Clone, Default, Args)]
@@ -59,31 +67,24 @@ pub async fn wait(
 ) -> anyhow::Result<Exit> {
     result.resume_after(showing.after);
     let jid = result.jid;
-    let live = RefCell::new(Live::new());
+    let screen = Screen::new(Live::new());
     let mut stream = out
         .is_stream()
         .then(|| Stream::new(io::stdout(), Wanted { progress: showing.progress, after: showing.after }));
-    let asking = std::cell::Cell::new(false);
     let each = |now: &JobResult, event: &WatchEvent| match &mut stream {
         Some(stream) => stream.event(jid, event).map_err(|e| format!("cannot write to standard output: {e}")),
         None => {
-            if !asking.get() {
-                live.borrow_mut().progress(&now.regions, &now.standing);
-            }
+            screen.stands(now);
             Ok(())
         }
     };
-    let quiet = |now: bool| {
-        if now && !asking.replace(now) {
-            live.borrow_mut().clear();
-        }
-        asking.set(now);
-    };
     let mut signals = signals();
     let watcher = Watcher::new(jid, fabric.clone(), terminal, SECOND);
-    let ended = watcher.wait(&mut fabric, &mut signals, &mut result, each, quiet).await;
-    live.borrow_mut().clear();
-    let ended = ended.with_context(|| format!("jid {jid}"))?;
+    let quiet = |now| screen.quiet(now);
+    let waiting = watcher.wait(&mut fabric, &mut signals, &mut result, each, quiet);
+    let ended = screen.drawn_while(waiting).await;
+    screen.clear();
+    let ended = job::named(jid, ended)?;
     if stream.is_none()
         && let Err(error) = show(&result, showing.layout.view(), out)
     {
@@ -96,6 +97,65 @@ pub async fn wait(
         eprintln!("{why}; the job goes on: relayctl jobs watch {jid}{more}");
     }
     Ok(exit(&result, showing.after))
+}
+
+/// The live lines: not before the job has taken a moment, and not while something is asked.
+struct Screen {
+    live: RefCell<Live>,
+    /// Where the job stands, to be drawn once it may be.
+    stands: RefCell<(Vec<RegionProgress>, Progress)>,
+    began: Cell<bool>,
+    asking: Cell<bool>,
+}
+
+impl Screen {
+    fn new(live: Live) -> Screen {
+        let (live, stands) = (RefCell::new(live), RefCell::default());
+        Screen { live, stands, began: Cell::new(false), asking: Cell::new(false) }
+    }
+
+    /// Waits; what takes longer than a moment is drawn from then on.
+    async fn drawn_while<T>(&self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = pin!(waiting);
+        tokio::select! {
+            biased;
+            ended = &mut waiting => return ended,
+            () = tokio::time::sleep(DRAW_AFTER) => self.begin(),
+        }
+        waiting.await
+    }
+
+    fn may_draw(&self) -> bool {
+        self.began.get() && !self.asking.get()
+    }
+
+    fn draw(&self) {
+        let (regions, standing) = &*self.stands.borrow();
+        if self.may_draw() && !regions.is_empty() {
+            self.live.borrow_mut().progress(regions, standing);
+        }
+    }
+
+    fn stands(&self, now: &JobResult) {
+        self.stands.replace((now.regions.clone(), now.standing.clone()));
+        self.draw();
+    }
+
+    fn begin(&self) {
+        self.began.set(true);
+        self.draw();
+    }
+
+    fn quiet(&self, now: bool) {
+        if now && !self.asking.replace(now) {
+            self.clear();
+        }
+        self.asking.set(now);
+    }
+
+    fn clear(&self) {
+        self.live.borrow_mut().clear();
+    }
 }
 
 /// What goes on with a stream that was written up to a cursor; one without any begins anew.
@@ -129,6 +189,18 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+
+    #[test]
+    fn nothing_is_drawn_at_once_nor_while_something_is_asked() {
+        let screen = Screen::new(Live::new());
+        assert!(!screen.may_draw());
+        screen.begin();
+        assert!(screen.may_draw());
+        screen.quiet(true);
+        assert!(!screen.may_draw());
+        screen.quiet(false);
+        assert!(screen.may_draw());
+    }
 
     #[test]
     fn what_is_told_to_be_typed_can_be_typed() {

@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     signals::Signal,
     terminal::{Ask, is_yes},
+    words::minions,
 };
 use crate::{
     api::Api,
@@ -82,7 +83,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
     }
 
     /// Waits to the end of the job, or until it is let go of. `each` sees each event; `quiet` is told whether something is
-    /// being asked, so that nothing is drawn over it.
+    /// being asked, before it is asked, so that nothing is drawn over it.
     ///
     /// # Errors
     /// The job cannot be watched.
@@ -102,7 +103,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
         let mut following = pin!(job::follow_events(following, result, Patience::LOST, each));
         loop {
             let now = *standing.borrow_and_update();
-            self.approval(now);
+            self.approval(now, &quiet);
             quiet(self.asked != Asked::Nothing);
             let deadline = match self.asked {
                 Asked::LetGo(deadline) => Some(deadline),
@@ -118,7 +119,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
             tokio::select! {
                 biased;
                 ended = &mut following => return ended,
-                Some(signal) = signals.recv() => if let Some(end) = self.signal(signal, now) {
+                Some(signal) = signals.recv() => if let Some(end) = self.signal(signal, now, &quiet) {
                     return Ok(end);
                 },
                 answer = self.ask.answer(), if listens => self.answered(answer.as_deref()).await,
@@ -129,7 +130,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
     }
 
     /// Asks for an approval, or takes the question back.
-    fn approval(&mut self, now: Standing) {
+    fn approval(&mut self, now: Standing, quiet: &impl Fn(bool)) {
         if self.asked == Asked::Approval && !(now.awaits_approval && now.stage == self.told) {
             eprintln!("\nthe job goes on");
             self.asked = Asked::Nothing;
@@ -138,6 +139,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
             return;
         }
         self.told = now.stage.max(1);
+        quiet(true);
         if self.ask.is_there() {
             self.ask.question(&format!("{}. Go on? [y/N] ", now.words()));
             self.asked = Asked::Approval;
@@ -146,7 +148,8 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
         }
     }
 
-    fn signal(&mut self, signal: Signal, now: Standing) -> Option<End> {
+    fn signal(&mut self, signal: Signal, now: Standing, quiet: &impl Fn(bool)) -> Option<End> {
+        quiet(true);
         let jid = self.jid;
         let let_go = || Some(End::GivenUp("interrupted".into()));
         if signal == Signal::Terminate || !self.ask.is_there() || self.cancelled {
@@ -162,7 +165,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
                 None
             }
             Asked::LetGo(_) => {
-                self.ask.question(&format!("\ncancel job {jid} on {} minions? [y/N] ", now.outstanding));
+                self.ask.question(&format!("\ncancel job {jid} on {}? [y/N] ", minions(now.outstanding)));
                 self.asked = Asked::Cancel;
                 None
             }
@@ -195,7 +198,7 @@ impl<'a, A: Api, T: Ask> Watcher<'a, A, T> {
         self.cancelled = true;
         match self.api.cancel(jid).await {
             Ok(reply) => {
-                eprintln!("cancelling on {} minions; Ctrl-C to wait no longer", reply.outstanding);
+                eprintln!("cancelling on {}; Ctrl-C to wait no longer", minions(reply.outstanding));
             }
             Err(error) => {
                 eprintln!(

@@ -20,6 +20,8 @@ pub struct Told {
     pub retcode: i32,
     /// Why it did not return, if it did not.
     pub missing: Option<Missing>,
+    /// The value is only the beginning of what the minion said.
+    pub cut: bool,
 }
 
 /// Why a minion did not return.
@@ -27,6 +29,8 @@ pub struct Told {
 pub enum Missing {
     /// It was not reached: nothing was started there, and nothing will be.
     NotConnected,
+    /// It could have been reached, and nothing was started there: the batch was stopped first, say.
+    NotStarted(Reason),
     /// Nobody knows what became of it; a late answer is still taken.
     NoResponse,
 }
@@ -37,11 +41,30 @@ const GENERIC: i32 = 1;
 /// What Salt would say.
 pub fn told(said: &Said, jid: Jid) -> Told {
     match said.outcome {
-        Outcome::Ok => Told { value: said.value(), retcode: 0, missing: None },
-        Outcome::Failed => Told { value: said.value(), retcode: not_zero(said.retcode), missing: None },
-        Outcome::NotStarted => not_connected(said.reason),
+        Outcome::Ok => of(said, said.value(), 0),
+        Outcome::Failed => of(said, said.value(), not_zero(said.retcode)),
+        Outcome::NotStarted => not_started(said.reason),
         Outcome::Unknown => no_response(jid),
-        _ => Told { value: with_words(said), retcode: not_zero(said.retcode), missing: None },
+        _ => of(said, with_words(said), not_zero(said.retcode)),
+    }
+}
+
+/// What a minion said, with a mark where it is cut off.
+fn of(said: &Said, value: Value, retcode: i32) -> Told {
+    let cut = !said.truncated.is_empty();
+    Told { value: if cut { marked(value, said.body.len()) } else { value }, retcode, missing: None, cut }
+}
+
+/// A value that is cut off after so many bytes of its JSON, with a last line that says so.
+pub fn marked(value: Value, bytes: usize) -> Value {
+    let mark = match bytes {
+        0 => "[cut off: the value is too long to be kept]".to_owned(),
+        _ => format!("[cut off here, after {bytes} bytes: the value is too long to be carried]"),
+    };
+    match value {
+        Value::Null => mark.into(),
+        Value::String(text) => format!("{}\n{mark}", text.trim_end_matches('\n')).into(),
+        other => format!("{other}\n{mark}").into(),
     }
 }
 
@@ -52,22 +75,43 @@ pub fn no_response(jid: Jid) -> Told {
          minions will return upon completion. To look up the return data for this job later, run the following \
          command:\n\nsalt-run jobs.lookup_jid {jid}"
     );
-    Told { value: text.into(), retcode: GENERIC, missing: Some(Missing::NoResponse) }
+    missing(text, Missing::NoResponse)
 }
 
 /// An id that no minion has. Salt says the same of it as of a silent one, and that it may still return; it will not.
 pub fn nobody() -> Told {
     let text = "Minion did not return. [No response]\nThe fabric knows no minion of this id; nothing was sent to it.";
-    Told { value: text.into(), retcode: GENERIC, missing: Some(Missing::NoResponse) }
+    missing(text.to_owned(), Missing::NoResponse)
 }
 
-/// A minion that was never reached.
-fn not_connected(reason: Reason) -> Told {
-    let mut text = "Minion did not return. [Not connected]".to_owned();
-    if reason != Reason::None {
-        text.push_str(&format!("\nNothing was started there ({}): {}", reason.word(), reason.explain()));
+fn missing(text: String, why: Missing) -> Told {
+    Told { value: text.into(), retcode: GENERIC, missing: Some(why), cut: false }
+}
+
+/// A minion on which nothing was started. Salt's words for one that was not reached are kept for just that.
+fn not_started(reason: Reason) -> Told {
+    if matches!(reason, Reason::Unreachable | Reason::ConnectionLost) {
+        let text = "Minion did not return. [Not connected]\nNothing was started there";
+        return missing(format!("{text} ({}): {}", reason.word(), reason.explain()), Missing::NotConnected);
     }
-    Told { value: text.into(), retcode: GENERIC, missing: Some(Missing::NotConnected) }
+    let text = match why_not(reason) {
+        "" => "Minion was not started.".to_owned(),
+        why => format!("Minion was not started. [{why}]"),
+    };
+    missing(text, Missing::NotStarted(reason))
+}
+
+/// Why a job was not started on a minion that could have been reached, in a few words.
+pub fn why_not(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BatchStopped => "the batch was stopped by failures",
+        Reason::Enough => "enough minions had answered",
+        Reason::Deadline => "the job's deadline had passed",
+        Reason::NotApproved => "nobody approved its stage",
+        Reason::BeforeStart => "the job was cancelled first",
+        Reason::Expired => "the job came after its delivery deadline",
+        other => other.explain(),
+    }
 }
 
 fn not_zero(retcode: i32) -> i32 {
@@ -107,7 +151,7 @@ mod tests {
         }
         assert_eq!(
             of(Outcome::Failed, Reason::None, 3, r#""x""#),
-            Told { value: "x".into(), retcode: 3, missing: None }
+            Told { value: "x".into(), retcode: 3, missing: None, cut: false }
         );
     }
 
@@ -128,6 +172,51 @@ mod tests {
             text.starts_with("Minion did not return. [Not connected]\nNothing was started there"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn not_connected_is_said_only_of_those_that_were_not() {
+        for reason in Reason::ALL {
+            let told = of(Outcome::NotStarted, reason, 0, "");
+            let text = told.value.as_str().unwrap();
+            let away = matches!(reason, Reason::Unreachable | Reason::ConnectionLost);
+            assert_eq!(text.contains("[Not connected]"), away, "{reason:?}: {text}");
+            assert_eq!(told.missing == Some(Missing::NotConnected), away, "{reason:?}");
+            assert_eq!(text.starts_with("Minion was not started."), !away, "{reason:?}: {text}");
+        }
+        let stopped = of(Outcome::NotStarted, Reason::BatchStopped, 0, "");
+        assert_eq!(stopped.value, "Minion was not started. [the batch was stopped by failures]");
+        assert_eq!(stopped.missing, Some(Missing::NotStarted(Reason::BatchStopped)));
+    }
+
+    #[test]
+    fn what_is_cut_off_says_so() {
+        let cut = |outcome, body: &str| {
+            let said = Said { truncated: vec![7; 32], ..said(outcome, Reason::None, 0, body) };
+            told(&said, Jid::from_micros(1))
+        };
+        for (outcome, body, expected) in [
+            (
+                Outcome::Ok,
+                r#""one\ntw"#,
+                "one\ntw\n[cut off here, after 8 bytes: the value is too long to be carried]",
+            ),
+            (
+                Outcome::Failed,
+                r#"{"a":[1,"#,
+                "{\"a\":[1,\n[cut off here, after 8 bytes: the value is too long to be carried]",
+            ),
+            (
+                Outcome::TimedOut,
+                r#""one"#,
+                "one\n[timed_out]\n[cut off here, after 4 bytes: the value is too long to be carried]",
+            ),
+            (Outcome::Ok, "", "[cut off: the value is too long to be kept]"),
+        ] {
+            let found = cut(outcome, body);
+            assert_eq!((found.value, found.cut), (Value::from(expected), true), "{body}");
+        }
+        assert!(!of(Outcome::Ok, Reason::None, 0, r#""one""#).cut);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `salt`: sends an order, waits as Salt waits, prints what comes.
 
-use anyhow::Context as _;
 use relay_core::{
     ids::Jid,
     target::{Expr, Target},
@@ -14,11 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     code::Code,
+    control::Ending,
     fabric,
     gone::all_gone,
     options::Parsed,
     order::{Detach, Order},
-    printer::Printer,
+    printer::{Printer, complain},
     teller::Teller,
 };
 use crate::{
@@ -27,6 +27,10 @@ use crate::{
     job::{self, JobResult, Patience},
     output::Live,
 };
+
+/// How often the minions are counted for an order that goes to all of them at once. Another number each time is an inventory
+/// that is just filling.
+const MAX_COUNTS: u32 = 3;
 
 /// Runs it. `line` is the whole command line without the program's name.
 pub async fn ask(read: &Parsed, line: &[String]) -> anyhow::Result<Code> {
@@ -42,16 +46,50 @@ pub async fn ask(read: &Parsed, line: &[String]) -> anyhow::Result<Code> {
         order.request.batch = Some(window(size));
         (order.style.batch, order.style.highest) = (!order.style.together, true);
     }
+    let ending = match Ending::of(&order.request) {
+        Some(ending) => Some(ending.look(&mut fabric).await),
+        None => None,
+    };
     let Some((submitted, unknown)) = submit(&mut order, &mut fabric).await? else {
         return nobody(&order, &mut printer);
     };
-    let jid = Jid::from_micros(submitted.jid);
-    if let Some(detach) = order.detach {
-        printer.print(&detached(jid, detach))?;
-        return Ok(Code::OK);
+    let settled = match ending {
+        Some(ending) => ending.settle(&mut fabric).await,
+        None => Ok(()),
+    };
+    let code = answers(&order, read, &mut fabric, submitted, unknown, &mut printer).await;
+    match settled {
+        Ok(()) => Ok(code),
+        Err(error) => {
+            complain(&format!("ERROR: {error:#}\n"));
+            Ok(if code == Code::OK { Code::ERRORS } else { code })
+        }
     }
-    let waiting = Waiting { order: &order, jid, unknown, patrol: super::fabric(read)? };
-    waiting.follow(&mut fabric, submitted.targets, &mut printer).await
+}
+
+/// What comes of an accepted order. Whatever goes wrong from here on, the job goes on.
+async fn answers(
+    order: &Order,
+    read: &Parsed,
+    fabric: &mut Fabric,
+    submitted: Submitted,
+    unknown: Vec<String>,
+    printer: &mut Printer,
+) -> Code {
+    let jid = Jid::from_micros(submitted.jid);
+    let told = async {
+        if let Some(detach) = order.detach {
+            printer.print(&detached(jid, detach))?;
+            return Ok(Code::OK);
+        }
+        let waiting = Waiting { order, jid, unknown, patrol: super::fabric(read)? };
+        waiting.follow(fabric, submitted.targets, printer).await
+    };
+    told.await.unwrap_or_else(|error: anyhow::Error| {
+        let look = format!("the job goes on: salt-run jobs.lookup_jid {jid}");
+        complain(&format!("salt: {error:#}; {look}\n"));
+        Code::NOT_WAITED
+    })
 }
 
 fn window(size: u32) -> Batch {
@@ -84,17 +122,11 @@ async fn preview(order: &Order, fabric: &mut Fabric, printer: &mut Printer) -> a
 /// Submits it; nothing, if nobody matches. Of a list with ids that the fabric does not know the others get the job, and
 /// those are returned beside it: Salt tells them as minions that did not return.
 async fn submit(order: &mut Order, fabric: &mut Fabric) -> anyhow::Result<Option<(Submitted, Vec<String>)>> {
-    let sent = async |fabric: &mut Fabric, order: &Order| {
-        tokio::select! {
-            sent = job::submit(fabric, &order.request, Patience::ABSENT, Patience::LOST) => sent,
-            () = interrupted() => anyhow::bail!("interrupted before the answer came; {}", job::uncertain(&order.request)),
-        }
-    };
-    let refusal = match sent(fabric, order).await {
+    let refusal = match send(order, fabric).await {
         Ok(submitted) => return Ok(Some((submitted, Vec::new()))),
         Err(refusal) => refusal,
     };
-    let code = refusal.downcast_ref::<CallError>().and_then(CallError::code);
+    let code = code(&refusal);
     if let (Some(Refusal::Invalid), Expr::List(ids)) = (code, order.target.expr()) {
         let known = all_ids(fabric).await.unwrap_or_default();
         let (known, unknown): (Vec<String>, Vec<String>) =
@@ -105,10 +137,38 @@ async fn submit(order: &mut Order, fabric: &mut Fabric) -> anyhow::Result<Option
         if !unknown.is_empty() {
             order.target = Target::list(known.iter().map(String::as_str))?;
             order.request.target = order.target.to_string();
-            return Ok(Some((sent(fabric, order).await?, unknown)));
+            return Ok(Some((send(order, fabric).await?, unknown)));
         }
     }
     if code == Some(Refusal::NoMatch) { Ok(None) } else { Err(refusal) }
+}
+
+/// Sends it. An order for all at once says how many that are, which the top master compares.
+async fn send(order: &mut Order, fabric: &mut Fabric) -> anyhow::Result<Submitted> {
+    let mut counts = 0;
+    loop {
+        counts += 1;
+        if order.at_once {
+            // Where nobody can be asked, the order itself tells why.
+            let matching = matching(fabric, &order.target).await.map_or(0, |minions| minions.len() as u64);
+            let most = order.request.subset.map_or(u64::MAX, |subset| subset.count.into());
+            order.request.confirmed_targets = matching.min(most);
+        }
+        let sent = tokio::select! {
+            sent = job::submit(fabric, &order.request, Patience::ABSENT, Patience::LOST) => sent,
+            () = interrupted() => anyhow::bail!("interrupted before the answer came; {}", job::uncertain(&order.request)),
+        };
+        match sent {
+            Err(refusal)
+                if order.at_once && counts < MAX_COUNTS && code(&refusal) == Some(Refusal::TooWide) => {}
+            sent => return sent,
+        }
+    }
+}
+
+/// The fabric's own code of an error that a call brought.
+fn code(error: &anyhow::Error) -> Option<Refusal> {
+    error.downcast_ref::<CallError>().and_then(CallError::code)
 }
 
 async fn all_ids(fabric: &mut Fabric) -> anyhow::Result<std::collections::BTreeSet<String>> {
@@ -121,12 +181,12 @@ fn nobody(order: &Order, printer: &mut Printer) -> anyhow::Result<Code> {
     let text = "No minions matched the target. No command was sent, no jid was assigned.\n";
     match (order.style.together, order.style.form.is_data()) {
         (true, true) => printer.print(&order.style.form.text(&Map::new().into(), false))?,
-        (false, true) => eprint!("{text}"),
+        (false, true) => complain(text),
         _ => printer.print(text)?,
     }
-    eprintln!("ERROR: No return received");
+    complain("ERROR: No return received\n");
     if order.target.asks_pillar() {
-        eprintln!("there is no pillar yet: -I and -J, I@ and J@ match nobody");
+        complain("there is no pillar yet: -I and -J, I@ and J@ match nobody\n");
     }
     Ok(Code::NOBODY)
 }
@@ -166,7 +226,7 @@ impl Waiting<'_> {
             () = interrupted() => Ended::Left("Exiting gracefully on Ctrl-c".into()),
         };
         drop(live);
-        written.with_context(|| format!("the job goes on: salt-run jobs.lookup_jid {}", self.jid))?;
+        written?;
         let (silent, left) = match ended {
             Ended::Closed => (Vec::new(), None),
             Ended::Gone(ids) => (ids, None),
@@ -174,14 +234,14 @@ impl Waiting<'_> {
         };
         let end = teller.end(&result, &silent);
         printer.print(&end.out)?;
-        eprint!("{}", end.err);
+        complain(&end.err);
         let Some(why) = left else { return Ok(teller.code()) };
-        eprintln!(
+        complain(&format!(
             "{why}\nThis job's jid is: {jid}\nThe minions may not have all finished running and any remaining minions \
              will return upon completion. To look up the return data for this job later, run the following command:\
-             \n\nsalt-run jobs.lookup_jid {jid}",
+             \n\nsalt-run jobs.lookup_jid {jid}\n",
             jid = self.jid
-        );
+        ));
         Ok(Code::NOT_WAITED)
     }
 }

@@ -15,11 +15,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    answer::marked,
     code::Code,
     flags,
     options::Parsed,
     order,
-    printer::{Form, Printer},
+    printer::{Form, Printer, complain},
 };
 use crate::output::salt::Kind;
 
@@ -37,9 +38,9 @@ const KEY: &str = "local";
 struct Answer {
     outcome: String,
     #[serde(default)]
-    reason: String,
-    #[serde(default)]
     retcode: i32,
+    #[serde(default)]
+    truncated: bool,
     #[serde(default)]
     r#return: Value,
 }
@@ -100,9 +101,12 @@ pub fn call(read: &Parsed) -> anyhow::Result<Code> {
     let form = Form::of(read, Kind::Nested)?;
     let answer = run(&call)?;
     if !read.has("local") {
-        eprintln!(
-            "salt-call: ran on this machine alone; nothing was sent to a top master (--local: do not say so)"
+        complain(
+            "salt-call: ran on this machine alone; nothing was sent to a top master (--local: do not say so)\n",
         );
+    }
+    if answer.truncated {
+        complain("WARNING: what the function returned is cut off: it is too long\n");
     }
     let (text, code) = told(&call, &answer, read, &form)?;
     Printer::of(read)?.print(&text)?;
@@ -145,6 +149,7 @@ fn told(call: &Call, answer: &Answer, read: &Parsed, form: &Form) -> anyhow::Res
         (Value::Null, other) => format!("[{}]", other.word()).into(),
         (value, _) => value.clone(),
     };
+    let value = if answer.truncated { marked(value, 0) } else { value };
     let shown = match read.has("metadata") {
         true => {
             json!({ "fun": call.function, "outcome": outcome.word(), "retcode": retcode, "return": value })
@@ -213,6 +218,9 @@ mod tests {
         assert_eq!(shown(&["--retcode-passthrough", "cmd.run", "x"], failed.clone()).1, 7);
         let all = shown(&["--metadata", "cmd.run", "x"], failed).0;
         assert!(all.contains("    outcome:\n        failed\n    retcode:\n        7\n"), "{all}");
+        let cut = json!({"outcome": "ok", "truncated": true, "return": null});
+        let mark = "local:\n    [cut off: the value is too long to be kept]\n";
+        assert_eq!(shown(&["cmd.run", "x"], cut), (mark.into(), 0));
         assert_eq!(shown(&["f.g"], json!({"outcome": "timed_out"})), ("local:\n    [timed_out]\n".into(), 1));
     }
 }

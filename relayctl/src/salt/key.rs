@@ -12,7 +12,7 @@ use super::{
     code::Code,
     fabric, flags,
     options::Parsed,
-    printer::{Form, Printer},
+    printer::{Form, Printer, complain},
 };
 use crate::output::salt::Kind;
 
@@ -89,7 +89,7 @@ pub async fn key(read: &Parsed) -> anyhow::Result<Code> {
     }
     let action = Action::read(read)?;
     if let Action::Pending(pattern, all) = action {
-        return Ok(pending(pattern, all));
+        return pending(pattern, all);
     }
     let form = Form::of(read, Kind::Key)?;
     let minions = fabric(read)?.minions(ListMinionsRequest::default()).await?;
@@ -100,7 +100,8 @@ pub async fn key(read: &Parsed) -> anyhow::Result<Code> {
         Action::Delete(pattern) if matching(pattern, &ids) => bail!(NO_ENROLMENT),
         Action::Show(pattern) if matching(pattern, &ids) => bail!(NO_PRINTS),
         Action::Delete(pattern) | Action::Show(pattern) => {
-            println!("The key glob '{pattern}' does not match any accepted, unaccepted or rejected keys.");
+            let text = "does not match any accepted, unaccepted or rejected keys.";
+            Printer::stdout().print(&format!("The key glob '{pattern}' {text}\n"))?;
             return Ok(Code::ERRORS);
         }
         Action::Pending(..) => {}
@@ -109,13 +110,13 @@ pub async fn key(read: &Parsed) -> anyhow::Result<Code> {
 }
 
 /// Nothing is ever pending: to accept all of it is done, to accept one of it is not.
-fn pending(pattern: &str, all: bool) -> Code {
-    println!("The key glob '{pattern}' does not match any unaccepted keys.");
+fn pending(pattern: &str, all: bool) -> anyhow::Result<Code> {
+    Printer::stdout().print(&format!("The key glob '{pattern}' does not match any unaccepted keys.\n"))?;
     if all {
-        return Code::OK;
+        return Ok(Code::OK);
     }
-    eprintln!("salt-key: {NO_ENROLMENT}");
-    Code::ERRORS
+    complain(&format!("salt-key: {NO_ENROLMENT}\n"));
+    Ok(Code::ERRORS)
 }
 
 fn matching(pattern: &str, ids: &[String]) -> bool {

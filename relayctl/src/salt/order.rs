@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     code::Code,
-    flags,
+    control, flags,
     misread::misread,
     options::{OptionError, Parsed},
     printer::Form,
@@ -55,6 +55,8 @@ pub struct Order {
     pub detach: Option<Detach>,
     /// With at least so many targets it becomes a batch of so many.
     pub safe: Option<(u64, u32)>,
+    /// Whoever matches gets it at once, and their number is confirmed.
+    pub at_once: bool,
     /// Only say who matches.
     pub preview: bool,
     /// Show how far it is.
@@ -85,8 +87,11 @@ impl Order {
             _ => read.has("async").then_some(Detach::Option),
         };
         let batch = batch(read)?;
+        let at_once = control::is_control(&function) && !read.has("batch");
+        let safe = safe(read)?.filter(|_| batch.is_none() && !at_once);
         Ok(Order {
-            safe: if batch.is_some() { None } else { safe(read)? },
+            safe,
+            at_once,
             style: style(read, batch.is_some(), &function)?,
             request: SubmitRequest {
                 request_id: request_id(read, random)?.0.to_be_bytes().to_vec(),
@@ -96,7 +101,7 @@ impl Order {
                 delivery_timeout_ms: seconds(read, "timeout")?.map_or(0, millis),
                 run_timeout_ms: run_timeout(read)?,
                 subset: subset(read, random as u64)?,
-                batch,
+                batch: if at_once { Some(control::at_once(batch)) } else { batch },
                 ..SubmitRequest::default()
             },
             target,

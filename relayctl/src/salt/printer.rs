@@ -90,6 +90,11 @@ impl Printer {
         Ok(Printer { to, gone: false })
     }
 
+    /// Standard output, whatever the options say: for what is no value.
+    pub fn stdout() -> Printer {
+        Printer { to: Box::new(io::stdout()), gone: false }
+    }
+
     /// Prints a text as it is. A reader that went away (`| head`) has seen what it wanted.
     ///
     /// # Errors
@@ -100,10 +105,15 @@ impl Printer {
         }
         match self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.gone = true,
-            written => written.context("cannot write what the minions said")?,
+            written => written.context("cannot write what is to be printed")?,
         }
         Ok(())
     }
+}
+
+/// Writes to standard error. Where nobody reads that any more (`2>&1 | head`) there is nobody to tell.
+pub fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -124,6 +134,26 @@ mod tests {
         assert_eq!(form(&["--output", "txt", "--force-color"]).look.paint, Paint::ON);
         assert!(Form::of(&read(&["--out", "xml"]), Kind::Nested).is_err());
         assert!(Form::of(&read(&["--out-indent", "two"]), Kind::Nested).is_err());
+    }
+
+    /// A pipe whose reader has gone away.
+    struct Closed(u32);
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            assert_eq!(self.0, 0, "written to again");
+            self.0 += 1;
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error() {
+        let mut printer = Printer { to: Box::new(Closed(0)), gone: false };
+        assert!(printer.print("a").is_ok() && printer.print("b").is_ok());
     }
 
     #[test]

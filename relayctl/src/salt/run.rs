@@ -5,13 +5,14 @@ mod manage;
 mod times;
 
 use anyhow::bail;
+use relay_core::target::Glob;
 use serde_json::{Map, Value};
 
 use super::{
     code::Code,
     fabric, flags,
     options::Parsed,
-    printer::{Form, Printer},
+    printer::{Form, Printer, complain},
     words::nearest,
 };
 use crate::{arguments::Arguments, output::salt::Kind};
@@ -100,7 +101,12 @@ pub async fn run(read: &Parsed) -> anyhow::Result<Code> {
         bail!("--async: every runner answers at once, there is nothing to wait for");
     }
     if read.has("doc") {
-        RUNNERS.iter().for_each(|(name, doc)| println!("{name}:\n\n    {doc}\n"));
+        let only = read.words.first().map(String::as_str);
+        let text = docs(only);
+        if let (true, Some(word)) = (text.is_empty(), only) {
+            return Ok(unknown(word));
+        }
+        Printer::stdout().print(&text)?;
         return Ok(Code::OK);
     }
     let Some((word, rest)) = read.words.split_first() else { bail!("a function is needed: {USAGE}") };
@@ -118,13 +124,39 @@ pub async fn run(read: &Parsed) -> anyhow::Result<Code> {
     Ok(Code::OK)
 }
 
+/// What runners do: all of them, or the one of that name, or those of that module.
+fn docs(only: Option<&str>) -> String {
+    let wanted = |name: &str| match only {
+        None => true,
+        Some(word) if word.contains('*') => Glob::new(word).matches(name),
+        Some(word) => {
+            let module = word.trim_end_matches('.');
+            name == word || name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'))
+        }
+    };
+    let found = RUNNERS.iter().filter(|(name, _)| wanted(name));
+    found.map(|(name, doc)| format!("{name}:\n\n    {doc}\n\n")).collect()
+}
+
 fn unknown(word: &str) -> Code {
-    let hint = match nearest(word, RUNNERS.iter().map(|(name, _)| *name)) {
+    complain(&format!("'{word}' is not available; {}\n", hint(word)));
+    Code::ERRORS
+}
+
+/// What was probably meant.
+fn hint(word: &str) -> String {
+    match word.rsplit('.').next() {
+        Some("kill" | "kill_job" | "term" | "term_job" | "cancel") if word.starts_with("job") => {
+            return "to end a job: relayctl jobs cancel JID".into();
+        }
+        // Nearer to list_job by a letter, but a list is a list.
+        Some("list" | "lists") if word.starts_with("job") => return "did you mean jobs.list_jobs?".into(),
+        _ => {}
+    }
+    match nearest(word, RUNNERS.iter().map(|(name, _)| *name)) {
         Some(name) => format!("did you mean {name}?"),
         None => "\"salt-run -d\" lists what there is".into(),
-    };
-    eprintln!("'{word}' is not available; {hint}");
-    Code::ERRORS
+    }
 }
 
 #[cfg(test)]
@@ -133,20 +165,42 @@ mod tests {
 
     #[test]
     fn misspellings_of_the_documents_find_what_was_meant() {
-        let names = || RUNNERS.iter().map(|(name, _)| *name);
         for (word, meant) in [
             ("jobs.actvie", Some("jobs.active")),
             ("job.active", Some("jobs.active")),
             ("jobs.activ", Some("jobs.active")),
-            ("jobs.list", Some("jobs.list_job")),
+            ("jobs.list", Some("jobs.list_jobs")),
+            ("jobs.list_job_", Some("jobs.list_job")),
             ("jobs.lookup_job", Some("jobs.lookup_jid")),
             ("manage.stats", Some("manage.status")),
             ("manage.version", Some("manage.versions")),
             ("manage.alive", Some("manage.alived")),
             ("cache.grains", None),
         ] {
-            assert_eq!(nearest(word, names()), meant, "{word}");
+            let expected = meant.map_or("\"salt-run -d\" lists what there is".to_owned(), |name| {
+                format!("did you mean {name}?")
+            });
+            assert_eq!(hint(word), expected, "{word}");
         }
+        for word in ["jobs.kill", "jobs.kill_job", "jobs.cancel", "job.kill"] {
+            assert!(hint(word).contains("relayctl jobs cancel JID"), "{word}");
+        }
+    }
+
+    #[test]
+    fn documentation_of_some() {
+        let names = |only| {
+            let text = docs(only);
+            let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(' '));
+            lines.map(|line| line.trim_end_matches(':').to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None).len(), RUNNERS.len());
+        let jobs = names(Some("jobs"));
+        assert!(!jobs.is_empty() && jobs.iter().all(|name| name.starts_with("jobs.")), "{jobs:?}");
+        assert_eq!(names(Some("jobs.")), jobs);
+        assert_eq!(names(Some("jobs.active")), ["jobs.active"]);
+        assert_eq!(names(Some("*.up")), ["manage.up"]);
+        assert_eq!(names(Some("job")), [""; 0]);
     }
 
     #[test]

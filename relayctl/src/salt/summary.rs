@@ -13,6 +13,8 @@ pub struct Summary {
     returned: u64,
     failed: BTreeSet<String>,
     not_connected: BTreeSet<String>,
+    not_started: BTreeSet<String>,
+    cut: BTreeSet<String>,
     not_responding: BTreeSet<String>,
     highest: i32,
 }
@@ -20,8 +22,12 @@ pub struct Summary {
 impl Summary {
     /// Counts a minion.
     pub fn count(&mut self, id: &str, told: &Told) {
+        if told.cut {
+            self.cut.insert(id.to_owned());
+        }
         match told.missing {
             Some(Missing::NotConnected) => drop(self.not_connected.insert(id.to_owned())),
+            Some(Missing::NotStarted(_)) => drop(self.not_started.insert(id.to_owned())),
             Some(Missing::NoResponse) => drop(self.not_responding.insert(id.to_owned())),
             None => {
                 self.returned += 1;
@@ -45,7 +51,14 @@ impl Summary {
 
     /// Those that did not return.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        self.not_connected.union(&self.not_responding).map(String::as_str)
+        // One minion is in one of them.
+        let all = [&self.not_connected, &self.not_started, &self.not_responding];
+        all.into_iter().flatten().map(String::as_str)
+    }
+
+    /// Those whose value is cut off.
+    pub fn cut(&self) -> impl Iterator<Item = &str> {
+        self.cut.iter().map(String::as_str)
     }
 
     /// The text. With `verbose` it names those of whom something is to be told.
@@ -60,6 +73,7 @@ impl Summary {
         );
         let lists = [
             ("Minions not connected", &self.not_connected),
+            ("Minions not started", &self.not_started),
             ("Minions not responding", &self.not_responding),
             ("Minions with failures", &self.failed),
         ];

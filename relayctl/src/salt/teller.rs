@@ -8,7 +8,7 @@ use relay_core::{compact::compact, ids::Jid, outcome::Outcome};
 use serde_json::{Map, Value};
 
 use super::{
-    answer::{Missing, Told, no_response, nobody, told},
+    answer::{Missing, Told, no_response, nobody, told, why_not},
     code::Code,
     printer::Form,
     summary::Summary,
@@ -126,11 +126,10 @@ impl Teller {
     fn batch(&self, news: &[(String, Told)]) -> String {
         let mut out = String::new();
         let quiet = self.style.form.kind == Kind::Quiet;
-        let missing = |told: &&(String, Told)| told.1.missing == Some(Missing::NotConnected);
-        for (id, _) in news.iter().filter(missing).filter(|_| !quiet) {
-            out.push_str(&format!("Minion {id} did not respond. No job will be sent.\n"));
+        let (missing, ran): (Vec<_>, Vec<_>) = news.iter().partition(|(_, told)| told.missing.is_some());
+        for (id, told) in missing.into_iter().filter(|_| !quiet) {
+            out.push_str(&format!("{}\n", never(id, told.missing)));
         }
-        let ran: Vec<_> = news.iter().filter(|told| !missing(told)).collect();
         if !ran.is_empty() && !quiet {
             let ids: Vec<String> = ran.iter().map(|(id, _)| format!("'{id}'")).collect();
             out.push_str(&format!("\nExecuting run on [{}]\n\n", ids.join(", ")));
@@ -202,6 +201,11 @@ impl Teller {
     fn complaint(&self, missing_shown: bool) -> String {
         let missing: Vec<&str> = self.summary.missing().collect();
         let mut out = String::new();
+        let cut: Vec<&str> = self.summary.cut().collect();
+        if !cut.is_empty() {
+            let n = cut.len();
+            out.push_str(&format!("WARNING: what {n} minions returned is cut off: {}\n", compact(cut)));
+        }
         if self.summary.any_failed() || (!missing.is_empty() && missing_shown) {
             out.push_str("ERROR: Minions returned with non-zero exit code\n");
         }
@@ -222,6 +226,17 @@ impl Teller {
             () if self.summary.missing().next().is_some() => self.style.missing_exit,
             () => Code::OK,
         }
+    }
+}
+
+/// What a batch says of a minion on which nothing was started. Only the first of these is Salt's.
+fn never(id: &str, missing: Option<Missing>) -> String {
+    match missing {
+        Some(Missing::NotStarted(reason)) => match why_not(reason) {
+            "" => format!("Minion {id} was not started."),
+            why => format!("Minion {id} was not started: {why}."),
+        },
+        _ => format!("Minion {id} did not respond. No job will be sent."),
     }
 }
 

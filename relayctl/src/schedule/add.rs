@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use relay_core::ids::RequestId;
+use clap::{ArgGroup, Args, ValueEnum};
+use relay_core::{
+    ids::RequestId,
+    schedule::{Draft, Rule, RuleError},
+};
 use relay_proto::operator::{PutScheduleRequest, Schedule};
+use relay_runtime::clock::wall;
 
 use super::row;
 use crate::{
@@ -12,22 +16,22 @@ use crate::{
     exit::Exit,
     output::Output,
     run::{
-        order::OrderArgs,
+        order::{OrderArgs, warn_swallowed},
         span::{millis, span},
     },
 };
 
 /// When, and what.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, override_usage = USAGE)]
+#[command(after_help = EXAMPLES, override_usage = USAGE, group = ArgGroup::new("when").required(true))]
 pub struct AddArgs {
     /// Its name
     name: String,
     /// When: minute, hour, day of month, month, day of week, as in crontab(5), in UTC
-    #[arg(long, value_name = "'M H D M W'", required_unless_present = "every", conflicts_with = "every")]
+    #[arg(long, value_name = "'M H D M W'", group = "when", value_parser = cron)]
     cron: Option<String>,
     /// How often: 30s, 5m, 1h, 1d
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", group = "when", value_parser = span)]
     every: Option<Duration>,
     /// Each run begins up to so much later, by chance, so that not all begin at once
     #[arg(long, value_name = "TIME", value_parser = span)]
@@ -54,23 +58,39 @@ enum Missed {
     Once,
 }
 
-const USAGE: &str = "relayctl schedule add [OPTIONS] <NAME> <--cron <'M H D M W'>|--every <TIME>> -- <TARGET> <FUNCTION> [ARG]...";
+const USAGE: &str = "relayctl schedule add [OPTIONS] <NAME> <--cron <'M H D M W'>|--every <TIME>> <TARGET> <FUNCTION> [ARG]...";
 
 const EXAMPLES: &str = "\
 EXAMPLES:
-  relayctl schedule add nightly --cron '0 3 * * *' --splay 10m -- 'web*' cmd.run /opt/backup
-  relayctl schedule add ping --every 1h --missed once -- '*' test.ping
-  relayctl schedule add update --cron '*/5 * * * *' --batch 10% --max-failures 5 --replace -- 'G@os:Ubuntu' cmd.run /opt/update
+  relayctl schedule add nightly --cron '0 3 * * *' --splay 10m 'web*' cmd.run /opt/backup
+  relayctl schedule add ping --every 1h '*' test.ping --missed once
+  relayctl schedule add update 'G@os:Ubuntu' cmd.run /opt/update --cron '*/5 * * * *' --batch 10% --max-failures 5 --replace
 
 Times are in UTC. The job is ordered as you: with your rights, at each time anew, on the targets that match then.
 It stays through restarts of the top master, and each time runs it once.";
 
 /// Runs it.
 pub async fn run(args: &AddArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
+    warn_swallowed::<AddArgs>(&args.order.args);
     let request = request(args, rand::random())?;
     let schedule = fabric.put_schedule(request).await?;
     row::show(&schedule, out, "kept")?;
     Ok(Exit::Ok)
+}
+
+/// Whether it is a cron expression, in words for whoever typed it; the top master reads it again.
+///
+/// # Errors
+/// What to write instead.
+fn cron(text: &str) -> Result<String, String> {
+    let draft = Draft { name: "x", cron: text, every: 0, splay: 0, max_running: 1, missed: "skip" };
+    let wrong = "write minute (0-59), hour (0-23), day of month (1-31), month (1-12) and day of week (0-7 or sun-sat), \
+                 as '30 3 * * mon'";
+    match Rule::check(draft, wall()) {
+        Err(RuleError::Cron { .. } | RuleError::When) => Err(wrong.into()),
+        // The name is no real one; what else is wrong with the times the top master says, by its own clock.
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// `random` is where a subset's seed comes from. The job has no request id: each of its times has its own.
@@ -137,6 +157,25 @@ mod tests {
         assert_eq!((job.target.as_str(), job.function.as_str()), ("web*", "cmd.run"));
         assert_eq!(job.args, br#"{"args":["-x"],"kwargs":{"a":1}}"#);
         assert!(job.batch.is_some() && job.request_id.is_empty());
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let found = read(&["x", "*", "cmd.run", "uptime", "--every", "5s", "--batch", "5"]).unwrap();
+        let schedule = found.schedule.unwrap();
+        let job = schedule.job.unwrap();
+        assert_eq!((schedule.every_ms, job.args), (5_000, br#"{"args":["uptime"],"kwargs":{}}"#.to_vec()));
+        assert!(job.batch.is_some());
+    }
+
+    #[test]
+    fn times_that_are_none_are_told_in_plain_words() {
+        for text in ["61 * * * *", "* *", "", "a b c d e"] {
+            assert!(cron(text).unwrap_err().starts_with("write minute (0-59)"), "{text}");
+        }
+        assert_eq!(cron("30 3 * * mon").as_deref(), Ok("30 3 * * mon"));
+        let neither = read(&["x", "*", "f"]).unwrap_err();
+        assert!(neither.contains("--cron") && neither.contains("--every"), "{neither}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ EXAMPLES:
   relayctl schedule list
   relayctl schedule list --out json";
 
+/// Widest problem shown in the table, in characters; "schedule show" and JSON have it whole.
+const MAX_SHOWN: usize = 40;
+
 /// Runs it.
 pub async fn run(fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let mut schedules = fabric.schedules().await?;
@@ -30,6 +33,14 @@ pub async fn run(fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// As much of it as a table bears.
+fn problem(whole: &str) -> String {
+    match whole.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}… (schedule show)", &whole[..end]),
+        None => whole.to_owned(),
+    }
+}
+
 fn row(schedule: &Schedule) -> [String; 7] {
     let job = schedule.job.clone().unwrap_or_default();
     [
@@ -39,6 +50,18 @@ fn row(schedule: &Schedule) -> [String; 7] {
         job.target,
         next(schedule),
         when::moment(schedule.last).unwrap_or_else(|| "never".into()),
-        schedule.last_error.clone(),
+        problem(&schedule.last_error),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_problem_is_cut_and_says_where_it_is_whole() {
+        let of = |n| row(&Schedule { last_error: "é".repeat(n), ..Schedule::default() })[6].clone();
+        assert_eq!(of(MAX_SHOWN), "é".repeat(MAX_SHOWN));
+        assert_eq!(of(MAX_SHOWN + 1), format!("{}… (schedule show)", "é".repeat(MAX_SHOWN)));
+    }
 }

@@ -40,6 +40,6 @@ pub async fn pause(args: &NameArgs, paused: bool, fabric: &mut Fabric, out: &Out
 pub async fn remove(args: &NameArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {
     let schedule = fabric.remove_schedule(&args.name).await?;
     let gone = relay_proto::operator::Schedule { paused: false, next: 0, ..schedule };
-    row::show(&gone, out, "is forgotten; it was")?;
+    out.show(&row::data(&gone), |_| format!("schedule {:?} is forgotten; its jobs stay", gone.name))?;
     Ok(Exit::Ok)
 }

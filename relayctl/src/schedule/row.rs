@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     output::{Output, clean},
+    run::words::call,
     when,
 };
 
@@ -62,7 +63,7 @@ fn text(schedule: &Schedule, done: &str) -> String {
     let job = schedule.job.clone().unwrap_or_default();
     let mut lines = vec![
         format!("schedule {:?} {done}", schedule.name),
-        format!("  runs     {} {} on {}", job.function, String::from_utf8_lossy(&job.args), job.target),
+        format!("  runs     {} on {}", call(&job.function, &job.args), job.target),
         format!("  at       {}{}", times(schedule), splay(schedule.splay_ms)),
         format!("  next     {}", next(schedule)),
     ];
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn for_people() {
         let expected = "schedule \"ping\" kept
-  runs     test.ping {} on *
+  runs     test.ping on *
   at       every 1h 0m, up to 30s later
   next     2026-11-21T08:36:56Z
   last     2026-11-21T07:36:56Z, jid 20261121073656123456

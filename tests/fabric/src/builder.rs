@@ -74,6 +74,7 @@ pub struct Builder {
     settings: Settings,
     fallback: bool,
     topology: Option<String>,
+    store: Option<String>,
     links: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -134,6 +135,13 @@ impl Builder {
         self
     }
 
+    /// Where the top master's store is: the value of `store` in its configuration.
+    #[must_use]
+    pub fn store(mut self, setting: &str) -> Builder {
+        self.store = Some(setting.into());
+        self
+    }
+
     /// Delivery timeout, in milliseconds, where a job names none (3 s if not said).
     #[must_use]
     pub fn delivery_ms(mut self, delivery_ms: u64) -> Builder {
@@ -171,7 +179,9 @@ impl Builder {
         let pki = Pki::create(&root.join("pki"));
         let mut daemons = Vec::new();
         let daemon = |name: &str, binary, admin| Daemon::new(name, binary, root.join(name), &root, admin);
-        let admin = config::top(&root.join(TOP), ip, &pki, &self.settings, self.topology.as_deref());
+        let place = root.join(TOP);
+        let (topology, store) = (self.topology.as_deref(), self.store.as_deref());
+        let admin = config::top(&place, ip, &pki, &self.settings, topology, store);
         daemons.push(daemon(TOP, "top-master", admin));
         for (no, syndic) in self.syndics.iter().enumerate() {
             let above = syndic.below.as_deref().map(|id| self.number(id));

@@ -33,6 +33,7 @@ pub(crate) fn top(
     pki: &Pki,
     settings: &Settings,
     topology: Option<&str>,
+    store: Option<&str>,
 ) -> SocketAddr {
     let tls = tls(&pki.issue(TOP, Role::TopMaster, "core"));
     let topology = match topology {
@@ -43,13 +44,14 @@ pub(crate) fn top(
         }
         None => "",
     };
+    let store = store.map(|setting| format!("store: {setting}\n")).unwrap_or_default();
     let (delivery, run) = (settings.delivery_ms, settings.run_ms);
     write(
         dir,
         &format!(
             "id: {TOP}\nregion: core\nfabric: {FABRIC}\nlisten: {ip}:{TOP_LISTEN}\noperators: {ip}:{TOP_OPERATORS}\n\
              admin: {ip}:{TOP_ADMIN}\nstate_dir: state\n{tls}delivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
-             runtime_threads: 1\n{topology}{}",
+             runtime_threads: 1\n{topology}{store}{}",
             common(settings)
         ),
     );

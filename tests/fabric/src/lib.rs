@@ -16,6 +16,7 @@ pub mod http;
 pub mod job;
 pub mod operator;
 pub mod pki;
+pub mod postgres;
 pub mod process;
 pub mod stranger;
 pub mod wait;

@@ -1,15 +1,52 @@
-//! How a top master stands, for operators.
+//! How a top master stands, for operators: who is there, and who should be.
 
 use std::collections::BTreeMap;
 
 use relay_core::{
     Members,
     ids::{RegionName, TierId},
+    inventory::Inventory,
+    topology::Topology,
 };
 use relay_proto::operator as wire;
 use relay_runtime::link::SOFTWARE;
 
 use super::{Daemon, Known};
+
+/// Whom the topology names, so that who is missing is shown also if nothing is known of them (any more): the minions of
+/// a dead syndic have moved to its neighbours.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The syndics that attach to this top master, with their regions.
+    pub syndics: BTreeMap<TierId, RegionName>,
+    /// All regions.
+    pub regions: Vec<RegionName>,
+}
+
+impl Expected {
+    /// What a topology says of a top master. A syndic behind another syndic never attaches to it.
+    pub fn of(topology: &Topology, own: &TierId) -> Expected {
+        let below = topology.syndics().filter(|(_, syndic)| syndic.parents.contains(own));
+        Expected {
+            syndics: below.map(|(region, syndic)| (syndic.id.clone(), region.name.clone())).collect(),
+            regions: topology.regions.iter().map(|region| region.name.clone()).collect(),
+        }
+    }
+}
+
+/// The syndics of a top master that nobody is attached to yet: those that its minions were last seen through, and those
+/// that are expected.
+pub(super) fn never_attached(inventory: &Inventory, expected: &Expected) -> BTreeMap<TierId, Known> {
+    let seen = inventory.by_syndic().map(|(syndic, members)| {
+        let region = members.min().and_then(|no| inventory.get(no)).map(|minion| minion.region.to_string());
+        (syndic, region.unwrap_or_default())
+    });
+    let named = expected.syndics.iter().map(|(syndic, region)| (syndic, region.to_string()));
+    let down = |(syndic, region): (&TierId, String)| {
+        (syndic.clone(), Known { region, up: false, since: 0, software: String::new() })
+    };
+    seen.chain(named).map(down).collect()
+}
 
 impl Daemon {
     pub(super) fn status(&self, now: u64) -> wire::StatusReply {
@@ -27,6 +64,10 @@ impl Daemon {
                 software: known.software.clone(),
             }
         };
+        let empty = Members::new();
+        let mut regions: BTreeMap<&RegionName, &Members> =
+            self.expected.regions.iter().map(|name| (name, &empty)).collect();
+        regions.extend(inventory.by_region());
         let region = |(name, members): (&RegionName, &Members)| wire::Region {
             name: name.to_string(),
             minions_up: members.intersection_len(inventory.up()),
@@ -39,7 +80,7 @@ impl Daemon {
             uptime_ms: now,
             jobs_open: self.owner.open_jobs().count() as u64,
             syndics: self.known.iter().map(syndic).collect(),
-            regions: inventory.by_region().map(region).collect(),
+            regions: regions.into_iter().map(region).collect(),
         }
     }
 }

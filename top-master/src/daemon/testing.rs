@@ -77,6 +77,7 @@ impl Bench {
             Commits::new(store.clone()),
             directory_of_names.clone(),
             registered,
+            Expected::default(),
         );
         let (asks, asked) = mpsc::channel(REQUEST_QUEUE);
         let service = OperatorService {

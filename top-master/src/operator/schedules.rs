@@ -3,6 +3,7 @@
 use prost::Message as _;
 use relay_core::{
     ids::{Jid, RequestId},
+    owner::SubmitError,
     schedule::{Draft, Rule},
     time::WallMicros,
 };
@@ -13,7 +14,7 @@ use relay_runtime::{
 };
 use tonic::Status;
 
-use super::{OperatorService, invalid, store_error};
+use super::{OperatorService, invalid, store_error, submit::submit_error};
 
 /// Who a scheduled job is from: the schedule, and whoever made it (or runs it now). No certificate names such a caller.
 pub fn scheduled_by(name: &str, caller: &str) -> String {
@@ -77,6 +78,7 @@ impl OperatorService {
         let asked = schedule.ok_or_else(|| invalid("a schedule without a definition"))?;
         let (now, paused) = (wall(), asked.paused);
         let kept = self.checked(caller, now, asked)?;
+        self.refuse_too_wide(&kept).await?;
         let new = NewSchedule {
             name: kept.name.clone(),
             definition: kept.encode_to_vec().into(),
@@ -99,6 +101,17 @@ impl OperatorService {
         }
         self.schedules_changed.notify_one();
         shown(&self.stored(name).await?)
+    }
+
+    /// A job that is too wide without a batch would be refused at each of its times, when nobody looks. That nobody
+    /// matches now is no error: who matches is found at each time anew.
+    async fn refuse_too_wide(&self, kept: &wire::Schedule) -> Result<(), Status> {
+        let job = kept.job.clone().unwrap_or_default();
+        let submission = self.submission(kept.caller.clone(), RequestId(0), job)?;
+        match self.look(move |owner| owner.resolve(&submission).err()).await? {
+            Some(wide @ SubmitError::TooWide { .. }) => Err(submit_error(wide)),
+            _ => Ok(()),
+        }
     }
 
     /// What is kept of a schedule that is asked for: its rule and its job checked, nothing else in it.

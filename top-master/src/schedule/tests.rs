@@ -1,5 +1,7 @@
 //! Schedules as operators put them, and their runs against a clock that the test holds.
 
+use relay_core::{owner::Batches, topology::Share};
+
 use super::*;
 use crate::{daemon::testing::Bench, operator::Defaults};
 
@@ -175,4 +177,22 @@ async fn no_more_runs_are_open_than_may_be_and_errors_are_shown() {
         shown.last_error.contains("no minion matches") || shown.last_error.contains("still open"),
         "{shown:?}"
     );
+}
+
+#[tokio::test]
+async fn a_job_that_is_too_wide_is_refused_when_it_is_scheduled() {
+    let batches = Batches { unbatched_limit: Some(Share::Count(1)), ..Batches::default() };
+    let bench = Bench::new(&["aws-a", "aws-b"], Defaults { batches, ..Defaults::default() }).await;
+    let put_as = |target: &str, confirmed| {
+        let mut wanted = schedule("wide");
+        if let Some(job) = &mut wanted.job {
+            (job.target, job.confirmed_targets) = (target.into(), confirmed);
+        }
+        bench.service.keep_schedule("alice".into(), put(wanted, true))
+    };
+    let refused = put_as("*", 0).await.unwrap_err();
+    assert_eq!(Code::of(&refused), Some(Code::TooWide), "{refused:?}");
+    for (target, confirmed) in [("aws-a", 0), ("*", 2), ("gcp-*", 0)] {
+        put_as(target, confirmed).await.unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use relay_core::{Members, ids::RegionName, outcome::Outcome, time::WallMicros};
+use relay_core::{Members, ids::RegionName, outcome::Outcome, time::WallMicros, window::BatchState};
 use relay_proto::operator::{self as wire, watch_event::Event};
 use relay_runtime::store::JobView;
 
@@ -45,6 +45,14 @@ impl Picture {
         self.outcomes.extend(members.iter().map(|no| (no, outcome)));
     }
 
+    /// How the batch stands, as the loop last told. That the next stage may be approved is held back until all answers
+    /// that it follows from have been taken: who is asked must see them.
+    pub(super) fn batch(&self) -> Option<BatchState> {
+        let whole = self.done.len() >= self.standing.answered;
+        let batch = self.standing.batch?;
+        Some(BatchState { awaits_approval: batch.awaits_approval && whole, ..batch })
+    }
+
     /// Where the job stands.
     pub(super) fn progress(&self) -> Event {
         let region = |(name, targets): &(RegionName, Members)| {
@@ -60,7 +68,7 @@ impl Picture {
             }
         };
         let regions = self.regions.iter().map(region).collect();
-        let batch = self.standing.batch.unwrap_or_default();
+        let batch = self.batch().unwrap_or_default();
         Event::Progress(wire::Progress {
             regions,
             window: batch.window.unwrap_or(0),

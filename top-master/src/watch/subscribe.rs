@@ -17,6 +17,8 @@ pub struct Standing {
     pub running: Members,
     /// How its batch stands; nothing if it is not open.
     pub batch: Option<BatchState>,
+    /// How many targets have an outcome by that, durable or not yet: watchers hear of the answers only when they are.
+    pub answered: u64,
 }
 
 /// What a watcher hears from the loop.

@@ -44,8 +44,13 @@ impl PostgresConfig {
 
     /// Whether bytes to it stay in this machine.
     pub(super) fn is_local(&self) -> bool {
+        PostgresConfig::host_is_local(&self.host)
+    }
+
+    /// Whether bytes to a host stay in this machine: by a socket in the file system, or by loopback.
+    pub(crate) fn host_is_local(host: &str) -> bool {
         let loopback = |address: IpAddr| address.is_loopback();
-        self.is_socket() || self.host == "localhost" || self.host.parse().is_ok_and(loopback)
+        host.starts_with('/') || host == "localhost" || host.parse().is_ok_and(loopback)
     }
 }
 

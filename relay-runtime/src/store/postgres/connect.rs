@@ -107,9 +107,18 @@ impl Settings {
     }
 }
 
+/// What is wrong with a password's file, for whoever checks a configuration.
+pub(crate) fn wrong_password_file(path: &Path) -> Option<String> {
+    password(path).err()
+}
+
 /// The first line of the file.
 fn password(path: &Path) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("the password in {}: {e}", path.display());
+    // A pipe would block.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("the password in {}: is not a regular file", path.display()));
+    }
     let file = fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
     if mode & FOREIGN_BITS != 0 {

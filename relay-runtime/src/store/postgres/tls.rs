@@ -9,10 +9,12 @@ use std::{
 };
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::{TlsConnector, client};
+
+use crate::identity;
 
 /// TLS as the files say.
 ///
@@ -22,23 +24,35 @@ pub(super) fn client_config(
     ca: &Path,
     identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    for root in certificates(ca)? {
-        roots.add(root).map_err(|e| format!("{}: {e}", ca.display()))?;
-    }
+    with_identity(roots(ca)?, identity).map(Arc::new)
+}
+
+/// Everything that is wrong with the files, for whoever checks a configuration.
+pub(crate) fn wrong_files(ca: &Path, identity: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
+    let alone = with_identity(RootCertStore::empty(), identity).map(drop);
+    [roots(ca).map(drop), alone].into_iter().filter_map(Result::err).collect()
+}
+
+fn with_identity(
+    roots: RootCertStore,
+    identity: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .with_root_certificates(roots);
-    let config = match identity {
-        None => builder.with_no_client_auth(),
-        Some((certs, key)) => {
-            let read = PrivateKeyDer::from_pem_file(key).map_err(|e| format!("{}: {e}", key.display()))?;
-            let fitted = builder.with_client_auth_cert(certificates(certs)?, read);
-            fitted.map_err(|e| format!("{}: {e}", certs.display()))?
-        }
-    };
-    Ok(Arc::new(config))
+    let Some((certs, key)) = identity else { return Ok(builder.with_no_client_auth()) };
+    let own = identity::private_key(key).map_err(|e| e.to_string())?;
+    let fitted = builder.with_client_auth_cert(certificates(certs)?, own);
+    fitted.map_err(|e| format!("{} with {}: {e}", certs.display(), key.display()))
+}
+
+fn roots(ca: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(ca)? {
+        roots.add(root).map_err(|e| format!("{}: {e}", ca.display()))?;
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -65,6 +65,28 @@ fn a_batch_only_where_many_match() {
 }
 
 #[test]
+fn what_ends_jobs_does_not_wait_behind_a_batch() {
+    for line in [
+        &["*", "saltutil.kill_job", "20261121073656123456"][..],
+        &["*", "saltutil.find_job", "20261121073656123456"],
+        &["*", "saltutil.running"],
+        &["*", "saltutil.kill_all_jobs", "--batch-safe-limit", "1"],
+        &["*", "saltutil.term_all_jobs", "--failhard"],
+    ] {
+        let order = order(line).unwrap();
+        let size = order.request.batch.as_ref().and_then(|batch| batch.size.clone());
+        assert_eq!((size, order.at_once, order.safe), (Some(Size::All(true)), true, None), "{line:?}");
+    }
+    // It is still told as what it is: no batch.
+    assert!(!order(&["*", "saltutil.running"]).unwrap().style.batch);
+    // Whoever writes a batch has one.
+    let asked = order(&["-b", "5", "*", "saltutil.running"]).unwrap();
+    assert_eq!((window(&asked), asked.at_once), (Some(ShareKind::Count(5)), false));
+    let other = order(&["*", "saltutil.refresh_grains"]).unwrap();
+    assert_eq!((other.request.batch, other.at_once), (None, false));
+}
+
+#[test]
 fn timeouts_and_subsets() {
     let order = order(&["-t", "2", "--run-timeout=90", "--subset", "3", "*", "test.sleep", "8"]).unwrap();
     assert_eq!((order.request.delivery_timeout_ms, order.request.run_timeout_ms), (2_000, 90_000));

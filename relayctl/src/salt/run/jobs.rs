@@ -4,13 +4,14 @@ mod job;
 mod list;
 
 use anyhow::{Context as _, anyhow};
-use relay_core::ids::Jid;
+use relay_core::{compact::compact, ids::Jid};
 use serde_json::{Map, Value};
 
 use super::Call;
 use crate::{
     connect::Fabric,
     job::{JobResult, so_far},
+    salt::printer::complain,
 };
 
 /// Runs one of them.
@@ -26,6 +27,7 @@ pub async fn run(function: &str, call: Call, fabric: &mut Fabric) -> anyhow::Res
         "last_run" => {
             let Some(jid) = list::last(call, fabric).await? else { return Ok(Value::Null) };
             let (result, silent) = known(jid, fabric).await?;
+            tell_cut(&result);
             Ok(below_jid(jid, job::listed(&result, &silent)))
         }
         _ => one(function, call, fabric).await,
@@ -39,6 +41,9 @@ async fn one(function: &str, mut call: Call, fabric: &mut Fabric) -> anyhow::Res
     let missing = call.named("missing") == Some(Value::Bool(true));
     call.done()?;
     let (result, silent) = known(jid, fabric).await.with_context(|| format!("jid {jid}"))?;
+    if function != "exit_success" {
+        tell_cut(&result);
+    }
     Ok(match function {
         "lookup_jid" => {
             tell_open(&result, &silent);
@@ -73,12 +78,22 @@ async fn known(jid: Jid, fabric: &mut Fabric) -> anyhow::Result<(JobResult, Vec<
 /// Salt prints nothing where nothing has come yet, which looks like a job that is not there.
 fn tell_open(result: &JobResult, silent: &[String]) {
     if !result.is_closed() {
-        eprintln!(
-            "jid {}: still running, {} of {} minions have not answered yet",
+        complain(&format!(
+            "jid {}: still running, {} of {} minions have not answered yet\n",
             result.jid,
             silent.len(),
             result.targets()
-        );
+        ));
+    }
+}
+
+/// In each value that is cut off stands that it is, which nobody sees among thousands.
+fn tell_cut(result: &JobResult) {
+    let groups = result.unfolded().into_iter().filter(|group| !group.said.truncated.is_empty());
+    let ids: Vec<&str> = groups.flat_map(|group| group.minions).collect();
+    if !ids.is_empty() {
+        let n = ids.len();
+        complain(&format!("WARNING: what {n} minions returned is cut off: {}\n", compact(ids)));
     }
 }
 

@@ -237,6 +237,41 @@ retcode:
 }
 
 #[test]
+fn a_batch_that_was_stopped_says_so_and_does_not_blame_the_minions() {
+    let events = vec![
+        head(),
+        said("failed", "", 2, r#""no""#, &["m000"]),
+        said("not_started", "batch_stopped", 0, "", &["m001"]),
+        said("not_started", "unreachable", 0, "", &["m009"]),
+        closed(),
+    ];
+    let line = ["-b", "1", "--failhard", "*", "f.g", "-v", "--summary"];
+    let (pieces, err, code) = printed(&line, events.clone(), &[]);
+    let text = pieces.concat();
+    assert!(text.contains("Minion m001 was not started: the batch was stopped by failures.\n"), "{text}");
+    assert!(text.contains("Minion m009 did not respond. No job will be sent.\n"), "{text}");
+    assert!(text.contains("# of minions that did not return: 2\n"), "{text}");
+    assert!(text.contains("Minions not connected: m009\nMinions not started: m001\n"), "{text}");
+    assert_eq!((err.as_str(), code), (ERROR, 2));
+    let (pieces, ..) = printed(&["--failhard", "--static", "--show-timeout", "*", "f.g"], events, &[]);
+    let text = pieces.concat();
+    let expected = "m001:\n    Minion was not started. [the batch was stopped by failures]\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn values_that_are_cut_off_are_named_on_standard_error() {
+    let Event::Returns(whole) = said("ok", "", 0, r#""long"#, &["m000", "m001"]) else {
+        panic!("no returns")
+    };
+    let cut = Event::Returns(Returns { truncated: vec![7; 32], ..whole });
+    let (pieces, err, code) = printed(&["*", "cmd.run", "x"], vec![head(), cut, closed()], &[]);
+    let mark = "m000:\n    long\n    [cut off here, after 5 bytes: the value is too long to be carried]\n";
+    assert!(pieces[0].starts_with(mark), "{pieces:?}");
+    assert_eq!((err.as_str(), code), ("WARNING: what 2 minions returned is cut off: m[000-001]\n", 0));
+}
+
+#[test]
 fn documentation_comes_once() {
     let doc = r#"{"test.ping":"Say True.\n","cmd.run":"Run it."}"#;
     let events = vec![head(), said("ok", "", 0, doc, &["m000", "m001"]), closed()];

@@ -17,6 +17,7 @@ mod minion_faults;
 mod minion_kills;
 mod output;
 mod plans;
+mod postgres;
 mod salt_lines;
 mod schedules;
 mod syndic_kills;

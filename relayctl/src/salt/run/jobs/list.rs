@@ -6,7 +6,10 @@ use relay_proto::operator::{JobFilter, JobHead, ListJobsRequest};
 use serde_json::{Map, Value};
 
 use super::{super::Call, job::asked};
-use crate::{connect::Fabric, salt::run::times};
+use crate::{
+    connect::Fabric,
+    salt::{printer::complain, run::times},
+};
 
 /// Jobs per question.
 const PAGE: u32 = 1_000;
@@ -101,9 +104,9 @@ async fn find(wanted: &Wanted, most: usize, fabric: &mut Fabric) -> anyhow::Resu
         before = page.last().map_or(0, |head| head.jid);
         found.extend(page.into_iter().filter(|head| wanted.matches(head)));
         if found.len() > most && most == MAX_JOBS {
-            eprintln!(
-                "only the newest {MAX_JOBS} jobs are listed: narrow the search, or page with \"relayctl jobs list\""
-            );
+            complain(&format!(
+                "only the newest {MAX_JOBS} jobs are listed: narrow the search, or page with \"relayctl jobs list\"\n"
+            ));
         }
         if !whole || found.len() >= most {
             found.truncate(most);
