@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use crate::{
     Members,
-    ids::{Epoch, Incarnation, Jid, MinionId},
+    ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
     job::Job,
     outcome::{Answer, Reason},
     time::{Millis, WallMicros},
+    topology::HostPort,
 };
 
 /// A link as this process numbers it; never reused within a process.
@@ -54,6 +55,39 @@ pub enum Down {
         /// How long to wait.
         retry_after: Millis,
     },
+    /// Which syndics minions belong to.
+    Placed(Placed),
+}
+
+/// Which syndics the minions of a link belong to, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The number of the topology's revision; a lower one than heard before says nothing.
+    pub revision: u64,
+    /// Minions with equal lists.
+    pub groups: Vec<PlacedGroup>,
+    /// A minion that has to move waits, idle, a random part of so long first.
+    pub spread: Millis,
+}
+
+/// Minions that belong to the same syndics in the same order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedGroup {
+    /// Numbers in the child's roster.
+    pub members: Members,
+    /// The primary, then the fallbacks. Shared: the lists of a region are few.
+    pub syndics: Arc<[PlacedSyndic]>,
+}
+
+/// A syndic that a minion may attach to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedSyndic {
+    /// Its id.
+    pub id: TierId,
+    /// Its region, which its certificate names.
+    pub region: RegionName,
+    /// host:port, where minions dial it.
+    pub address: HostPort,
 }
 
 /// A job and whom it is for, over one link.

@@ -223,7 +223,7 @@ impl Seat {
             session.heard = now;
         }
         match down {
-            Down::Heartbeat | Down::RosterResync => {}
+            Down::Heartbeat | Down::RosterResync | Down::Placed(_) => {}
             Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random, place),
             Down::Cancel { jid, .. } => self.cancel(now, jid),
             Down::ReturnsAck { up_to } => self.acked(up_to),

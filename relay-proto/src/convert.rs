@@ -278,6 +278,7 @@ pub fn down_out(down: &Down) -> link::Down {
         Down::ReturnsBusy { retry_after } => {
             Message::ReturnsBusy(link::ReturnsBusy { retry_after_ms: *retry_after })
         }
+        Down::Placed(placed) => Message::Placed(placed_out(placed)),
     };
     link::Down { message: Some(message), incarnation: 0 }
 }
@@ -304,6 +305,7 @@ pub fn down_in(down: link::Down) -> Result<Down, WireError> {
         Some(Message::Cancel(c)) => Ok(Down::Cancel { jid: Jid::from_micros(c.jid), epoch: Epoch(c.epoch) }),
         Some(Message::ReturnsAck(ack)) => Ok(Down::ReturnsAck { up_to: ack.up_to }),
         Some(Message::ReturnsBusy(busy)) => Ok(Down::ReturnsBusy { retry_after: busy.retry_after_ms }),
+        Some(Message::Placed(placed)) => Ok(Down::Placed(placed_in(placed)?)),
         Some(Message::Welcome(_) | Message::Fragment(_)) | None => Err(WireError::Empty),
     }
 }
@@ -324,6 +326,9 @@ fn dispatch_in(dispatch: link::Dispatch) -> Result<Dispatch, WireError> {
         flaw: None,
     })
 }
+
+mod placed;
+use placed::{placed_in, placed_out};
 
 #[cfg(test)]
 mod tests;

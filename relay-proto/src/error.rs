@@ -25,6 +25,12 @@ pub enum Code {
     Busy,
     /// The store can't be written or read.
     Store,
+    /// This top master is a standby: another one owns the fabric (its id and address are in the message), or nobody yet.
+    NotOwner,
+    /// The registry can't be reached, so nothing new is accepted; running jobs go on.
+    Registry,
+    /// Another revision of the topology is active than the one that was planned on.
+    TopologyMoved,
     /// The two sides have no protocol version in common.
     Version,
 }
@@ -34,7 +40,7 @@ impl Code {
     pub const METADATA: &'static str = "relay-error";
 
     /// Every code.
-    pub const ALL: [Code; 11] = [
+    pub const ALL: [Code; 14] = [
         Code::Invalid,
         Code::NoMatch,
         Code::RequestReused,
@@ -45,6 +51,9 @@ impl Code {
         Code::Denied,
         Code::Busy,
         Code::Store,
+        Code::NotOwner,
+        Code::Registry,
+        Code::TopologyMoved,
         Code::Version,
     ];
 
@@ -61,6 +70,9 @@ impl Code {
             Code::Denied => "denied",
             Code::Busy => "busy",
             Code::Store => "store",
+            Code::NotOwner => "not_owner",
+            Code::Registry => "registry",
+            Code::TopologyMoved => "topology_moved",
             Code::Version => "version",
         }
     }
@@ -74,8 +86,10 @@ impl Code {
             Code::NoSuchJob | Code::NotFound => Status::not_found(message),
             Code::Denied => Status::permission_denied(message),
             Code::Busy => Status::resource_exhausted(message),
-            Code::Store => Status::unavailable(message),
-            Code::Version | Code::PlanMoved | Code::TooWide => Status::failed_precondition(message),
+            Code::Store | Code::NotOwner | Code::Registry => Status::unavailable(message),
+            Code::Version | Code::PlanMoved | Code::TopologyMoved | Code::TooWide => {
+                Status::failed_precondition(message)
+            }
         };
         let word = tonic::metadata::MetadataValue::from_static(self.word());
         status.metadata_mut().insert(Code::METADATA, word);

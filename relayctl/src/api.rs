@@ -42,6 +42,8 @@ impl CallError {
             // Also what a top master says that is about to stop: nobody knows whether the call had its effect.
             Some(code @ Code::Store) => return CallError::Lost(format!("{message}{}", hint(code))),
             Some(Code::Busy) => return CallError::Busy(message),
+            // Nothing was done there; another address may be the owner's.
+            Some(Code::NotOwner) => return CallError::Unreachable(message),
             Some(code) => return CallError::Refused { code: Some(code), message, hint: hint(code) },
             None => {}
         }
@@ -82,6 +84,7 @@ fn hint(code: Code) -> &'static str {
         Code::Version => "; upgrade the older side",
         Code::Invalid | Code::NoMatch | Code::RequestReused | Code::NoSuchJob | Code::Busy => "",
         Code::NotFound | Code::PlanMoved | Code::TooWide => "",
+        Code::NotOwner | Code::Registry | Code::TopologyMoved => "",
     }
 }
 

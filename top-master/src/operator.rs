@@ -256,4 +256,35 @@ impl Operator for OperatorService {
     async fn status(&self, _: Request<wire::StatusRequest>) -> Reply<wire::StatusReply> {
         Ok(Response::new(self.ask(Ask::Status).await?))
     }
+
+    async fn get_topology(&self, _: Request<wire::GetTopologyRequest>) -> Reply<wire::TopologyRevision> {
+        Err(Status::unimplemented("topology"))
+    }
+
+    async fn topology_history(
+        &self,
+        _: Request<wire::TopologyHistoryRequest>,
+    ) -> Reply<wire::TopologyHistoryReply> {
+        Err(Status::unimplemented("topology"))
+    }
+
+    type ApplyTopologyStream = Streamed<wire::TopologyProgress>;
+
+    async fn apply_topology(
+        &self,
+        _: Request<wire::ApplyTopologyRequest>,
+    ) -> Reply<Self::ApplyTopologyStream> {
+        Err(Status::unimplemented("topology"))
+    }
+
+    async fn topology_status(
+        &self,
+        _: Request<wire::TopologyStatusRequest>,
+    ) -> Reply<wire::TopologyStatusReply> {
+        Err(Status::unimplemented("topology"))
+    }
+
+    async fn follow_now(&self, _: Request<wire::FollowNowRequest>) -> Reply<wire::Following> {
+        Err(Status::unimplemented("topology"))
+    }
 }

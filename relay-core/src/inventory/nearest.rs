@@ -92,10 +92,11 @@ fn closest<'a, T: Ord + ?Sized>(
     let letters =
         text.chars().take_while(|c| *c != '[').filter(|c| !matches!(c, '*' | '?')).take(MAX_ID_BYTES);
     let wanted = letters.collect::<String>().to_lowercase();
-    let most = wanted.chars().count() / LETTERS_PER_SLIP;
-    if most == 0 {
+    if wanted.is_empty() {
         return Vec::new();
     }
+    // None in a short one: but it may be written in other cases.
+    let most = wanted.chars().count() / LETTERS_PER_SLIP;
     let slips = |one| Some(slips(&wanted, &name(one).to_lowercase(), is_glob)).filter(|slips| *slips <= most);
     let mut ranked: Vec<(usize, &T)> =
         all.into_iter().filter_map(|one| slips(one).map(|slips| (slips, one))).collect();

@@ -49,6 +49,7 @@ impl Relay {
                 self.pump(now);
             }
             Down::ReturnsBusy { retry_after } => self.uplinks[parent].hold(now + retry_after),
+            Down::Placed(_) => {}
         }
     }
 

@@ -30,6 +30,7 @@ fn every_command_has_examples_and_every_example_is_one() {
             let line = line.split("   ").next().unwrap_or(line);
             // Where its output goes is for the shell.
             let line = line.split(" > ").next().unwrap_or(line);
+            let line = line.split(" | ").next().unwrap_or(line);
             Cli::try_parse_from(words(line)).unwrap_or_else(|e| panic!("{path}: {line}\n{e}"));
         }
     });
