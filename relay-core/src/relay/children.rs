@@ -85,9 +85,12 @@ impl Relay {
         self.roster.set_up(&news.up, true, wall);
         self.roster.set_up(&news.down, false, wall);
         self.roster_due.get_or_insert(now + ROSTER_PACE);
-        let open: Vec<Jid> = self.tier.works.keys().copied().collect();
-        for jid in open {
-            let placement = self.tier.place(now, jid, &news.up);
+        // A spool remembers whom a job was sent to and not until when it may start: who is not named by the owner since then
+        // would be asked as one that is late, and refuse for good what it may still run.
+        let named = |work: &Work| &news.up & &work.deadlines.known();
+        let open: Vec<(Jid, Members)> = self.tier.works.iter().map(|(jid, w)| (*jid, named(w))).collect();
+        for (jid, members) in open {
+            let placement = self.tier.place(now, jid, &members);
             self.begin(now, jid, placement);
         }
         self.ask_contested();

@@ -203,6 +203,27 @@ fn after_a_restart_the_marks_tell_sent_from_unsent() {
     assert_eq!(again.returned(), [(Outcome::NotStarted, set(&[1]))], "unmarked: proven");
 }
 
+/// A job was sent to two, the syndic restarted, and the owner has named the one again that came back first.
+#[test]
+fn after_a_restart_nobody_is_offered_a_job_before_the_owner_says_until_when() {
+    let mut bench = Bench::attached(2);
+    bench.dispatch(&[0, 1], false, 1_000);
+    let mut bench = Bench::with(bench.spool);
+    bench.relay.parent_up(0, 0, PARENT);
+    bench.minion(0);
+    bench.dispatch(&[0], true, 900);
+    bench.sent.clear();
+    bench.minion(1);
+    assert_eq!(bench.dispatched(), []);
+    bench.dispatch(&[1], true, 800);
+    assert_eq!(bench.dispatched(), [LinkId(1)]);
+    let within = bench.sent.iter().filter_map(|effect| match effect {
+        RelayEffect::Send(Sending { down: Down::Dispatch(dispatch), .. }) => Some(dispatch.deliver_within),
+        _ => None,
+    });
+    assert_eq!(within.collect::<Vec<_>>(), [800]);
+}
+
 #[test]
 fn a_full_spool_leaves_returns_with_the_minions() {
     let mut bench = Bench::attached(1);

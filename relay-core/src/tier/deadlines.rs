@@ -29,6 +29,11 @@ impl Deadlines {
         self.0.iter().find(|(_, members)| members.contains(member)).map_or(0, |(at, _)| *at)
     }
 
+    /// Those that have one, passed or not.
+    pub fn known(&self) -> Members {
+        self.0.iter().fold(Members::new(), |all, (_, members)| all | members)
+    }
+
     /// Those whose deadline has passed.
     pub fn passed(&self, now: Millis) -> Members {
         let passed = self.0.iter().filter(|(at, _)| *at <= now);
@@ -72,5 +77,6 @@ mod tests {
         }
         assert_eq!(deadlines.0.len(), 1);
         assert_eq!(deadlines.passed(99).len(), 99);
+        assert_eq!(deadlines.known(), deadlines.passed(99));
     }
 }

@@ -50,8 +50,17 @@ pub struct Ending {
 #[derive(Debug)]
 pub struct Waiting {
     ending: Ending,
-    /// How many have not started it; or why nobody knows.
-    minions: Result<usize, CallError>,
+    /// Who may still start it; or why nobody knows.
+    minions: Result<Startable, CallError>,
+}
+
+/// How many minions may still start a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Startable {
+    /// It is still above them.
+    waiting: usize,
+    /// It is on its way to them, or runs there already: that is heard a moment later.
+    sent: usize,
 }
 
 impl Ending {
@@ -70,9 +79,9 @@ impl Ending {
     /// Looks who has not started it. Before the order is sent: what it ends leaves places for others to start in.
     pub async fn look(self, fabric: &mut Fabric) -> Waiting {
         let minions = match fabric.outstanding(self.jid).await {
-            Ok(outstanding) => Ok(not_started(&outstanding)),
+            Ok(outstanding) => Ok(startable(&outstanding)),
             // Salt kills a job that nobody knows without a word.
-            Err(error) if error.code() == Some(Refusal::NoSuchJob) => Ok(0),
+            Err(error) if error.code() == Some(Refusal::NoSuchJob) => Ok(Startable::default()),
             Err(error) => Err(error),
         };
         Waiting { ending: self, minions }
@@ -87,15 +96,24 @@ impl Waiting {
     pub async fn settle(self, fabric: &mut Fabric) -> anyhow::Result<()> {
         let jid = self.ending.jid;
         match self.minions {
-            Ok(0) => {}
-            Ok(n) if self.ending.everywhere => {
-                let failed = || {
-                    format!("{n} minions have not started it yet and may do so: relayctl jobs cancel {jid}")
-                };
-                fabric.cancel(jid).await.with_context(failed)?;
-                complain(&format!("{n} minions had not started it: the job is cancelled for them\n"));
+            Ok(Startable { waiting, sent }) if self.ending.everywhere => {
+                if waiting + sent > 0 {
+                    let failed = || {
+                        let n = waiting + sent;
+                        format!("{n} minions may still start it: relayctl jobs cancel {jid}")
+                    };
+                    fabric.cancel(jid).await.with_context(failed)?;
+                }
+                if waiting > 0 {
+                    complain(&format!(
+                        "{waiting} minions had not started it: the job is cancelled for them\n"
+                    ));
+                }
             }
-            Ok(n) => complain(&format!("{n} minions have not started it yet: relayctl jobs cancel {jid}\n")),
+            Ok(Startable { waiting: 0, .. }) => {}
+            Ok(Startable { waiting, .. }) => {
+                complain(&format!("{waiting} minions have not started it yet: relayctl jobs cancel {jid}\n"))
+            }
             Err(why) => complain(&format!(
                 "nobody knows whether all minions have started it ({why}): see relayctl jobs outstanding {jid}\n"
             )),
@@ -104,9 +122,13 @@ impl Waiting {
     }
 }
 
-/// How many may still start it. Of those that are `lost` nobody knows; they are told as minions that did not return.
-fn not_started(outstanding: &[Outstanding]) -> usize {
-    outstanding.iter().filter(|m| !matches!(m.held.as_str(), "running" | "lost")).count()
+/// Who may still start it. Of those that are `lost` nobody knows; they are told as minions that did not return.
+fn startable(outstanding: &[Outstanding]) -> Startable {
+    let held = |which: &dyn Fn(&str) -> bool| outstanding.iter().filter(|m| which(&m.held)).count();
+    Startable {
+        waiting: held(&|held| !matches!(held, "running" | "lost" | "sent")),
+        sent: held(&|held| held == "sent"),
+    }
 }
 
 #[cfg(test)]
@@ -157,8 +179,8 @@ mod tests {
     fn those_that_may_still_start_it() {
         let held = ["window", "offline", "serial", "approval", "sent", "running", "lost"];
         let minions = held.map(|held| Outstanding { held: held.into(), ..Outstanding::default() });
-        assert_eq!(not_started(&minions), 5);
-        assert_eq!(not_started(&[]), 0);
+        assert_eq!(startable(&minions), Startable { waiting: 4, sent: 1 });
+        assert_eq!(startable(&[]), Startable::default());
     }
 
     #[test]
