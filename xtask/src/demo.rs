@@ -153,7 +153,10 @@ fn loss(trial: &Trial, minions: u64) -> anyhow::Result<Vec<Shown>> {
     let victim = Victim::choose(trial)?;
     let Victim { id, region, pid, minions: below } = &victim;
     println!("{id}, with {} minions", below.len());
-    let submitted = trial.ask(&["run", "*", "test.sleep", SLEEP, "--batch", "all", "--async"])?;
+    // All at once is wider than the topology allows unless the number is typed.
+    let confirmed = minions.to_string();
+    let order = ["run", "*", "test.sleep", SLEEP, "--batch", "all", "--confirm", &confirmed, "--async"];
+    let submitted = trial.ask(&order)?;
     let jid = submitted["jid"].as_str().context("the submission has no jid")?.to_owned();
     runs_below(trial, region, &jid)?;
     println!("$ kill -9 {pid}    # {id}");
