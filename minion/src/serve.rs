@@ -10,11 +10,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rand::seq::SliceRandom as _;
 use relay_core::seat::{HeartbeatRule, JournalRecord};
 use relay_runtime::{
     admin::{Health, Readiness},
     clock::Clock,
-    config::{self, MinionConfig},
+    config::{self, MinionConfig, Parent, ParentsOrder},
     identity,
     link::{LinkIds, LinkLimits, dial::Dialler},
     log_writer::{Found, LogWriter, Report},
@@ -30,6 +31,7 @@ use tracing::info;
 use crate::{
     grains::GrainBook,
     journal::{self, Journal},
+    parents::Parents,
     runner::Runner,
     session::{LINK_QUEUE, Parts, Session},
 };
@@ -108,10 +110,11 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
         let (inbox, own_reports) = mpsc::channel(OWN_REPORT_QUEUE);
         inboxes.push(inbox);
         let grains = Arc::new(grains_of(&config)?);
+        let tls = tls::client(&identity)?;
         let dialler = Dialler {
-            parents: config.parents.clone(),
+            parents: in_order(&config),
             fabric: config.fabric.clone(),
-            tls: tls::client(&identity)?,
+            tls: tls.clone(),
             incarnation,
             check_incarnation: true,
             limits: LinkLimits::MINION,
@@ -134,8 +137,18 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             attached: counting(attached.clone(), ready.clone()),
             token: shutdown.token.clone(),
         };
-        shutdown.spawn_named(format!("dialler {}", config.id), Role::Passing, dialler.run());
-        shutdown.spawn_named(format!("minion {}", config.id), Role::Vital, Session::run_with(parts, grains));
+        let (dialling, minion) = (format!("dialler {}", config.id), format!("minion {}", config.id));
+        if config.parents_order == ParentsOrder::Placed {
+            let (fabric, parents) = (config.fabric.clone(), config.parents.clone());
+            let opened = Parents::open(&config.state_dir, fabric, tls, parents)?;
+            shutdown.spawn_named(format!("list {}", config.id), Role::Passing, opened.writer.run());
+            shutdown.spawn_named(dialling, Role::Passing, dialler.run_with(opened.order));
+            let session = Session::run_with(parts, grains, Some(opened.following));
+            shutdown.spawn_named(minion, Role::Vital, session);
+        } else {
+            shutdown.spawn_named(dialling, Role::Passing, dialler.run());
+            shutdown.spawn_named(minion, Role::Vital, Session::run_with(parts, grains, None));
+        }
     }
     shutdown.spawn_named("reports", Role::Vital, async move {
         while let Some(report) = reports.recv().await {
@@ -148,6 +161,15 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
     shutdown.spawn_named("beat", Role::Passing, beat(health.clone(), *clock, shutdown.token.clone()));
     info!(minions = count, "serving");
     Ok(())
+}
+
+/// Its parents as it dials them while nobody has told it better.
+fn in_order(config: &MinionConfig) -> Vec<Parent> {
+    let mut parents = config.parents.clone();
+    if config.parents_order == ParentsOrder::Shuffle {
+        parents.shuffle(&mut rand::rng());
+    }
+    parents
 }
 
 /// The name of the file of custom grains in the state directory, where the configuration names no other.

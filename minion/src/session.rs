@@ -20,13 +20,14 @@ use relay_runtime::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     execution::{Executions, FINISHED_QUEUE, Finished},
     functions,
     grains::GrainBook,
     journal::Journal,
+    parents::{Answer, Following, Parents},
     runner::Runner,
 };
 
@@ -75,6 +76,7 @@ pub struct Session {
     executions: Executions,
     table: LinkTable,
     link: Option<LinkId>,
+    parents: Option<Parents>,
     clock: Clock,
     attached: Arc<dyn Fn(bool) + Send + Sync>,
 }
@@ -83,14 +85,16 @@ impl Session {
     /// Runs a minion until it is stopped. Its grains stay as they are.
     pub async fn run(parts: Parts) {
         let grains = Arc::new(GrainBook::fixed(parts.id.clone(), parts.grains.clone()));
-        Session::run_with(parts, grains).await;
+        Session::run_with(parts, grains, None).await;
     }
 
-    /// The same, with grains that may change: a change is told to the parent at once.
-    pub async fn run_with(parts: Parts, grains: Arc<GrainBook>) {
+    /// The same, with grains that may change: a change is told to the parent at once. With `following` it goes where it is told
+    /// to belong.
+    pub async fn run_with(parts: Parts, grains: Arc<GrainBook>, following: Option<Following>) {
         let Parts { mut links, mut reports, token, clock, .. } = parts;
         let (finished, mut ends) = mpsc::channel(FINISHED_QUEUE);
-        let (seat, probes) = Seat::recover(parts.heartbeat, clock.now(), parts.records);
+        let (mut seat, probes) = Seat::recover(parts.heartbeat, clock.now(), parts.records);
+        let (parents, mut answers) = following.map(|f| follow(&mut seat, f)).unzip();
         let executions = Executions::new(parts.id.clone(), grains.clone(), parts.runner, finished);
         let roster = OwnRoster::new(parts.id.clone(), parts.incarnation, grains);
         let mut session = Session {
@@ -102,6 +106,7 @@ impl Session {
             executions,
             table: LinkTable::default(),
             link: None,
+            parents,
             clock,
             attached: parts.attached,
         };
@@ -115,6 +120,7 @@ impl Session {
                 Some(event) = links.recv() => session.link(event),
                 Some(report) = reports.recv() => session.report(report),
                 Some(Finished { jid, answer }) = ends.recv() => session.finished(jid, answer),
+                answer = answered(&mut answers) => session.reached(&answer),
                 () = &mut timer => session.seat.tick(clock.now()),
             }
             session.perform();
@@ -140,11 +146,15 @@ impl Session {
         match event {
             LinkEvent::Up { link, peer, hello, tx } => {
                 info!(minion = %self.id, parent = %peer, "link up");
+                let parent = peer.tier_id();
                 self.table.insert(link, peer, hello, tx);
                 self.link = Some(link);
                 (self.attached)(true);
                 self.show_roster();
-                self.seat.attached(now);
+                match parent {
+                    Some(parent) => self.seat.attached_to(now, &parent, rand::random()),
+                    None => self.seat.attached(now),
+                }
             }
             LinkEvent::Message { message, .. } => self.received(message),
             LinkEvent::Down { link, why } => {
@@ -186,9 +196,31 @@ impl Session {
                 debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
             }
             Down::RosterResync => self.show_roster(),
+            Down::Placed(placed) => self.compare(placed.revision),
             _ => {}
         }
         self.seat.received_for(self.clock.now(), down, rand::random(), place);
+    }
+
+    /// Nothing is lost by an older list that was under way for long. But it comes also if the top masters have lost their
+    /// history, and then every time.
+    fn compare(&self, revision: u64) {
+        if let Some(home) = self.seat.home().filter(|home| revision < home.revision) {
+            warn!(
+                minion = %self.id,
+                revision,
+                known = home.revision,
+                "told of an older topology than it knows: not taken; if the fabric's history was lost, remove parents.json \
+                 in the state directory and restart"
+            );
+        }
+    }
+
+    fn reached(&mut self, answer: &Answer) {
+        if !answer.answers {
+            info!(minion = %self.id, parent = %answer.syndic, "belongs there, but it does not answer: stays for now");
+        }
+        self.seat.reached(self.clock.now(), &answer.syndic, answer.answers);
     }
 
     fn report(&mut self, report: Report) {
@@ -250,11 +282,39 @@ impl Session {
                     self.table.hang_up(link, "silent");
                 }
             }
+            SeatEffect::Keep(home) => {
+                let primary = home.syndics.first().map(|s| s.id.to_string()).unwrap_or_default();
+                info!(minion = %self.id, revision = home.revision, primary, "told where it belongs");
+                self.parents.iter().for_each(|parents| parents.keep(home.clone()));
+            }
+            SeatEffect::Seek(syndic) => self.parents.iter().for_each(|parents| parents.seek(&syndic)),
+            SeatEffect::Leave => {
+                info!(minion = %self.id, "idle: moves to where it belongs");
+                self.parents.iter().for_each(Parents::leave);
+            }
             SeatEffect::Alarm { jid, why } => {
                 error!(%jid, minion = %self.id, why = why.word(), at = wall(), "refused a forged or stale dispatch");
                 metrics::counter!(relay_runtime::telemetry::FRAMES_REFUSED_TOTAL, "why" => why.word())
                     .increment(1);
             }
         }
+    }
+}
+
+/// The seat follows what it is told, and has been told.
+fn follow(seat: &mut Seat, following: Following) -> (Parents, mpsc::Receiver<Answer>) {
+    let Following { parents, home, answers } = following;
+    seat.follow(home);
+    (parents, answers)
+}
+
+/// The next answer of somebody who was looked for; never, where nobody is.
+async fn answered(answers: &mut Option<mpsc::Receiver<Answer>>) -> Answer {
+    match answers.as_mut() {
+        Some(answers) => match answers.recv().await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }

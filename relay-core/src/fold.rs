@@ -89,6 +89,11 @@ impl Fold {
         std::mem::take(&mut self.groups)
     }
 
+    /// What it holds so far.
+    pub fn groups(&self) -> &[ReturnGroup] {
+        &self.groups
+    }
+
     /// Bytes of distinct bodies held.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -2,7 +2,7 @@
 //!
 //! Owns one [`Trace`] of plain observations and one function per invariant over it, used by property tests, the
 //! simulation and the end-to-end checker alike. How an observation is made (a witness file, a simulated disk, a query
-//! to the store) is the observer's. I9 and I10 are measured elsewhere: they speak of memory and streams.
+//! to the store) is the observer's. I9 is measured elsewhere: it speaks of memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +17,11 @@ use crate::{
 };
 
 mod batches;
+mod watching;
 use batches::Batches;
 pub use batches::{Knowledge, Limits, RegionLimits, START_GRACE, i12};
+use watching::Watching;
+pub use watching::{Telling, i10};
 
 /// One (jid, minion): at most one execution, exactly one outcome.
 pub type Slot = (Jid, MinionId);
@@ -156,12 +159,44 @@ pub enum Observation {
     /// The owner sends a job to a minion, which may start it until then on the observer's clock: the time that it is
     /// given, and for each hop the silence after which nothing that comes is taken any more.
     Offered(Slot, Millis),
+    /// The same by a former owner that does not know yet that it is none: it does not know either what stops a job, and
+    /// what it offers was granted before.
+    OfferedBefore(Slot, Millis),
     /// The owner knows this now.
     Known(Jid, Knowledge),
     /// An execution runs since that time on the observer's clock,
     Running(Slot, Millis),
     /// and is over.
     Over(Slot),
+    /// A change of a job's answers is durable.
+    Changed {
+        /// The job.
+        jid: Jid,
+        /// The change's number.
+        seq: u64,
+        /// What it says.
+        told: Telling,
+    },
+    /// A watcher was told a change.
+    Watched {
+        /// Who.
+        watcher: u64,
+        /// Of which job.
+        jid: Jid,
+        /// The change's number.
+        seq: u64,
+        /// What it was told.
+        told: Telling,
+    },
+    /// A watcher was told that its job is closed.
+    WatchEnded {
+        /// Who.
+        watcher: u64,
+        /// Of which job.
+        jid: Jid,
+        /// The number of the last change before that.
+        seq: u64,
+    },
     /// A ledger was found broken, see [`Trace::ledger`].
     BrokenLedger(String),
 }
@@ -181,6 +216,7 @@ pub struct Trace {
     closings: BTreeMap<Jid, Closing>,
     broken_ledgers: Vec<String>,
     batches: Batches,
+    watching: Watching,
 }
 
 impl Trace {
@@ -215,9 +251,15 @@ impl Trace {
             Observation::Limited(jid, limits) => self.batches.limited(jid, limits),
             Observation::Granted(slot) => self.batches.granted(slot),
             Observation::Offered(slot, until) => self.batches.offered(slot, until),
+            Observation::OfferedBefore(slot, until) => self.batches.offered_before(slot, until),
             Observation::Known(jid, known) => self.batches.known(jid, known),
             Observation::Running(slot, now) => self.batches.running(slot, now),
             Observation::Over(slot) => self.batches.over(&slot),
+            Observation::Changed { jid, seq, told } => self.watching.changed(jid, seq, told),
+            Observation::Watched { watcher, jid, seq, told } => {
+                self.watching.watched(watcher, jid, seq, told)
+            }
+            Observation::WatchEnded { watcher, jid, seq } => self.watching.ended(watcher, jid, seq),
             Observation::BrokenLedger(what) => self.broken_ledgers.push(what),
         }
     }
@@ -382,7 +424,7 @@ pub fn i11(trace: &Trace) -> Vec<Violation> {
 
 /// What must hold at every instant.
 pub fn throughout(trace: &Trace) -> Vec<Violation> {
-    [i1, i2, i4, i5, i7, i8, i11, i12].iter().flat_map(|check| check(trace)).collect()
+    [i1, i2, i4, i5, i7, i8, i10, i11, i12].iter().flat_map(|check| check(trace)).collect()
 }
 
 /// What must hold once everything is healed and quiet, besides what must hold throughout.

@@ -123,6 +123,16 @@ impl Ledger {
         }
     }
 
+    /// Puts members back to unsent, whatever was said of them: it got lost above, and must be asked for anew.
+    pub fn reopen(&mut self, members: &Members) {
+        for group in &mut self.groups {
+            let back = &group.members & members;
+            group.members -= &back;
+            self.unknown -= &back;
+            self.unsent |= back;
+        }
+    }
+
     /// These are being sent now: unsent -> in flight.
     pub fn sent(&mut self, members: &Members) {
         let now = &self.unsent & members;

@@ -11,7 +11,8 @@
 //! * what happens to a job: [`batch`], [`ledger`], [`window`], [`fold`], [`tier`]
 //! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
 //! * jobs at times: [`schedule`]
-//! * [`topology`], [`placement`], [`backoff`], and the [`invariants`] every test checks
+//! * which of several top masters owns the fabric: [`tenure`]
+//! * [`topology`], [`placement`] and who is told of it ([`placed`]), [`backoff`], and the [`invariants`] every test checks
 
 pub mod backoff;
 pub mod batch;
@@ -27,12 +28,14 @@ pub mod ledger;
 pub mod message;
 pub mod outcome;
 pub mod owner;
+pub mod placed;
 pub mod placement;
 pub mod relay;
 pub mod roster;
 pub mod schedule;
 pub mod seat;
 pub mod target;
+pub mod tenure;
 pub mod tier;
 pub mod time;
 pub mod topology;

@@ -59,6 +59,11 @@ pub enum Down {
     Placed(Placed),
 }
 
+/// Most lists in one message: orders of a region's syndics are few, but a hostile parent's need not be.
+pub const MAX_PLACED_GROUPS: usize = 4_096;
+/// Most syndics in a list that is taken: a minion tries a handful before it begins anew.
+pub const MAX_PLACED_SYNDICS: usize = 16;
+
 /// Which syndics the minions of a link belong to, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
@@ -80,7 +85,7 @@ pub struct PlacedGroup {
 }
 
 /// A syndic that a minion may attach to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlacedSyndic {
     /// Its id.
     pub id: TierId,

@@ -15,7 +15,7 @@ use crate::{
     Members,
     batch::{BatchRule, RegionBatch},
     ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
-    inventory::{Inventory, Record},
+    inventory::{Inventory, MinionNo, Record},
     job::{JobSpec, MAX_OPEN_JOBS, Seal},
     ledger::{GroupNo, Ledger},
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
@@ -36,6 +36,7 @@ mod request;
 mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
+pub use commit::FENCE_CHECK;
 pub use effect::*;
 pub use record::*;
 pub use request::*;
@@ -69,6 +70,8 @@ pub struct Batches {
     pub regions: BTreeMap<RegionName, RegionBatch>,
     /// A job without any batch that is wider than this share of the fleet must be confirmed. Nothing: no limit.
     pub unbatched_limit: Option<Share>,
+    /// Links between the owner and a minion where the tree is deepest: each may take its time. [`HOPS`] at least.
+    pub hops: u64,
 }
 
 #[derive(Debug)]
@@ -136,6 +139,10 @@ pub struct Owner {
     now: Millis,
     ticked: Millis,
     stalled: Option<String>,
+    /// Another owner has begun: what is in memory here is worth nothing any more.
+    fenced: bool,
+    /// When the store was asked for something last that would have told of another owner.
+    proved: Millis,
     effects: Vec<OwnerEffect>,
 }
 
@@ -166,6 +173,8 @@ impl Owner {
             now,
             ticked: now,
             stalled: None,
+            fenced: false,
+            proved: now,
             effects: Vec::new(),
         };
         stored.into_iter().for_each(|job| owner.restore(now, wall, job));
@@ -195,7 +204,7 @@ impl Owner {
         // What is `unknown` may still run, but nothing more may start there.
         let (deliver_by, open) = (window.deliver_by(now), work.ledger.in_flight() | work.ledger.unknown());
         window.linger(work.ledger.unknown());
-        let mut timing = Timing::new(head.spec.run_limit, self.rule.heartbeat.dead_after);
+        let mut timing = self.timing(&head);
         timing.sending(now, deliver_by, &open);
         work.deadlines.set(now, deliver_by, work.ledger.in_flight());
         self.tier.works.insert(jid, work);
@@ -214,15 +223,28 @@ impl Owner {
         }
     }
 
+    /// What the topology says of batches from now on. Jobs that were accepted before keep what they were accepted with.
+    pub fn set_batches(&mut self, batches: Batches) {
+        self.rule.batches = batches;
+    }
+
+    fn timing(&self, head: &JobHead) -> Timing {
+        let (hops, dead_after) = (self.rule.batches.hops.max(HOPS), self.rule.heartbeat.dead_after);
+        Timing::new(head.spec.run_limit, dead_after, hops)
+    }
+
     /// Takes what must be done. Call after [`Owner::end_turn`].
     pub fn effects(&mut self) -> Vec<OwnerEffect> {
+        if self.fenced {
+            self.effects.retain(|effect| matches!(effect, OwnerEffect::Reply { .. }));
+        }
         std::mem::take(&mut self.effects)
     }
 
     // ---- operators ----
 
     fn persist(&mut self, writes: Vec<Write>, mut waiting: Waiting, may_fail: bool) {
-        waiting.since = self.now;
+        (waiting.since, self.proved) = (self.now, self.now);
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting.insert(ticket, waiting);
@@ -282,6 +304,7 @@ impl Owner {
             self.effects.push(OwnerEffect::Hangup { link, why: "silent" });
         }
         self.ready.extend(self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid));
+        self.prove(now);
     }
 
     /// When [`Owner::tick`] must be called next, at the latest: a second after the last one, to look for silence.
@@ -304,6 +327,11 @@ impl Owner {
     /// The attached syndics.
     pub fn syndics(&self) -> impl Iterator<Item = (LinkId, &TierId, &RegionName)> {
         self.syndics.iter().map(|(link, s)| (*link, &s.id, &s.region))
+    }
+
+    /// The link over which a minion is reached, and its number in that syndic's roster.
+    pub fn seat_of(&self, minion: MinionNo) -> Option<(LinkId, u32)> {
+        self.tier.seat_of(minion)
     }
 
     /// The ledger of a job that is open or has unknown targets.
@@ -329,5 +357,7 @@ impl Owner {
 
 #[cfg(test)]
 mod batch_tests;
+#[cfg(test)]
+mod fence_tests;
 #[cfg(test)]
 mod tests;

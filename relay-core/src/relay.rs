@@ -23,9 +23,11 @@ use crate::{
 mod children;
 mod commit;
 mod effect;
+mod homes;
 mod parents;
 mod uplink;
 pub use effect::*;
+use homes::Homes;
 use uplink::Uplink;
 pub use uplink::{MAX_UNACKED_BATCHES, MAX_UNACKED_BYTES, ParentNo};
 
@@ -43,6 +45,8 @@ pub const ROSTER_PACE: Millis = 20;
 pub const ACK_PACE: Millis = 1_000;
 /// Acknowledgements of bulk, and of syndics below, wait this long: their senders have a window to fill.
 pub const ACK_SOON: Millis = 20;
+/// Parents that a spool may tell apart: a former version had an uplink to each, and the configuration has at most a few.
+const MAX_SPOOLED_PARENTS: usize = 64;
 /// A batch with bodies of this size is bulk, in bytes.
 const BULK: usize = 64 << 10;
 /// New evidence of running jobs is passed on after at most this long.
@@ -106,6 +110,8 @@ pub struct Relay {
     finished: bool,
     roster_due: Option<Millis>,
     tell_due: Option<Millis>,
+    /// Where minions below belong.
+    homes: Homes,
     ticked: Millis,
     stalled: bool,
     effects: Vec<RelayEffect>,
@@ -120,7 +126,7 @@ impl Relay {
             tier: Tier::default(),
             roster: Roster::default(),
             errands: BTreeMap::new(),
-            uplinks: (0..rule.parents.max(1)).map(|_| Uplink::new(rule.flush)).collect(),
+            uplinks: Vec::new(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
             lazy: Vec::new(),
@@ -131,6 +137,7 @@ impl Relay {
             finished: false,
             roster_due: None,
             tell_due: None,
+            homes: Homes::default(),
             ticked: now,
             stalled: false,
             effects: Vec::new(),
@@ -140,11 +147,15 @@ impl Relay {
                 SpoolRecord::Member { no, id, incarnation } => numbers.push((no, id, incarnation)),
                 SpoolRecord::Sent(mark) => relay.replay_sent(now, mark),
                 SpoolRecord::Batch { parent, batch } => relay.replay_batch(now, parent, batch),
-                SpoolRecord::Acked { parent, up_to } => relay.acked(parent, up_to),
+                SpoolRecord::Acked { parent, up_to } => {
+                    relay.uplink(parent);
+                    relay.acked(parent, up_to);
+                }
                 SpoolRecord::Forget { jid } => relay.forget(jid),
             }
         }
         relay.lazy.clear();
+        relay.merge_uplinks();
         relay.roster = Roster::restore(numbers);
         relay
     }
@@ -153,6 +164,9 @@ impl Relay {
         let work = self.work_of(now, mark.jid);
         work.ledger.extend(&mark.members);
         work.ledger.sent(&mark.members);
+        for (_, others) in work.sent_via.iter().filter(|(via, _)| **via != mark.via) {
+            work.tainted |= others & &mark.members;
+        }
         *work.sent_via.entry(mark.via).or_default() |= mark.members;
     }
 
@@ -166,8 +180,33 @@ impl Relay {
                 .or_insert(Errand { parent, forget_at: now + WORK_RETAIN, spooled: 0, folding: false })
                 .spooled += 1;
         }
-        let parent = self.clamp(parent);
-        self.uplinks[parent].restore(batch);
+        self.uplink(parent).restore(batch);
+    }
+
+    /// A parent as the spool knows it: it may have had more of them than there are now.
+    fn uplink(&mut self, parent: ParentNo) -> &mut Uplink {
+        let parent = parent.min(MAX_SPOOLED_PARENTS - 1);
+        let known = self.uplinks.len().max(parent + 1);
+        self.uplinks.resize_with(known, || Uplink::new(self.rule.flush));
+        &mut self.uplinks[parent]
+    }
+
+    /// What was spooled for parents that there are no more goes to the last one, behind its own: numbered anew, since each
+    /// parent's batches are acknowledged by their numbers.
+    fn merge_uplinks(&mut self) {
+        let parents = self.rule.parents.max(1);
+        self.uplink(parents - 1);
+        for (no, former) in self.uplinks.split_off(parents).into_iter().enumerate() {
+            let batches: Vec<ReturnBatch> = former.batches().cloned().collect();
+            let Some(last) = batches.last() else { continue };
+            let acked = SpoolRecord::Acked { parent: parents + no, up_to: last.seq };
+            for batch in batches {
+                let batch = self.uplinks[parents - 1].adopt(batch);
+                self.lazy.push(SpoolRecord::Batch { parent: parents - 1, batch });
+            }
+            self.lazy.push(acked);
+        }
+        self.errands.values_mut().for_each(|errand| errand.parent = errand.parent.min(parents - 1));
     }
 
     fn work_of(&mut self, now: Millis, jid: Jid) -> &mut Work {

@@ -21,7 +21,10 @@ use crate::{
 };
 
 mod effect;
+mod home;
 pub use effect::*;
+pub use home::Home;
+use home::Homing;
 
 /// Jobs running at once on one minion (SECURITY section 4: "16 outstanding jobs per minion").
 pub const MAX_RUNNING: usize = 16;
@@ -114,6 +117,8 @@ pub struct Seat {
     dropped: bool,
     tickets: HashMap<u64, Vec<Jid>>,
     next_ticket: u64,
+    /// Where it belongs, if it follows what it is told.
+    homing: Option<Homing>,
     effects: Vec<SeatEffect>,
 }
 
@@ -132,6 +137,7 @@ impl Seat {
             dropped: false,
             tickets: HashMap::new(),
             next_ticket: 0,
+            homing: None,
             effects: Vec::new(),
         };
         records.into_iter().for_each(|record| seat.replay(now, record));
@@ -200,6 +206,7 @@ impl Seat {
     /// The link is gone.
     pub fn detached(&mut self) {
         (self.session, self.dropped) = (None, false);
+        self.homing.iter_mut().for_each(Homing::detached);
     }
 
     fn unacked(&self) -> impl Iterator<Item = Jid> + '_ {
@@ -223,13 +230,15 @@ impl Seat {
             session.heard = now;
         }
         match down {
-            Down::Heartbeat | Down::RosterResync | Down::Placed(_) => {}
+            Down::Heartbeat | Down::RosterResync => {}
+            Down::Placed(placed) => self.placed(now, &placed, random),
             Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random, place),
             Down::Cancel { jid, .. } => self.cancel(now, jid),
             Down::ReturnsAck { up_to } => self.acked(up_to),
             Down::ReturnsBusy { retry_after } => self.hold(now, retry_after),
         }
         self.pump(now);
+        self.go_home(now);
     }
 
     fn dispatch(&mut self, now: Millis, dispatch: Dispatch, random: u64, place: Place) {
@@ -456,6 +465,7 @@ impl Seat {
         self.forget(now);
         self.beat(now);
         self.pump(now);
+        self.go_home(now);
     }
 
     fn is_silent(&self, now: Millis) -> bool {
@@ -514,7 +524,8 @@ impl Seat {
         });
         let held = (session.held_until > now).then_some(session.held_until);
         let own = [session.next_beat, session.heard + self.rule.dead_after, idle];
-        own.into_iter().chain(tell).chain(held).min().unwrap_or(idle)
+        let home = self.homing.as_ref().and_then(Homing::next);
+        own.into_iter().chain(tell).chain(held).chain(home).min().unwrap_or(idle)
     }
 
     /// The jobs running now.

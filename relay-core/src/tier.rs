@@ -219,6 +219,11 @@ impl Tier {
         self.seats.get(&member).map(|(link, _)| *link)
     }
 
+    /// The link over which a member is reached, and its number in that child's roster.
+    pub fn seat_of(&self, member: u32) -> Option<(LinkId, u32)> {
+        self.seats.get(&member).copied()
+    }
+
     /// Who sits at a link.
     pub fn members_of(&self, link: LinkId) -> Members {
         self.links.get(&link).map(|child| child.local.values().copied().collect()).unwrap_or_default()

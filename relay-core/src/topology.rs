@@ -3,21 +3,24 @@
 //! [`Topology::check`] is the only way to get one, so whoever holds a [`Topology`] holds one without loops, unknown
 //! parents or ids used twice. Reading keys is in `decode`, the rules over the whole tree in `rules`, how a number
 //! of minions spreads over the syndics in `spread`. What a region carries is in [`capacity`], the plan from one revision to
-//! the next in [`plan`], its other forms in [`render`], the file's keys for editors in [`schema`]. Which minion attaches
+//! the next in [`plan`], how one takes effect region by region in [`stage`], its other forms in [`render`], the file's keys for editors in [`schema`]. Which minion attaches
 //! where is in [`crate::placement`].
 
 mod address;
 pub mod capacity;
 mod decode;
 pub mod plan;
+mod ranges;
 pub mod render;
 mod rules;
 pub mod schema;
 mod spread;
+pub mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use address::{AddressError, HostPort};
+pub use ranges::{MAX_RANGE_IDS, RangeError};
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,7 +29,7 @@ use crate::{
     document::{Node, Problem, Sink},
     identity::FabricName,
     ids::{MinionId, RegionName, TierId},
-    target::NodeGroups,
+    target::{NodeGroups, RangeSet},
 };
 
 /// The version of the file format this build reads.
@@ -86,6 +89,9 @@ pub struct Region {
     pub syndics: Vec<Syndic>,
     /// Which minions belong to it, and how many are expected.
     pub minions: Membership,
+    /// Range sets of ids that belong to it too (`ranges` of its `minions` in the file). No minion is named by two of them, or
+    /// by one and the list of ids, in any region.
+    pub ranges: Vec<RangeSet>,
     /// What a job gets there if its operator does not say, and what none exceeds.
     pub batch: RegionBatch,
 }
@@ -202,6 +208,10 @@ impl Topology {
             }
         }
         depths
+    }
+    /// Links between a top master and a minion where the tree is deepest.
+    pub fn hops(&self) -> u64 {
+        self.depths().values().max().map_or(0, |deepest| *deepest as u64) + crate::owner::HOPS
     }
     /// How many minions the file expects in all regions together.
     pub fn expected_minions(&self) -> u64 {

@@ -33,5 +33,11 @@ mod relay {
 
 pub use relay::{link::v1 as link, operator::v1 as operator, spool::v1 as spool};
 
-/// The protocol versions this build speaks, oldest and newest. A peer without one in common is refused by name.
-pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;
+/// The protocol versions this build speaks, oldest and newest. A peer without one in common is refused by name; a link
+/// speaks the newest that both ends know.
+///
+/// 2 adds `Placed`.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=2;
+/// The first version that knows `Placed`. An older child is not sent it: it would drop the link over a message without
+/// content.
+pub const PLACED_SINCE: u32 = 2;

@@ -1,15 +1,17 @@
 //! Configuration: a YAML file in, a checked value out, or every problem at once with its position.
 //!
 //! One mechanism for the topology and the three daemons: `yaml` parses into a tree with positions, the readers of
-//! `relay_core::document` take it apart, `files` and `store` look at the certificates it names. Nothing is started, written or
+//! `relay_core::document` take it apart, `files`, `registry` and `store` look at the certificates it names. Nothing is started, written or
 //! bound here ([`check_ports_free`] binds for an instant and lets go).
 //!
 //! Paths in a file are relative to the directory the file lies in.
 
 mod files;
+mod follow;
 mod minion;
 mod parts;
 mod ports;
+mod registry;
 mod store;
 mod syndic;
 #[cfg(test)]
@@ -18,12 +20,14 @@ mod top_master;
 mod yaml;
 
 pub use crate::telemetry::LogFormat;
-pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate};
+pub use follow::{FollowConfig, FollowPolicy};
+pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate, ParentsOrder};
 pub use parts::{HeartbeatConfig, LogConfig, LogLevel, Parent, TlsConfig};
 pub use ports::check_ports_free;
+pub use registry::RegistryKind;
 pub use store::StoreKind;
 pub use syndic::{FlushConfig, SyndicConfig};
-pub use top_master::{RegistryKind, TopMasterConfig};
+pub use top_master::TopMasterConfig;
 
 use std::{
     collections::BTreeMap,

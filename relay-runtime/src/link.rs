@@ -16,11 +16,14 @@ pub mod codec;
 pub mod dial;
 pub mod frame;
 pub mod lanes;
+mod pace;
 pub mod read;
+pub mod serving;
 pub mod table;
 
 pub use dial::{Channel, DialError, channel};
 pub use lanes::{Lane, LinkTx};
+pub use serving::{Server, Serving};
 
 /// Events waiting for a role's loop: one per message. Beyond it readers wait, and TCP holds the peers back.
 pub const EVENT_QUEUE: usize = 4_096;
@@ -32,6 +35,8 @@ pub struct PeerHello {
     pub incarnation: Incarnation,
     /// Its software version, for people.
     pub software: String,
+    /// The protocol version of the link: the newest that both ends speak.
+    pub protocol: u32,
 }
 
 /// What happens on links. `M` is what is received: `Up` at a parent, `Down` at a child.

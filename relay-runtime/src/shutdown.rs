@@ -65,11 +65,12 @@ impl Shutdown {
     /// A set of tasks that stops only when its token is cancelled: for a part inside a process that has its own
     /// [`Shutdown`], and for tests.
     pub fn without_signals() -> Self {
-        Self {
-            token: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            book: Arc::new(Mutex::new(Book::default())),
-        }
+        Self::with_token(CancellationToken::new())
+    }
+
+    /// As [`Shutdown::without_signals`], stopped by somebody else's token.
+    pub fn with_token(token: CancellationToken) -> Self {
+        Self { token, tasks: TaskTracker::new(), book: Arc::new(Mutex::new(Book::default())) }
     }
 
     /// Runs `future` as a task of this process. Its panic is logged with its name. A [`Role::Vital`] task that ends

@@ -1,4 +1,4 @@
-//! The store: the jobs, the answers, the minions, the plans and the schedules that must outlive a top master.
+//! The store: the jobs, the answers, the minions, the plans, the schedules and the topologies that must outlive a top master.
 //!
 //! Owns the [`Store`] trait; what it gives back is in the parts beside it. Leaves to `relay_core::owner` what is written
 //! of jobs and in which order, to the top master what plans and schedules mean, and to [`sqlite`] and [`postgres`] how all of
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use relay_core::{
-    ids::{Jid, RequestId},
+    ids::{Jid, RegionName, RequestId},
     ledger::GroupNo,
     outcome::Answer,
     owner::{Write, WriteError},
@@ -18,7 +18,9 @@ use relay_core::{
 mod error;
 mod filter;
 mod kept;
+pub mod maintenance;
 pub mod postgres;
+mod revision;
 pub mod sqlite;
 mod stats;
 mod steps;
@@ -32,6 +34,7 @@ pub use error::StoreError;
 pub use filter::{JobFilter, JobState};
 pub use kept::{KnownRequest, NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
 pub use postgres::{PostgresConfig, PostgresStore};
+pub use revision::{NewRevision, Revision, RevisionEnd, RevisionPut, RevisionState, Which};
 pub use sqlite::SqliteStore;
 pub use stats::{FunctionStats, Ran};
 pub use view::{ChangeView, GroupView, JobSummary, JobView, Pruned, Recovered};
@@ -56,6 +59,8 @@ pub const MAX_STATS_JOBS: usize = 100_000;
 pub const MAX_PLANS: usize = 1_000;
 /// Schedules that are kept: a top master looks through all of them for the next time.
 pub const MAX_SCHEDULES: usize = 1_000;
+/// Revisions of the topology that are kept: several years of weekly changes. A text of the usual size is 10 KiB.
+pub const MAX_REVISIONS: usize = 1_000;
 
 /// A future of the store. What it is for is in the queue when the call returns, polled or not; only pruning and closing
 /// begin when they are polled, and long lists go on when they are.
@@ -184,6 +189,38 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
     fn remove_schedule(&self, name: &str) -> StoreFuture<bool>;
+
+    /// Keeps a topology in the state staging, under the number after the highest that ever was, if the revision that it was
+    /// planned on is active and no other is staging. Of more than [`MAX_REVISIONS`], the oldest go that are over.
+    ///
+    /// # Errors
+    /// It was not kept. [`StoreError::Fenced`] if another owner has begun.
+    fn put_revision(&self, new: NewRevision) -> StoreFuture<RevisionPut>;
+
+    /// A revision of the topology with its text; `None` if there is none (any more).
+    ///
+    /// # Errors
+    /// It can't be read, or is damaged.
+    fn revision(&self, which: Which) -> StoreFuture<Option<Revision>>;
+
+    /// The newest revisions, newest first, without their texts, numbered below `before` if given; at most `limit`, and at
+    /// most [`MAX_REVISIONS`].
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn revisions(&self, limit: usize, before: Option<u64>) -> StoreFuture<Vec<Revision>>;
+
+    /// These regions have a revision that is staging. False: it is not (any more).
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
+    fn stage_revision(&self, number: u64, regions: Vec<RegionName>) -> StoreFuture<bool>;
+
+    /// Ends the staging of a revision. False: it was not staging (any more).
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
+    fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool>;
 
     /// Ends the store after all that was asked for before. What is asked for afterwards is refused.
     fn close(&self) -> BoxFuture<'static, ()>;

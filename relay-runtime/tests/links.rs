@@ -8,25 +8,31 @@ use bytes::Bytes;
 use relay_core::{
     identity::{Identity, Role, check_region},
     ids::{Incarnation, Jid},
-    message::{Down, ReturnBatch, ReturnGroup, Up},
+    message::{Down, Placed, ReturnBatch, ReturnGroup, Up},
     outcome::{Answer, Outcome, Reason},
+    tier::Sending,
 };
-use relay_proto::{PROTOCOL, convert, link};
+use relay_proto::{PLACED_SINCE, PROTOCOL, convert, link};
 use relay_runtime::{
     authority::DevAuthority,
     config::Parent,
     identity::{self, LoadedIdentity},
     link::{
-        Lane, LinkEvent, LinkIds, LinkLimits, LinkTx,
+        Lane, LinkEvent, LinkIds, LinkLimits, LinkTx, Serving,
         accept::{Acceptor, LinkService},
         channel,
         codec::FrameCodec,
-        dial::Dialler,
+        dial::{Dialler, Order},
         frame::{Encoded, Frame},
+        table::LinkTable,
     },
     tls,
 };
-use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Status, Streaming, client::Grpc};
@@ -78,8 +84,14 @@ impl Accepting {
         let (tx, events) = mpsc::channel(1_024);
         let own = Arc::new(who("s", Role::Syndic));
         let window = LinkLimits::SYNDIC.window;
-        let service =
-            LinkService { own, admit, ids: LinkIds::default(), events: tx, tasks: tasks.clone(), window };
+        let service = LinkService {
+            own,
+            admit,
+            ids: LinkIds::default(),
+            events: Serving::always(tx),
+            tasks: tasks.clone(),
+            window,
+        };
         let acceptor = Acceptor {
             tls: tls::server(&pki.load("s", Role::Syndic)).unwrap(),
             fabric: FABRIC.parse().unwrap(),
@@ -129,6 +141,18 @@ struct Dialling {
 
 impl Dialling {
     fn new(pki: &Pki, id: &str, role: Role, limits: LinkLimits, parent: SocketAddr) -> Dialling {
+        let (dialling, dialler) = Dialling::prepared(pki, id, role, limits, parent);
+        tokio::spawn(dialler.run());
+        dialling
+    }
+
+    fn prepared(
+        pki: &Pki,
+        id: &str,
+        role: Role,
+        limits: LinkLimits,
+        parent: SocketAddr,
+    ) -> (Dialling, Dialler) {
         let (tx, events) = mpsc::channel(1_024);
         let token = CancellationToken::new();
         let parent = Parent {
@@ -148,8 +172,7 @@ impl Dialling {
             events: tx,
             token: token.clone(),
         };
-        tokio::spawn(dialler.run());
-        Dialling { events, token }
+        (Dialling { events, token }, dialler)
     }
 
     async fn event(&mut self) -> LinkEvent<Down> {
@@ -335,4 +358,67 @@ async fn whoever_shows_no_certificate_or_says_nothing_does_not_hold_up_the_other
     child.up().await;
     assert_eq!(parent.up().await.0, who("m", Role::Minion));
     parent.stop().await;
+}
+
+/// The first messages that a parent sends over a link, its welcome the first.
+async fn said(stream: &mut Streaming<Bytes>, count: usize) -> Vec<link::down::Message> {
+    let mut said = Vec::new();
+    while said.len() < count {
+        let frame = timeout(PATIENCE, stream.message()).await.expect("a message").unwrap().expect("a link");
+        let down = <link::Down as prost::Message>::decode(frame).unwrap();
+        said.push(down.message.expect("a message of this version"));
+    }
+    said
+}
+
+#[tokio::test]
+async fn a_child_of_an_older_protocol_is_sent_only_what_it_knows() {
+    let pki = Pki::new();
+    let mut parent = Accepting::new(&pki).await;
+    let placed = Placed { revision: 1, groups: Vec::new(), spread: 5 };
+    for (newest, version) in [(1, 1), (PLACED_SINCE, PLACED_SINCE), (PLACED_SINCE + 7, *PROTOCOL.end())] {
+        let (tx_up, mut stream) = say(&pki, Role::Minion, parent.address, hello(1, newest)).await.unwrap();
+        let LinkEvent::Up { link, peer, hello, tx } = parent.event().await else { panic!("a link") };
+        assert_eq!(hello.protocol, version);
+        let mut table = LinkTable::default();
+        table.insert(link, peer, hello, tx);
+        for down in [Down::Placed(placed.clone()), Down::Heartbeat] {
+            table.send(&Sending { links: vec![link], down });
+        }
+        let said = said(&mut stream, if version < PLACED_SINCE { 2 } else { 3 }).await;
+        assert!(matches!(&said[0], link::down::Message::Welcome(w) if w.version == version), "{said:?}");
+        let placed = said.iter().any(|m| matches!(m, link::down::Message::Placed(_)));
+        assert_eq!(placed, version >= PLACED_SINCE, "{said:?}");
+        drop((tx_up, stream, table));
+        assert!(matches!(parent.event().await, LinkEvent::Down { .. }));
+    }
+    parent.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_to_move_ends_the_link_and_begins_with_the_first() {
+    let pki = Pki::new();
+    let (mut old, mut new) = (Accepting::new(&pki).await, Accepting::new(&pki).await);
+    let (mut child, dialler) = Dialling::prepared(&pki, "m", Role::Minion, LinkLimits::MINION, old.address);
+    let at = |address: SocketAddr| Parent {
+        address: address.to_string().parse().unwrap(),
+        ..dialler.parents[0].clone()
+    };
+    let (order, ordered) = watch::channel(Order { parents: vec![at(old.address)], moves: 0 });
+    tokio::spawn(dialler.clone().run_with(ordered));
+    child.up().await;
+    old.up().await;
+    // Another order alone changes nothing: the link is good.
+    order.send_modify(|order| order.parents = vec![at(new.address), at(old.address)]);
+    order.send_modify(|order| order.moves += 1);
+    assert!(matches!(child.event().await, LinkEvent::Down { why, .. } if why == "moved"));
+    assert!(matches!(old.event().await, LinkEvent::Down { .. }));
+    child.up().await;
+    new.up().await;
+    // The first one refuses: the next in the list, at once.
+    new.stop().await;
+    assert!(matches!(child.event().await, LinkEvent::Down { .. }));
+    child.up().await;
+    old.up().await;
+    old.stop().await;
 }

@@ -15,6 +15,9 @@ pub enum CallError {
     /// Nobody could be reached, so nothing was sent.
     #[error("{0}")]
     Unreachable(String),
+    /// Whoever was asked does not own the fabric, so nothing was done there.
+    #[error("{0}")]
+    Standby(String),
     /// The connection was lost after something was sent: it may have had its effect.
     #[error("{0}")]
     Lost(String),
@@ -43,7 +46,7 @@ impl CallError {
             Some(code @ Code::Store) => return CallError::Lost(format!("{message}{}", hint(code))),
             Some(Code::Busy) => return CallError::Busy(message),
             // Nothing was done there; another address may be the owner's.
-            Some(Code::NotOwner) => return CallError::Unreachable(message),
+            Some(Code::NotOwner) => return CallError::Standby(message),
             Some(code) => return CallError::Refused { code: Some(code), message, hint: hint(code) },
             None => {}
         }
@@ -71,6 +74,7 @@ impl CallError {
         match self {
             CallError::Refused { code, .. } => *code,
             CallError::Busy(_) => Some(Code::Busy),
+            CallError::Standby(_) => Some(Code::NotOwner),
             CallError::Unreachable(_) | CallError::Lost(_) => None,
         }
     }
@@ -84,7 +88,8 @@ fn hint(code: Code) -> &'static str {
         Code::Version => "; upgrade the older side",
         Code::Invalid | Code::NoMatch | Code::RequestReused | Code::NoSuchJob | Code::Busy => "",
         Code::NotFound | Code::PlanMoved | Code::TooWide => "",
-        Code::NotOwner | Code::Registry | Code::TopologyMoved => "",
+        Code::Registry => "; nothing was started, running jobs go on. Try again when the registry answers",
+        Code::NotOwner | Code::TopologyMoved => "",
     }
 }
 
@@ -96,7 +101,8 @@ fn describe(status: &Status) -> String {
         text = error.to_string();
         cause = error.source();
     }
-    text
+    // Libraries end some of them with the address of their manual.
+    text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
 fn alert(status: &Status) -> Option<String> {
@@ -152,6 +158,7 @@ mod tests {
             let error = CallError::of(&code.status("x"));
             assert_eq!(matches!(error, CallError::Lost(_)), code == Code::Store, "{code:?}");
             assert_eq!(matches!(error, CallError::Busy(_)), code == Code::Busy, "{code:?}");
+            assert_eq!(matches!(error, CallError::Standby(_)), code == Code::NotOwner, "{code:?}");
         }
         for status in [
             Status::unavailable("gone"),
@@ -172,6 +179,16 @@ mod tests {
     fn a_refused_certificate_is_an_answer() {
         let status = Status::unknown("h2 protocol error: received fatal alert: UnknownCA");
         assert!(CallError::of(&status).to_string().contains("UnknownCA"));
+    }
+
+    #[test]
+    fn without_a_registry_it_is_said_that_nothing_was_started() {
+        let error = CallError::of(&Code::Registry.status("the registry does not answer"));
+        assert!(matches!(error, CallError::Refused { code: Some(Code::Registry), .. }));
+        assert!(
+            error.to_string().starts_with("the registry does not answer; nothing was started"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     completions::CompletionsArgs, context::ContextCommand, dev::DevCommand, fabric::FabricCommand,
     jobs::JobsCommand, man::ManArgs, minions::MinionsCommand, output::Format, run::RunArgs,
-    schedule::ScheduleCommand, topology::TopologyCommand,
+    schedule::ScheduleCommand, store::StoreCommand, topology::TopologyCommand,
 };
 
 /// Orders jobs on a relay fabric and shows what became of them.
@@ -67,12 +67,19 @@ pub enum Command {
         #[command(subcommand)]
         command: ContextCommand,
     },
-    /// Topology files: check, compare, show
+    /// The topology as code: check, plan, apply, compare with what is there
     #[command(after_help = crate::topology::EXAMPLES)]
     Topology {
-        /// What to do with topology files.
+        /// What to do with topologies.
         #[command(subcommand)]
         command: TopologyCommand,
+    },
+    /// A top master's store: check, migrate, export, import
+    #[command(after_help = crate::store::EXAMPLES)]
+    Store {
+        /// What to do with a store.
+        #[command(subcommand)]
+        command: StoreCommand,
     },
     /// A trial fabric of real processes on this machine
     #[command(after_help = crate::dev::EXAMPLES)]
@@ -99,7 +106,7 @@ EXAMPLES:
 EXIT CODES:
   0  done; of a job: every target is ok
   1  something failed
-  2  nothing failed, but something is unknown, not started or refused
+  2  nothing failed, but something is unknown, not started or refused; of a topology: something changes, or differs
   3  not accepted: wrong usage, no match, refused, no connection
   4  accepted and still running
   (\"relayctl run --help\" says exactly)";

@@ -1,9 +1,10 @@
 //! `relayctl dev`: a trial fabric of real processes on this machine, with a throw-away certificate authority.
 //!
-//! In reading order: [`plan`] (who stands where, pure), `ports`, [`layout`] (the files), `process` (starting and
-//! knowing again), `record` (what was started), `adopt` (what took its place), `ready` (waiting), `stop`; then the commands `up`, `status`, `down`.
+//! In reading order: [`plan`] (who stands where, pure), `ports`, `shared` (etcd and PostgreSQL), [`layout`] (the files) with
+//! `shape` (the topology), `process` (starting and knowing again), `record` (what was started), `adopt` (what took its
+//! place), `ready` (waiting), `starter`, `stop`; then the commands `up`, `status`, `start`, `down`.
 //!
-//! Not for a fabric that matters: all keys lie in one directory, and one top master stands in for all.
+//! Not for a fabric that matters: all keys lie in one directory, and on one machine.
 
 mod adopt;
 mod binaries;
@@ -14,6 +15,10 @@ mod ports;
 mod process;
 mod ready;
 mod record;
+mod shape;
+mod shared;
+mod start;
+mod starter;
 mod status;
 mod stop;
 mod up;
@@ -34,6 +39,8 @@ pub enum DevCommand {
     /// Show its processes and whether they live
     #[command(after_help = status::EXAMPLES)]
     Status(Which),
+    /// Start again what is dead of it
+    Start(start::StartArgs),
     /// Stop it: no process is left
     Down(down::DownArgs),
 }
@@ -44,6 +51,7 @@ EXAMPLES:
   relayctl dev up
   relayctl run '*' test.ping
   relayctl dev status
+  relayctl dev start                   what you killed
   relayctl dev down";
 
 /// The name of the first trial fabric's context.
@@ -65,6 +73,7 @@ pub async fn run(command: DevCommand, wanted: Option<&str>, out: &Output) -> any
     match command {
         DevCommand::Up(args) => up::run(args, out).await,
         DevCommand::Status(which) => status::run(&which, wanted, out).await,
+        DevCommand::Start(args) => start::run(&args, wanted, out).await,
         DevCommand::Down(args) => down::run(&args, wanted, out).await,
     }
 }

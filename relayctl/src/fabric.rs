@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use relay_proto::operator::StatusReply;
+use relay_proto::operator::{StatusReply, TopMaster};
 use serde_json::{Value, json};
 
 use crate::{
-    connect::Fabric,
-    contexts::ContextFile,
+    connect::{Fabric, Standing},
+    contexts::{Address, ContextFile},
     exit::Exit,
     output::{Output, Paint, clean, table},
     when,
@@ -17,7 +17,7 @@ use crate::{
 /// What to ask of the fabric.
 #[derive(Debug, Subcommand)]
 pub enum FabricCommand {
-    /// Show the top master, the syndics and how many minions are attached
+    /// Show the top masters, the syndics and how many minions are attached
     #[command(after_help = EXAMPLES)]
     Status,
 }
@@ -26,19 +26,35 @@ pub const EXAMPLES: &str = "\
 EXAMPLES:
   relayctl fabric status
   relayctl fabric status --out json
-  relayctl fabric status --context production";
+  relayctl fabric status --context production
+
+Of several top masters one owns the fabric and answers; the others are its standbys. TOP MASTER is who is registered; below it
+each address of the context is asked, and one that does not answer is told with the reason.";
 
 /// Runs one of the commands.
 pub async fn run(command: FabricCommand, wanted: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
     let FabricCommand::Status = command;
     let contexts = ContextFile::of_user()?.read()?;
-    let status = Fabric::of(contexts.choose(wanted)?)?.status().await?;
-    out.show(&data(&status), |paint| text(&status, paint))?;
+    let mut fabric = Fabric::of(contexts.choose(wanted)?)?;
+    let status = fabric.status().await?;
+    // With one address there is nobody else to ask.
+    let asked = if fabric.addresses() > 1 { fabric.standings().await } else { Vec::new() };
+    out.show(&data(&status, &asked), |paint| text(&status, paint, &asked))?;
     Ok(Exit::Ok)
 }
 
 /// The status as JSON.
-fn data(status: &StatusReply) -> Value {
+fn data(status: &StatusReply, asked: &[(Address, Standing)]) -> Value {
+    let address = |(at, standing): &(Address, Standing)| {
+        let (state, told) = words(standing);
+        json!({ "address": at.address, "name": at.server_name, "state": state, "told": told })
+    };
+    let top = |t: &TopMaster| {
+        json!({
+            "id": t.id, "listen": t.listen, "operators": t.operators, "software": t.software,
+            "owner": t.owner, "leaving": t.leaving,
+        })
+    };
     let syndic = |s: &relay_proto::operator::Syndic| {
         json!({
             "id": s.id, "region": s.region, "up": s.up, "since": when::moment(s.since),
@@ -54,17 +70,30 @@ fn data(status: &StatusReply) -> Value {
         "jobs_open": status.jobs_open,
         "syndics": status.syndics.iter().map(syndic).collect::<Vec<_>>(),
         "regions": status.regions.iter().map(region).collect::<Vec<_>>(),
+        "epoch": status.epoch,
+        "top_masters": status.top_masters.iter().map(top).collect::<Vec<_>>(),
+        "addresses": asked.iter().map(address).collect::<Vec<_>>(),
     })
 }
 
+/// What a top master is, and what it said.
+fn words(standing: &Standing) -> (&'static str, &str) {
+    match standing {
+        Standing::Owner => ("owner", ""),
+        Standing::Standby(told) => ("standby", told),
+        Standing::Silent(told) => ("no answer", told),
+    }
+}
+
 /// The status for people.
-pub fn text(status: &StatusReply, paint: &Paint) -> String {
+pub fn text(status: &StatusReply, paint: &Paint, asked: &[(Address, Standing)]) -> String {
     let now = when::now_micros();
     let up_for = when::span(Duration::from_millis(status.uptime_ms));
     let mut out = clean(&format!(
         "fabric {}: top master {} ({}), up {up_for}, {} jobs open\n\n",
         status.fabric, status.top_master, status.software, status.jobs_open
     ));
+    out.push_str(&tops(status, asked));
     let of = |up: u64, all: u64| format!("{up} of {all}");
     let syndics = status.syndics.iter().map(|s| {
         let state = if s.up { "up" } else { "down" };
@@ -83,6 +112,26 @@ pub fn text(status: &StatusReply, paint: &Paint) -> String {
     out.push_str(&table(["REGION", "MINIONS UP"], regions));
     out.push('\n');
     out + &last_line(status, paint)
+}
+
+/// The top masters: as the registry has them, and what each address of the context says when it is asked.
+fn tops(status: &StatusReply, asked: &[(Address, Standing)]) -> String {
+    let top = |t: &TopMaster| {
+        let state = match (t.owner, t.leaving) {
+            (true, _) => "owner",
+            (false, true) => "leaving",
+            (false, false) => "standby",
+        };
+        [t.id.clone(), state.into(), t.operators.clone(), t.software.clone()]
+    };
+    let address = |(at, standing): &(Address, Standing)| {
+        let (state, told) = words(standing);
+        [at.address.clone(), at.server_name.clone(), state.into(), told.into()]
+    };
+    let registered =
+        table(["TOP MASTER", "STATE", "OPERATORS", "SOFTWARE"], status.top_masters.iter().map(top));
+    let asked = table(["ADDRESS", "OF", "SAYS", ""], asked.iter().map(address));
+    [registered, asked].into_iter().filter(|table| !table.is_empty()).map(|table| table + "\n").collect()
 }
 
 fn last_line(status: &StatusReply, paint: &Paint) -> String {
@@ -104,6 +153,13 @@ mod tests {
     fn status() -> StatusReply {
         let syndic =
             |id: &str, up| Syndic { id: id.into(), up, minions_up: 2, minions: 3, ..Syndic::default() };
+        let top = |id: &str, owner| TopMaster {
+            id: id.into(),
+            operators: format!("{id}:4511"),
+            software: "0.1.0".into(),
+            owner,
+            ..TopMaster::default()
+        };
         StatusReply {
             fabric: "acme.example".into(),
             top_master: "top-1".into(),
@@ -112,12 +168,14 @@ mod tests {
             jobs_open: 1,
             syndics: vec![syndic("s-1", true), syndic("s-2", false)],
             regions: vec![Region { name: "aws".into(), minions_up: 4, minions: 6 }],
+            epoch: 7,
+            top_masters: vec![top("top-1", true), top("top-2", false)],
         }
     }
 
     #[test]
     fn people_see_who_is_missing() {
-        let shown = text(&status(), &Paint::PLAIN);
+        let shown = text(&status(), &Paint::PLAIN, &[]);
         assert!(
             shown.starts_with("fabric acme.example: top master top-1 (0.1.0), up 1m 1s, 1 jobs open\n"),
             "{shown}"
@@ -130,8 +188,26 @@ mod tests {
 
     #[test]
     fn programs_see_all_of_it() {
-        let data = data(&status());
+        let at = |name: &str| Address { address: format!("{name}:4511"), server_name: name.into() };
+        let tops = [
+            (at("top-1"), Standing::Standby("it is a standby".into())),
+            (at("top-2"), Standing::Silent("refused".into())),
+        ];
+        let data = data(&status(), &tops);
         assert_eq!(data["syndics"][1]["up"], false);
+        assert_eq!(
+            data["addresses"][0],
+            json!({"address": "top-1:4511", "name": "top-1", "state": "standby", "told": "it is a standby"})
+        );
+        assert_eq!((&data["epoch"], &data["top_masters"][0]["owner"]), (&json!(7), &json!(true)));
+        let shown = text(&status(), &Paint::PLAIN, &tops);
+        assert!(shown.contains(" TOP MASTER  STATE    OPERATORS   SOFTWARE\n top-1       owner    top-1:4511  0.1.0\n top-2       standby"), "{shown}");
+        assert!(
+            shown.contains(
+                " top-1:4511  top-1  standby    it is a standby\n top-2:4511  top-2  no answer  refused\n"
+            ),
+            "{shown}"
+        );
         assert_eq!(data["regions"][0], json!({"name": "aws", "minions_up": 4, "minions": 6}));
     }
 }

@@ -26,14 +26,16 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// A connection that was lost: half a minute to a minute, enough for a top master to be started again.
+    /// A connection that was lost, or nobody who owns the fabric: half a minute to a minute, enough for a top master to be
+    /// started again. The waits are short: another one takes over within some 5 s, and that shall be noticed.
     pub const LOST: Patience =
-        Patience { tries: 15, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+        Patience { tries: 60, base: Duration::from_millis(200), cap: Duration::from_secs(1) };
     /// Nothing answers at all: a second or two, since most probably nothing is there.
     pub const ABSENT: Patience =
         Patience { tries: 4, base: Duration::from_millis(200), cap: Duration::from_secs(1) };
 
-    fn waits(&self) -> Backoff {
+    /// The waits between the tries.
+    pub fn waits(&self) -> Backoff {
         Backoff::new(self.base.as_millis() as u64, self.cap.as_millis() as u64)
     }
 }
@@ -53,6 +55,7 @@ pub fn named<T, E: Into<anyhow::Error>>(jid: Jid, answer: Result<T, E>) -> anyho
     })
 }
 
-async fn pause(waits: &mut Backoff) {
+/// Waits.
+pub async fn pause(waits: &mut Backoff) {
     tokio::time::sleep(Duration::from_millis(waits.next(rand::random()))).await;
 }

@@ -5,7 +5,7 @@
 //! * `cli` (the words on the command line), `arguments` (a job's arguments, read as Salt reads them), `exit` (codes)
 //! * `contexts` (which fabric), `connect` (a connection to its top master), `api` (what is asked of it)
 //! * `job` (submit once, watch without gaps, the result), `output` (what a person or a program sees of it)
-//! * the commands: `run` (and `plan`), `jobs`, `schedule`, `minions`, `fabric`, `context`, [`dev`]
+//! * the commands: `run` (and `plan`), `jobs`, `schedule`, `minions`, `fabric`, `context`, `store`, [`dev`]
 //!
 //! What a job *does* is decided by the tiers; nothing here knows more than the events of a watch tell.
 
@@ -28,6 +28,7 @@ mod plan;
 mod run;
 pub mod salt;
 mod schedule;
+mod store;
 mod topology;
 mod when;
 
@@ -76,7 +77,8 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Minions { command } => minions::run(command, wanted, &out).await,
         Command::Fabric { command } => fabric::run(command, wanted, &out).await,
         Command::Context { command } => context::run(command, wanted, &out),
-        Command::Topology { command } => topology::run(command, &out),
+        Command::Topology { command } => topology::run(command, wanted, &out).await,
+        Command::Store { command } => store::run(command, &out).await,
         Command::Dev { command } => dev::run(command, wanted, &out).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command(), &out),

@@ -74,6 +74,11 @@ impl Output {
         self.format == Format::Jsonl
     }
 
+    /// Whether rows are printed: of an answer with several lists, the one that says most.
+    pub fn is_rows(&self) -> bool {
+        self.format == Format::Tsv
+    }
+
     /// Prints an answer: as data, or as the text that `text` makes of it.
     pub fn show<T: Serialize>(&self, data: &T, text: impl FnOnce(&Paint) -> String) -> anyhow::Result<()> {
         let text = match self.format {

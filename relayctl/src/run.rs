@@ -5,7 +5,7 @@ mod document;
 pub mod matcher;
 pub mod order;
 mod show;
-mod signals;
+pub mod signals;
 pub mod span;
 pub mod stream;
 pub mod terminal;

@@ -2,12 +2,9 @@
 //!
 //! Owns nothing but the order of things. What is decided is decided in the core; what is written, in the spool's thread.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use relay_core::{
     identity::{Identity, Role},
-    ids::TierId,
     message::{Down, LinkId, Up},
     relay::{ParentNo, Relay, RelayEffect, SpoolRecord},
 };
@@ -31,12 +28,14 @@ const FIGURES_EVERY: u64 = 1_000;
 
 /// The syndic's one log.
 const SPOOL: usize = 0;
+/// Its one way up, whoever is at the other end: what is spooled is for the owner, who changes.
+const UPLINK: ParentNo = 0;
 
 /// What the loop listens to.
 pub struct Sources {
     /// Links from below.
     pub children: mpsc::Receiver<LinkEvent<Up>>,
-    /// Links to above.
+    /// The link to above.
     pub parents: mpsc::Receiver<LinkEvent<Down>>,
     /// The spool's thread.
     pub reports: mpsc::Receiver<Report>,
@@ -47,7 +46,6 @@ pub struct Daemon {
     relay: Relay,
     children: LinkTable,
     parents: LinkTable,
-    parent_numbers: HashMap<TierId, ParentNo>,
     spool: LogWriter,
     growth: Growth,
     ready: Option<bool>,
@@ -55,13 +53,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A syndic around its relay. `parents` in the order of the configuration.
-    pub fn new(relay: Relay, spool: LogWriter, parents: impl IntoIterator<Item = TierId>) -> Daemon {
+    /// A syndic around its relay.
+    pub fn new(relay: Relay, spool: LogWriter) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::default(),
             parents: LinkTable::default(),
-            parent_numbers: parents.into_iter().enumerate().map(|(no, id)| (id, no)).collect(),
             spool,
             growth: Growth::default(),
             ready: None,
@@ -137,9 +134,8 @@ impl Daemon {
     fn parent(&mut self, now: u64, event: LinkEvent<Down>) {
         match event {
             LinkEvent::Up { link, peer, hello, tx } => {
-                let number = peer.tier_id().and_then(|id| self.parent_numbers.get(&id).copied());
                 self.parents.insert(link, peer, hello, tx);
-                self.relay.parent_up(now, number.unwrap_or(0), link);
+                self.relay.parent_up(now, UPLINK, link);
             }
             LinkEvent::Message { link, message, .. } => self.relay.from_parent(now, link, message),
             LinkEvent::Down { link, .. } => {

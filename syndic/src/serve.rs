@@ -14,7 +14,7 @@ use relay_runtime::{
     config::{self, SyndicConfig},
     identity,
     link::{
-        EVENT_QUEUE, LinkIds, LinkLimits,
+        EVENT_QUEUE, LinkIds, LinkLimits, Serving,
         accept::{Acceptor, LinkService},
         dial::Dialler,
     },
@@ -65,33 +65,31 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
         token: token.clone(),
         tasks: tasks.clone(),
     };
-    let links =
-        LinkService { own, admit, ids: ids.clone(), events, tasks, window: LinkLimits::MINION.window };
+    let links = LinkService {
+        own,
+        admit,
+        ids: ids.clone(),
+        events: Serving::always(events),
+        tasks,
+        window: LinkLimits::MINION.window,
+    };
     process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.run(listener, links));
 
     let (events, parents) = mpsc::channel(EVENT_QUEUE);
-    let client = tls::client(&loaded)?;
-    for parent in &config.parents {
-        let dialler = Dialler {
-            parents: vec![parent.clone()],
-            fabric: config.fabric.clone(),
-            tls: client.clone(),
-            incarnation,
-            check_incarnation: false,
-            limits: LinkLimits::SYNDIC,
-            ids: ids.clone(),
-            events: events.clone(),
-            token: token.clone(),
-        };
-        process.shutdown.spawn_named(
-            format!("dialler {}", parent.id),
-            shutdown::Role::Passing,
-            dialler.run(),
-        );
-    }
-    drop(events);
+    let dialler = Dialler {
+        parents: config.parents.clone(),
+        fabric: config.fabric.clone(),
+        tls: tls::client(&loaded)?,
+        incarnation,
+        check_incarnation: false,
+        limits: LinkLimits::SYNDIC,
+        ids,
+        events,
+        token,
+    };
+    process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, writer, config.parents.iter().map(|p| p.id.clone()));
+    let daemon = Daemon::new(relay, writer);
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }
@@ -109,7 +107,8 @@ fn rule(config: &SyndicConfig) -> RelayRule {
     let millis = |d: Duration| d.as_millis() as u64;
     let config::HeartbeatConfig { interval, dead_after } = config.heartbeat;
     RelayRule {
-        parents: config.parents.len(),
+        // One link, to the top master that owns the fabric: the other parents are where it may be next.
+        parents: 1,
         flush: FlushRule {
             count: config.flush.count.into(),
             bytes: config.flush.bytes as usize,

@@ -10,27 +10,31 @@ use std::{
 use bytes::Bytes;
 use relay_core::{
     identity::Identity,
-    ids::{Jid, TierId},
+    ids::{Epoch, Jid, TierId},
     message::{LinkId, Up},
     owner::{Accepted, Cancelling, Change, Owner, OwnerEffect, SubmitError, WriteError},
+    placed::Placing,
 };
 use relay_runtime::{
-    clock::wall,
+    admin::Health,
+    clock::{Clock, wall},
     link::{LinkEvent, PeerHello, table::LinkTable},
-    process::Process,
     telemetry,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
     commits::{Commits, Done},
     directory::Directory,
     operator::Ask,
+    owning::Lead,
     register::Syndics,
     watch::{Standing, Update, Watchers},
 };
 
+mod placing;
 mod status;
 pub use status::Expected;
 #[cfg(test)]
@@ -47,6 +51,27 @@ pub struct Sources {
     pub links: mpsc::Receiver<LinkEvent<Up>>,
     /// Operators.
     pub asks: mpsc::Receiver<Ask>,
+    /// Stops it.
+    pub token: CancellationToken,
+}
+
+/// Why the loop came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop, or nobody is left to be listened to.
+    Stopped,
+    /// Another top master has taken the store over. What is in memory here is worth nothing any more.
+    Fenced,
+}
+
+/// How a top master stands among the others.
+pub struct Standings {
+    /// Tells the registry who is attached.
+    pub registered: watch::Sender<Syndics>,
+    /// What the registry says.
+    pub lead: watch::Receiver<Lead>,
+    /// Under which epoch we own the fabric.
+    pub epoch: Epoch,
 }
 
 struct Known {
@@ -73,25 +98,25 @@ pub struct Daemon {
     promises: HashMap<u64, Promise>,
     next_token: u64,
     known: BTreeMap<TierId, Known>,
-    registered: watch::Sender<Syndics>,
+    standings: Standings,
     next_progress: u64,
     version_seen: u64,
     expected: Expected,
+    placing: Placing,
 }
 
 impl Daemon {
-    /// A top master around its owner. Of the syndics and regions that are expected, those without a link or a minion are
-    /// shown as well.
+    /// A top master around its owner, without a topology.
     pub fn new(
         fabric: String,
         id: TierId,
         owner: Owner,
         commits: Commits,
         directory: Directory,
-        registered: watch::Sender<Syndics>,
-        expected: Expected,
+        standings: Standings,
     ) -> Daemon {
         directory.note(owner.inventory(), owner.inventory().all());
+        let expected = Expected::default();
         let known = status::never_attached(owner.inventory(), &expected);
         Daemon {
             fabric,
@@ -105,34 +130,35 @@ impl Daemon {
             promises: HashMap::new(),
             next_token: 0,
             known,
-            registered,
+            standings,
             next_progress: 0,
             version_seen: 0,
             expected,
+            placing: Placing::new(),
         }
     }
 
-    /// Runs until stopped.
-    pub async fn run(mut self, mut sources: Sources, process: &Process) {
-        let clock = process.clock;
+    /// Runs until stopped or replaced.
+    pub async fn run(mut self, mut sources: Sources, clock: Clock, health: &Health) -> End {
         let mut events = Vec::with_capacity(TURN);
         let timer = tokio::time::sleep(clock.until(self.owner.next_deadline(clock.now())));
         tokio::pin!(timer);
-        process.ready.ready();
         loop {
             let mut fenced = false;
             tokio::select! {
                 biased;
-                () = process.shutdown.token.cancelled() => return,
+                () = sources.token.cancelled() => return End::Stopped,
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
-                n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return },
+                n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return End::Stopped },
                 () = &mut timer => {}
             }
             if fenced {
-                error!("another top master has taken the store over: this one stops");
-                process.shutdown.token.cancel();
-                return;
+                // First, so that what is under way ends with the right word.
+                sources.token.cancel();
+                // Submissions that were not durable yet are told so.
+                self.perform();
+                return End::Fenced;
             }
             let now = clock.now();
             events.drain(..).for_each(|event| self.link(now, event));
@@ -143,9 +169,10 @@ impl Daemon {
             self.owner.set_stalled(self.commits.stalled.clone());
             self.owner.end_turn(now, wall());
             self.perform();
-            process.health.beat(now);
+            self.place(now);
+            health.beat(now);
             self.progress(now);
-            timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.owner.next_deadline(now)));
+            timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.next_deadline(now)));
         }
     }
 
@@ -189,7 +216,7 @@ impl Daemon {
         let value =
             |region: &relay_core::ids::RegionName| Bytes::from(format!("{{\"region\":\"{region}\"}}"));
         let syndics = self.owner.syndics().map(|(_, id, region)| (id.clone(), value(region))).collect();
-        self.registered.send_replace(syndics);
+        self.standings.registered.send_replace(syndics);
     }
 
     fn heard_from_syndic(&mut self, now: u64, link: LinkId, up: Up) {
@@ -230,6 +257,10 @@ impl Daemon {
                 drop(reply.send(self.watchers.subscribe(jid, standing)));
             }
             Ask::Look(look) => look(&self.owner),
+            Ask::Effective(effective, done) => {
+                self.effective(effective);
+                let _ = done.send(());
+            }
             Ask::Status(reply) => drop(reply.send(self.status(now))),
         }
     }
@@ -327,6 +358,7 @@ impl Daemon {
         }
         metrics::gauge!(telemetry::LINKS_UP).set(self.links.len() as f64);
         metrics::gauge!(telemetry::MINIONS_UP).set(self.owner.inventory().up().len() as f64);
+        metrics::gauge!(telemetry::MINIONS_MISPLACED).set(self.placing.misplaced() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.owner.open_jobs().count() as f64);
     }
 }

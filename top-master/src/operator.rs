@@ -9,6 +9,7 @@ pub mod head;
 mod jobs;
 mod minions;
 mod plan;
+mod reach;
 mod schedules;
 mod submit;
 #[cfg(test)]
@@ -35,9 +36,11 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     directory::Directory,
+    topology::{self, Effective, Topologies},
     watch::{self, Subscription},
 };
 
+pub use reach::Reach;
 pub use schedules::{definition, scheduled_by};
 
 /// Requests waiting for the loop. Beyond it callers wait, which their own deadline bounds.
@@ -60,6 +63,8 @@ pub enum Ask {
     Watch(Jid, oneshot::Sender<Option<Subscription>>),
     /// To look something up.
     Look(Look),
+    /// To go by another topology from now on.
+    Effective(Option<Effective>, oneshot::Sender<()>),
     /// How things stand.
     Status(oneshot::Sender<wire::StatusReply>),
 }
@@ -74,9 +79,13 @@ pub struct OperatorService {
     /// Names minions.
     pub directory: Directory,
     /// What requests leave open.
-    pub defaults: Arc<Defaults>,
+    pub defaults: tokio::sync::watch::Receiver<Arc<Defaults>>,
     /// Told when a schedule is put, removed or paused.
     pub schedules_changed: Arc<Notify>,
+    /// Whether new jobs are taken.
+    pub reach: Reach,
+    /// The topology's revisions.
+    pub topology: Topologies,
 }
 
 /// What requests leave open.
@@ -257,34 +266,45 @@ impl Operator for OperatorService {
         Ok(Response::new(self.ask(Ask::Status).await?))
     }
 
-    async fn get_topology(&self, _: Request<wire::GetTopologyRequest>) -> Reply<wire::TopologyRevision> {
-        Err(Status::unimplemented("topology"))
+    async fn get_topology(
+        &self,
+        request: Request<wire::GetTopologyRequest>,
+    ) -> Reply<wire::TopologyRevision> {
+        self.topology.get(request.into_inner().number).await.map(Response::new)
     }
 
     async fn topology_history(
         &self,
-        _: Request<wire::TopologyHistoryRequest>,
+        request: Request<wire::TopologyHistoryRequest>,
     ) -> Reply<wire::TopologyHistoryReply> {
-        Err(Status::unimplemented("topology"))
+        self.topology.history(request.into_inner()).await.map(Response::new)
     }
 
     type ApplyTopologyStream = Streamed<wire::TopologyProgress>;
 
     async fn apply_topology(
         &self,
-        _: Request<wire::ApplyTopologyRequest>,
+        request: Request<wire::ApplyTopologyRequest>,
     ) -> Reply<Self::ApplyTopologyStream> {
-        Err(Status::unimplemented("topology"))
+        let caller = caller(&request)?;
+        self.reach.check()?;
+        let standing = self.topology.apply_as(caller, request.into_inner()).await?;
+        let (tx, rx) = mpsc::channel(STREAM_QUEUE);
+        // Ends with its client, or with the apply.
+        tokio::spawn(topology::progress(standing, tx));
+        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
     }
 
     async fn topology_status(
         &self,
         _: Request<wire::TopologyStatusRequest>,
     ) -> Reply<wire::TopologyStatusReply> {
-        Err(Status::unimplemented("topology"))
+        self.topology.status().await.map(Response::new)
     }
 
-    async fn follow_now(&self, _: Request<wire::FollowNowRequest>) -> Reply<wire::Following> {
-        Err(Status::unimplemented("topology"))
+    async fn follow_now(&self, request: Request<wire::FollowNowRequest>) -> Reply<wire::Following> {
+        let caller = caller(&request)?;
+        let apply = request.into_inner().apply.then_some(caller);
+        self.topology.follow_now(apply).await.map(Response::new)
     }
 }

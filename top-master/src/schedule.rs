@@ -161,7 +161,7 @@ impl Entry {
                 info!(schedule = %name, %jid, targets = submitted.targets, known = submitted.known, "runs");
                 Some(ScheduleRun { at: now, jid: Some(jid), error: None })
             }
-            Err(error) if matches!(Code::of(&error), Some(Code::Store | Code::Busy)) => {
+            Err(error) if matches!(Code::of(&error), Some(Code::Store | Code::Busy | Code::Registry)) => {
                 warn!(schedule = %name, error = error.message(), "can't run now; trying on");
                 None
             }

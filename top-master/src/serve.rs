@@ -1,43 +1,37 @@
-//! A top master process: configuration in, parts built, ports bound, loop run.
+//! A top master process: configuration in, parts built, ports bound; then standby and owner in turns until it is stopped.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use relay_core::{
     identity::{Identity, Role},
-    inventory::Inventory,
-    owner::{Batches, Owner, OwnerRule},
-    seat::HeartbeatRule,
+    message::Up,
 };
-use relay_proto::{envelope, operator::operator_server::OperatorServer};
+use relay_proto::{Code, operator::operator_server::OperatorServer};
 use relay_runtime::{
-    clock::wall,
-    config::{self, StoreKind, TopMasterConfig},
-    identity,
+    config::{RegistryKind, TopMasterConfig},
+    identity::{self, LoadedIdentity},
     link::{
-        EVENT_QUEUE, LinkIds, LinkLimits,
+        LinkEvent, LinkIds, LinkLimits, SOFTWARE, Server, Serving,
         accept::{Acceptor, CallService, LinkService},
     },
     process::{Process, bind, private_dir},
-    registry::Embedded,
-    shutdown,
-    store::{PostgresStore, SqliteStore, Store},
-    tls,
+    registry::{Embedded, Etcd, SharedRegistry},
+    shutdown, tls,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info};
 
 use crate::{
-    commits::Commits,
-    daemon::{Daemon, Expected, Sources},
-    directory::Directory,
-    operator::{Defaults, OperatorService, REQUEST_QUEUE},
-    register, schedule,
+    operator::{OperatorService, Reach},
+    owning::{ENDED_QUEUE, Keeper, Lead},
+    register::{Presence, Syndics},
+    term::{Ended, House, open_store},
 };
-
-/// Old jobs are looked for this often.
-const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a top master until a signal comes.
 ///
@@ -51,136 +45,204 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     private_dir(&config.state_dir)
         .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
     let loaded = identity::load(&config.tls, &config.fabric)?;
-    let store = open_store(&config).await?;
-    let defaults = Arc::new(defaults(&config));
-    let owner = recover(&config, defaults.batches.clone(), &*store, process.clock.now()).await?;
+    // What is wrong with the store is told now, and not when it is needed.
+    open_store(&config).await?.close().await;
+    let registry = registry(&config, &process).await?;
 
+    let (lead, leading) = watch::channel(Lead::default());
+    let (registered, syndics) = watch::channel(Syndics::new());
+    let (ended, ends) = mpsc::channel(ENDED_QUEUE);
+    let own = (config.id.clone(), presence(&config));
+    let keeper = Keeper::new(registry.shared.clone(), process.clock, own, syndics, ends, lead)?;
     let token = process.shutdown.token.clone();
-    let registry = Embedded::new({
-        let clock = process.clock;
-        Arc::new(move || clock.now())
+    let stopping = registry.token.clone();
+    process.shutdown.spawn_named("registrar", shutdown::Role::Vital, async move {
+        keeper.run(token).await;
+        stopping.cancel();
     });
-    let (registered, syndics) = watch::channel(register::Syndics::new());
-    let registrar = register::run(
-        Arc::new(registry.clone()),
-        config.id.clone(),
-        config.listen.to_string(),
-        syndics,
-        token.clone(),
-    );
-    process.shutdown.spawn_named("registrar", shutdown::Role::Vital, registrar);
-    let leases = token.clone();
-    process.shutdown.spawn_named("leases", shutdown::Role::Vital, async move { registry.run(leases).await });
 
-    let directory = Directory::default();
-    let (events, links) = mpsc::channel(EVENT_QUEUE);
-    let (asks_tx, asks) = mpsc::channel(REQUEST_QUEUE);
+    let reach = match config.registry {
+        RegistryKind::Embedded => Reach::always(),
+        RegistryKind::Etcd(_) => Reach::of(leading.clone(), process.clock),
+    };
+    let ((links, taking), (calls, answering)) = (watch::channel(nobody()), watch::channel(nobody()));
+    info!(listen = %config.listen, operators = %config.operators, "serving");
+    let house = House {
+        clock: process.clock,
+        health: process.health.clone(),
+        ready: process.ready.clone(),
+        lead: leading,
+        reach,
+        registered,
+        registry: registry.shared.clone(),
+        links,
+        calls,
+        config,
+    };
+    accept(&house.config, &process, &loaded, (listener, taking), (operators, answering))?;
+    let alone = house.config.registry == RegistryKind::Embedded;
+    let ended = take_turns(&house, &process.shutdown.token, ended, alone).await;
+    process.shutdown.token.cancel();
+    let stopped = process.until_stopped().await.map_err(anyhow::Error::msg);
+    ended.and(stopped)
+}
+
+/// Before anything is known.
+fn nobody<T>() -> Serving<T> {
+    Serving::Nobody(Code::NotOwner, "this top master is starting".into())
+}
+
+/// Stands by and owns in turns, until stopped. With a registry of its own (`alone`) there is nobody to give way to.
+///
+/// # Errors
+/// A term could not begin and nobody else can begin one, or a vital task of it died.
+async fn take_turns(
+    house: &House,
+    token: &CancellationToken,
+    ended: mpsc::Sender<()>,
+    alone: bool,
+) -> anyhow::Result<()> {
+    loop {
+        if !stand_by(house, token).await {
+            return Ok(());
+        }
+        match one_term(house, token.child_token()).await {
+            Ended::Told => continue,
+            Ended::Fenced if alone => {
+                error!("another top master has taken the store over: this one stops");
+                return Ok(());
+            }
+            Ended::Fenced => error!("another top master has taken the store over"),
+            Ended::Failed(error) if alone => return Err(error),
+            Ended::Failed(error) => {
+                error!(error = format!("{error:#}"), "cannot own the fabric; others may try")
+            }
+            Ended::Died(died) => anyhow::bail!("stopped by the death of a task: {died}"),
+        }
+        house.close();
+        let _ = ended.send(()).await;
+        let mut lead = house.lead.clone();
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            _ = house.beating(lead.wait_for(|lead| !lead.owns)) => {}
+        }
+    }
+}
+
+/// Until it is our turn. False: we are to stop.
+async fn stand_by(house: &House, token: &CancellationToken) -> bool {
+    let mut lead = house.lead.clone();
+    let mut said = None;
+    loop {
+        let now = lead.borrow_and_update().clone();
+        if token.is_cancelled() {
+            return false;
+        }
+        if now.owns {
+            return true;
+        }
+        let owner = now.owner.clone().map(|id| id.to_string()).unwrap_or_default();
+        if said.as_ref() != Some(&owner) {
+            info!(owner, "standing by");
+            said = Some(owner);
+        }
+        house.close();
+        tokio::select! {
+            () = token.cancelled() => return false,
+            changed = house.beating(lead.changed()) => if changed.is_err() { return false },
+        }
+    }
+}
+
+/// A term; it ends when somebody else leads, too.
+async fn one_term(house: &House, token: CancellationToken) -> Ended {
+    let mut lead = house.lead.clone();
+    let replaced = async {
+        if lead.wait_for(|lead| !lead.owns).await.is_ok() {
+            token.cancel();
+        }
+        std::future::pending::<Ended>().await
+    };
+    tokio::select! {
+        ended = house.term(token.clone()) => ended,
+        never = replaced => never,
+    }
+}
+
+/// The registry, and what ends it: it must still be there when this top master takes its leave of it.
+struct Registered {
+    shared: SharedRegistry,
+    token: CancellationToken,
+}
+
+async fn registry(config: &TopMasterConfig, process: &Process) -> anyhow::Result<Registered> {
+    let token = CancellationToken::new();
+    let (clock, until) = (process.clock, token.clone());
+    let shared: SharedRegistry =
+        match &config.registry {
+            RegistryKind::Embedded => {
+                let embedded = Embedded::new(Arc::new(move || clock.now()));
+                let leases = embedded.clone();
+                process
+                    .shutdown
+                    .spawn_named("leases", shutdown::Role::Vital, async move { leases.run(until).await });
+                Arc::new(embedded)
+            }
+            RegistryKind::Etcd(etcd) => {
+                let etcd = Etcd::connect_remembering(etcd, &config.state_dir)?;
+                let follower = etcd.clone();
+                process
+                    .shutdown
+                    .spawn_named("registry", shutdown::Role::Vital, async move { follower.run(until).await });
+                Arc::new(etcd)
+            }
+        };
+    Ok(Registered { shared, token })
+}
+
+/// What others are told of us. An address that is every address of this machine is no address to others: then the topology
+/// knows our name.
+fn presence(config: &TopMasterConfig) -> Presence {
+    let named = config.topology.as_ref().and_then(|t| t.top_masters.iter().find(|top| top.id == config.id));
+    let address = |bound: SocketAddr| match named.filter(|_| bound.ip().is_unspecified()) {
+        Some(top) => format!("{}:{}", top.address.host(), bound.port()),
+        None => bound.to_string(),
+    };
+    Presence {
+        listen: address(config.listen),
+        operators: address(config.operators),
+        version: SOFTWARE.into(),
+        leaving: false,
+    }
+}
+
+/// Opens the doors. Who answers there is the house's affair.
+fn accept(
+    config: &TopMasterConfig,
+    process: &Process,
+    loaded: &LoadedIdentity,
+    (listener, links): (TcpListener, Server<mpsc::Sender<LinkEvent<Up>>>),
+    (operators, calls): (TcpListener, Server<OperatorServer<OperatorService>>),
+) -> anyhow::Result<()> {
     let tasks = process.shutdown.tasks.clone();
     let acceptor = Acceptor {
-        tls: tls::server(&loaded)?,
+        tls: tls::server(loaded)?,
         fabric: config.fabric.clone(),
-        token: token.clone(),
+        token: process.shutdown.token.clone(),
         tasks: tasks.clone(),
     };
-    let own = Arc::new(config.identity()?);
-    let service =
-        LinkService { own, admit, ids: LinkIds::default(), events, tasks, window: LinkLimits::SYNDIC.window };
+    let service = LinkService {
+        own: Arc::new(config.identity()?),
+        admit,
+        ids: LinkIds::default(),
+        events: links,
+        tasks,
+        window: LinkLimits::SYNDIC.window,
+    };
     process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.clone().run(listener, service));
-    let service = OperatorService {
-        asks: asks_tx,
-        store: store.clone(),
-        directory: directory.clone(),
-        defaults,
-        schedules_changed: Arc::default(),
-    };
-    let schedules = schedule::run(service.clone(), token.clone());
-    process.shutdown.spawn_named("schedules", shutdown::Role::Vital, schedules);
-    let calls = CallService { inner: OperatorServer::new(service), admit: admit_operator };
+    let calls = CallService { inner: calls, admit: admit_operator };
     process.shutdown.spawn_named("operators", shutdown::Role::Vital, acceptor.run(operators, calls));
-    let prune = prune(store.clone(), config.keep_jobs_hours, token);
-    process.shutdown.spawn_named("prune", shutdown::Role::Vital, prune);
-
-    info!(listen = %config.listen, operators = %config.operators, "serving");
-    let fabric = config.fabric.to_string();
-    let commits = Commits::new(store.clone());
-    let expected = config.topology.as_ref().map(|t| Expected::of(t, &config.id)).unwrap_or_default();
-    let daemon = Daemon::new(fabric, config.id.clone(), owner, commits, directory, registered, expected);
-    daemon.run(Sources { links, asks }, &process).await;
-    store.close().await;
-    process.after_loop().await.map_err(anyhow::Error::msg)
-}
-
-async fn open_store(config: &TopMasterConfig) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &config.store {
-        StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.state_dir.join("store.sqlite"))?),
-        StoreKind::Postgres(database) => {
-            info!(%database, "the store is a database");
-            Arc::new(PostgresStore::open(database).await?)
-        }
-    })
-}
-
-/// What requests leave open: limits from the configuration, names and batches from the topology.
-fn defaults(config: &TopMasterConfig) -> Defaults {
-    let shape = config.topology.as_ref();
-    let millis = |d: Duration| d.as_millis() as u64;
-    Defaults {
-        delivery: millis(config.delivery_timeout),
-        run: millis(config.run_timeout),
-        groups: shape.map(|t| t.node_groups.clone()).unwrap_or_default(),
-        batches: Batches {
-            regions: shape.map(|t| t.region_batches()).unwrap_or_default(),
-            unbatched_limit: shape.and_then(|t| t.unbatched_limit),
-        },
-    }
-}
-
-async fn recover(
-    config: &TopMasterConfig,
-    batches: Batches,
-    store: &dyn Store,
-    now: u64,
-) -> anyhow::Result<Owner> {
-    let recovered = store.begin().await?;
-    let mut inventory = Inventory::new();
-    for record in recovered.minions {
-        if let Some(refused) = inventory.restore(record)? {
-            warn!(why = %refused, "stored grains refused");
-        }
-    }
-    // Nobody is attached yet.
-    let everybody = inventory.all().clone();
-    inventory.set_up(&everybody, false, wall());
-    info!(
-        minions = everybody.len(),
-        open_jobs = recovered.jobs.len(),
-        epoch = recovered.epoch.0,
-        "recovered"
-    );
-    let config::HeartbeatConfig { interval, dead_after } = config.heartbeat;
-    let millis = |d: Duration| d.as_millis() as u64;
-    let rule = OwnerRule {
-        fabric: config.fabric.to_string(),
-        epoch: recovered.epoch,
-        heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
-        seal: envelope::seal,
-        batches,
-    };
-    Ok(Owner::recover(rule, now, wall(), inventory, recovered.jobs))
-}
-
-async fn prune(store: Arc<dyn Store>, keep_hours: u64, token: CancellationToken) {
-    loop {
-        match store.prune(keep_hours, wall()).await {
-            Ok(pruned) if pruned.jobs > 0 => info!(jobs = pruned.jobs, requests = pruned.requests, "pruned"),
-            Ok(_) => {}
-            Err(error) => warn!(%error, "pruning stopped; it goes on later"),
-        }
-        tokio::select! {
-            () = token.cancelled() => return,
-            () = tokio::time::sleep(PRUNE_EVERY) => {}
-        }
-    }
+    Ok(())
 }
 
 /// Syndics attach to a top master, and nobody else.

@@ -1,17 +1,11 @@
-//! `cargo xtask demo`: the story that a newcomer sees. Four jobs on the fabric of topology.yaml, and a syndic that dies
-//! in the midst of one.
+//! `cargo xtask demo`: the story that a newcomer sees. Jobs on the fabric of topology.yaml, and a syndic that dies
+//! in the midst of one. With `--ha` another one, of two top masters: see `takeover`.
 //!
 //! Every command is shown before it runs. Whatever does not account for every minion is an error.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::ExitCode,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use nix::{
     sys::signal::{Signal, kill},
@@ -19,19 +13,20 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{stop, tree};
+use crate::tree;
 
+pub mod servers;
+mod takeover;
 mod trial;
+mod victim;
+mod witness;
 use trial::{Count, Trial};
+use victim::Victim;
 
 /// What the fabric is made of, and how it is ordered about.
 const PROGRAMS: [&str; 4] = ["top-master", "syndic", "minion", "relayctl"];
 /// How long the job runs in whose midst a syndic dies, in seconds: longer than finding out where it runs.
 const SLEEP: &str = "6";
-/// By then the minions of a dead syndic have to be elsewhere: they notice at once, and dial with pauses of 10 s at most.
-const REATTACH: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How large, and what stays.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +34,9 @@ pub struct DemoArgs {
     /// How many minions, over all regions
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(16..=5_000))]
     minions: u64,
+    /// Two top masters on an etcd and a PostgreSQL: kill the owner of a running job, and see the other one finish it
+    #[arg(long, conflicts_with = "keep")]
+    ha: bool,
     /// Leave the fabric up at the end, to be tried by hand
     #[arg(long)]
     keep: bool,
@@ -49,7 +47,14 @@ pub struct DemoArgs {
 
 impl Default for DemoArgs {
     fn default() -> Self {
-        DemoArgs { minions: 200, keep: false, release: false }
+        DemoArgs { minions: 200, ha: false, keep: false, release: false }
+    }
+}
+
+impl DemoArgs {
+    /// The story of two top masters.
+    pub fn ha() -> DemoArgs {
+        DemoArgs { ha: true, ..DemoArgs::default() }
     }
 }
 
@@ -58,11 +63,14 @@ EXAMPLES:
   cargo xtask demo
   cargo xtask demo --keep              and then try it by hand; the end says how, and how to stop it
   cargo xtask demo --minions 1000 --release
+  cargo xtask demo --ha                two top masters; kill -9 of the owner in the midst of a job, and a restart in order
 
-Needs cargo and a C compiler. All traffic is on the loopback address; nothing is left behind without --keep.
-Exit codes: 0 every minion was accounted for in every job, 1 it was not so.";
+Needs cargo and a C compiler; --ha also etcd and PostgreSQL (apt-get install -y etcd-server postgresql), of which it starts
+its own. All traffic is on the loopback address; nothing is left behind without --keep.
+Exit codes: 0 every minion was accounted for in every job, 1 it was not so, or something is missing.";
 
-/// A job that was shown, and its last line.
+/// What was shown, and its last line.
+#[derive(Debug, Clone)]
 struct Shown {
     what: String,
     line: String,
@@ -73,6 +81,10 @@ struct Shown {
 /// # Errors
 /// It does not compile or start, or a minion is unaccounted for. The fabric is stopped in any case.
 pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    if let Some(missing) = servers::missing().filter(|_| args.ha) {
+        // Before minutes of building.
+        anyhow::bail!("{missing}");
+    }
     say("Building the top master, the syndic, the minion and relayctl");
     let bin = tree::build(&PROGRAMS, args.release)?;
     tell(args, &bin)?;
@@ -84,8 +96,11 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As [`run`].
 pub fn tell(args: &DemoArgs, bin: &Path) -> anyhow::Result<()> {
+    if args.ha {
+        return takeover::tell(args, bin);
+    }
     say(&format!("Starting the fabric of topology.yaml, with {} minions", args.minions));
-    let trial = Trial::up(bin, args.minions, args.keep)?;
+    let trial = Trial::up(bin, args.minions, args.keep, &[])?;
     let mut shown = jobs(&trial, args.minions)?;
     shown.extend(loss(&trial, args.minions)?);
     if args.keep {
@@ -95,11 +110,16 @@ pub fn tell(args: &DemoArgs, bin: &Path) -> anyhow::Result<()> {
         trial.down()?;
     }
     println!("\n{}\n", again(args, &bin.join("relayctl").display().to_string()));
+    summary(&shown);
+    Ok(())
+}
+
+/// The end: all that was shown, a line each.
+fn summary(shown: &[Shown]) {
     let width = shown.iter().map(|shown| shown.what.len()).max().unwrap_or(0);
-    for Shown { what, line } in &shown {
+    for Shown { what, line } in shown {
         println!("{what:<width$}  {line}");
     }
-    Ok(())
 }
 
 fn say(what: &str) {
@@ -189,66 +209,6 @@ fn runs_below(trial: &Trial, region: &str, jid: &str) -> anyhow::Result<()> {
     println!("job {jid} runs on {running} of the {asked} minions of region {region}");
     ensure!(running > 0, "the job runs nowhere in region {region}, so a loss would show nothing");
     Ok(())
-}
-
-/// The syndic that is killed.
-struct Victim {
-    id: String,
-    region: String,
-    pid: i32,
-    minions: Vec<String>,
-}
-
-impl Victim {
-    /// The first that has minions, and a neighbour in its region that can take them over.
-    fn choose(trial: &Trial) -> anyhow::Result<Victim> {
-        let status = trial.ask(&["fabric", "status"])?;
-        let syndics: Vec<&Value> = status["syndics"].as_array().into_iter().flatten().collect();
-        let has_neighbour =
-            |s: &Value| syndics.iter().filter(|other| other["region"] == s["region"]).count() > 1;
-        let chosen = syndics.iter().find(|s| s["minions_up"].as_u64() > Some(0) && has_neighbour(s));
-        let chosen = chosen.context("no syndic has both minions and a neighbour in its region")?;
-        let id = chosen["id"].as_str().context("a syndic without id")?.to_owned();
-        let region = chosen["region"].as_str().unwrap_or_default().to_owned();
-        let minions =
-            attached(trial)?.into_iter().filter(|(_, at)| at.as_ref() == Some(&id)).map(|(m, _)| m).collect();
-        Ok(Victim { pid: trial.pid(&id)?, id, region, minions })
-    }
-
-    /// Waits until each of its minions is attached elsewhere, and says where.
-    fn reattached(&self, trial: &Trial) -> anyhow::Result<Shown> {
-        let begun = Instant::now();
-        loop {
-            let now = attached(trial)?;
-            let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-            for syndic in self.minions.iter().filter_map(|id| now.get(id)?.as_deref()) {
-                *places.entry(syndic).or_default() += 1;
-            }
-            let (up, all): (usize, usize) = (places.values().sum(), self.minions.len());
-            let list =
-                places.iter().map(|(syndic, n)| format!("{n} at {syndic}")).collect::<Vec<_>>().join(", ");
-            let line = format!("{up} of {all} attached elsewhere: {list}");
-            if up == all && !places.contains_key(self.id.as_str()) {
-                println!("{line}");
-                return Ok(Shown { what: format!("minions of {}", self.id), line });
-            }
-            if begun.elapsed() > REATTACH {
-                bail!("after {} s only {line}", REATTACH.as_secs());
-            }
-            ensure!(!stop::asked(), "stopped by a signal");
-            thread::sleep(LOOK);
-        }
-    }
-}
-
-/// Each minion, and the syndic at which it is up.
-fn attached(trial: &Trial) -> anyhow::Result<BTreeMap<String, Option<String>>> {
-    let list = trial.look(&["minions", "list", "--out", "json"])?;
-    let one = |minion: &Value| {
-        let syndic = minion["syndic"].as_str().filter(|_| minion["up"] == true).map(str::to_owned);
-        Some((minion["id"].as_str()?.to_owned(), syndic))
-    };
-    Ok(list.as_array().into_iter().flatten().filter_map(one).collect())
 }
 
 /// What to type now.

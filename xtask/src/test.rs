@@ -89,6 +89,7 @@ const STEPS: &[Step] = &[
     Step { name: "processes", what: "end to end, with faults", quick: false, run: processes },
     Step { name: "fanout", what: "the load harness, small", quick: false, run: fanout },
     Step { name: "demo", what: "the demo, as a newcomer runs it", quick: false, run: demo_whole },
+    Step { name: "ha-demo", what: "the demo of two top masters", quick: false, run: demo_ha },
 ];
 
 fn format() -> anyhow::Result<Tally> {
@@ -135,6 +136,14 @@ fn programs(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Tally> {
 
 fn demo_whole() -> anyhow::Result<Tally> {
     demo::tell(&demo::DemoArgs::default(), &debug_dir()?).map(|()| Tally::PASSED)
+}
+
+fn demo_ha() -> anyhow::Result<Tally> {
+    if let Some(missing) = demo::servers::missing() {
+        println!("SKIPPED: the demo of two top masters. {missing}");
+        return Ok(Tally::SKIPPED);
+    }
+    demo::tell(&demo::DemoArgs::ha(), &debug_dir()?).map(|()| Tally::PASSED)
 }
 
 fn debug_dir() -> anyhow::Result<std::path::PathBuf> {

@@ -117,6 +117,10 @@ impl Batches {
             let (jid, minion) = &slot;
             self.breaches.push(format!("job {jid}: {minion} is offered it with time to start, but {why}"));
         }
+        self.offered_before(slot, until);
+    }
+
+    pub(super) fn offered_before(&mut self, slot: Slot, until: Millis) {
         let last = self.offers.entry(slot).or_default();
         *last = until.max(*last);
     }

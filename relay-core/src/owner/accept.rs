@@ -14,6 +14,9 @@ impl Owner {
     }
 
     fn admit(&self, submission: &Submission) -> Result<Members, SubmitError> {
+        if self.fenced {
+            return Err(SubmitError::NotOwner);
+        }
         if let Some(why) = &self.stalled {
             return Err(SubmitError::Store(why.clone()));
         }
@@ -140,7 +143,7 @@ impl Owner {
         self.note(jid, "accepted", head.targets.len());
         let (accept, epoch) = (Write::Accept(Box::new(head.clone())), head.epoch);
         let job = OpenJob {
-            timing: Timing::new(head.spec.run_limit, self.rule.heartbeat.dead_after),
+            timing: self.timing(&head),
             window: self.window(now, 0, &head),
             head,
             closed: false,

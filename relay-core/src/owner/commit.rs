@@ -4,12 +4,21 @@
 
 use super::*;
 
+/// An owner that has nothing to commit asks its store so often whether it still is the owner. One that was replaced while
+/// it was cut off from everything but its syndics would keep them for itself otherwise.
+pub const FENCE_CHECK: Millis = 5_000;
+
+/// A write that changes nothing, and is refused like any other once another owner has begun.
+fn proof() -> Write {
+    Write::Minions(Vec::new())
+}
+
 impl Owner {
     /// The events of one turn are in: let jobs go on, and commit the outcomes they brought, if no such commit is under way.
     pub fn end_turn(&mut self, now: Millis, wall: WallMicros) {
         self.now = now;
         self.advance(now);
-        if self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
+        if self.fenced || self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
             return;
         }
         let mut writes = Vec::new();
@@ -21,9 +30,12 @@ impl Owner {
             self.gather(wall, jid, dirty, &mut writes, &mut changes);
         }
         let acks = std::mem::take(&mut self.owed);
-        if writes.is_empty() {
-            self.acknowledge(acks);
+        if writes.is_empty() && acks.is_empty() {
             return;
+        }
+        if writes.is_empty() {
+            // All known already, or of jobs that are not: it may be another owner that knows them.
+            writes.push(proof());
         }
         self.committing = true;
         self.persist(writes, Waiting { acks, changes, outcomes: true, ..Waiting::default() }, false);
@@ -64,9 +76,28 @@ impl Owner {
         self.effects.extend(acks.into_iter().map(ack).map(OwnerEffect::Send));
     }
 
-    /// A [`OwnerEffect::Persist`] was done, or (if it may fail) was not.
+    /// Nothing was committed for a while: is it still us who may?
+    pub(super) fn prove(&mut self, now: Millis) {
+        if self.waiting.is_empty() && now >= self.proved + FENCE_CHECK {
+            self.persist(vec![proof()], Waiting::default(), false);
+        }
+    }
+
+    /// Another owner has begun: nothing that was refused may be shown, acknowledged or sent, nor anything after it.
+    fn fence(&mut self) {
+        self.fenced = true;
+        self.waiting.clear();
+        let tokens: Vec<u64> = self.jobs.values_mut().filter_map(|job| job.token.take()).collect();
+        let reply = |token| OwnerEffect::Reply { token, result: Err(SubmitError::NotOwner) };
+        self.effects.extend(tokens.into_iter().map(reply));
+    }
+
+    /// A [`OwnerEffect::Persist`] was done, or (if it may fail, or another owner has begun) was not.
     pub fn persisted(&mut self, now: Millis, ticket: u64, result: Result<(), WriteError>) {
         self.now = now;
+        if result == Err(WriteError::Fenced) {
+            self.fence();
+        }
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
         if waiting.outcomes {
             self.committing = false;

@@ -120,6 +120,9 @@ pub enum SubmitError {
         "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
     )]
     TooManyJobs,
+    /// Another owner has taken over.
+    #[error("another top master owns the fabric now: ask that one, with the same request id")]
+    NotOwner,
     /// The store can't be written, so nothing can be promised.
     #[error("the top master can't write its store ({0}): free space or mend it, then try again")]
     Store(String),

@@ -11,7 +11,7 @@ use crate::{
     time::Millis,
 };
 
-/// Hops between the owner and a minion, here and back.
+/// Hops between the owner and a minion, here and back, in a tree of one level of syndics.
 pub const HOPS: u64 = 2;
 /// Grace per hop, twice: for a return to be written and sent on.
 pub const HOP_GRACE: Millis = 2_500;
@@ -37,6 +37,7 @@ pub(super) struct Timing {
     run_limit: Millis,
     /// What comes over a link that was silent for this long is not taken: so late may a message be, per hop.
     dead_after: Millis,
+    hops: u64,
     lots: Vec<Lot>,
 }
 
@@ -50,8 +51,8 @@ pub(super) struct Due {
 }
 
 impl Timing {
-    pub(super) fn new(run_limit: Millis, dead_after: Millis) -> Timing {
-        Timing { run_limit, dead_after, lots: Vec::new() }
+    pub(super) fn new(run_limit: Millis, dead_after: Millis, hops: u64) -> Timing {
+        Timing { run_limit, dead_after, hops, lots: Vec::new() }
     }
 
     /// Members are being sent the job, to be delivered by then.
@@ -62,13 +63,13 @@ impl Timing {
         match self.lots.iter_mut().find(|lot| lot.deliver_by == deliver_by) {
             Some(lot) => lot.members |= members,
             None => {
-                let bound = now.max(deliver_by) + self.run_limit + 2 * HOP_GRACE * HOPS;
+                let bound = now.max(deliver_by) + self.run_limit + 2 * HOP_GRACE * self.hops;
                 self.lots.push(Lot {
                     members: members.clone(),
                     since: now,
                     deliver_by,
                     bound,
-                    over_at: bound + HOPS * self.dead_after,
+                    over_at: bound + self.hops * self.dead_after,
                     next_check: deliver_by,
                     silent: Members::new(),
                 });

@@ -68,7 +68,10 @@ impl Relay {
                 let (id, incarnation) = (entry.id.clone(), entry.incarnation);
                 lazy.push(SpoolRecord::Member { no: given.no, id, incarnation });
             }
-            if !entry.is_remembered() {
+            // Whoever is up at another child has moved there: this one only remembers it. Is it this one's own, the seat
+            // that it loses takes it down.
+            let moved_on = !entry.up && roster.by_id(&entry.id).is_some_and(|e| e.up);
+            if !entry.is_remembered() && !moved_on {
                 let mut own = entry.clone();
                 (own.no, own.since) = (given.no, wall);
                 roster.put(own);
@@ -93,6 +96,7 @@ impl Relay {
             let placement = self.tier.place(now, jid, &members);
             self.begin(now, jid, placement);
         }
+        self.tell_homes(&news.up);
         self.ask_contested();
     }
 
@@ -105,17 +109,20 @@ impl Relay {
     /// Marks first, then the messages; and no message before the marks of an earlier placement that are under way.
     pub(super) fn begin(&mut self, now: Millis, jid: Jid, placement: Placement) {
         if placement.marks.is_empty() {
-            let marking = self.waiting.values_mut().rev().find(|w| w.marks == Some(jid));
-            match marking {
-                Some(waiting) => waiting.sendings.extend(placement.sendings),
-                None => placement.sendings.into_iter().for_each(|s| self.send(s)),
-            }
-            return;
+            return self.after_marks(jid, placement.sendings);
         }
         let records = placement.marks.into_iter().map(SpoolRecord::Sent).collect();
         let (sendings, marks) = (placement.sendings, Some(jid));
         let waiting = Waiting { sendings, since: now, marks, ..Waiting::default() };
         self.persist(records, waiting);
+    }
+
+    /// Sends behind what waits for the marks of this job.
+    pub(super) fn after_marks(&mut self, jid: Jid, sendings: Vec<Sending>) {
+        match self.waiting.values_mut().rev().find(|w| w.marks == Some(jid)) {
+            Some(waiting) => waiting.sendings.extend(sendings),
+            None => sendings.into_iter().for_each(|s| self.send(s)),
+        }
     }
 
     pub(super) fn persist(&mut self, mut records: Vec<SpoolRecord>, waiting: Waiting) {

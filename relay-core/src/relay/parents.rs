@@ -49,7 +49,7 @@ impl Relay {
                 self.pump(now);
             }
             Down::ReturnsBusy { retry_after } => self.uplinks[parent].hold(now + retry_after),
-            Down::Placed(_) => {}
+            Down::Placed(placed) => self.placed(placed),
         }
     }
 
@@ -66,12 +66,19 @@ impl Relay {
             return;
         }
         let deliver_by = now + dispatch.deliver_within;
+        // A parent that has an answer does not offer the job again: one that was acknowledged here was lost there, with
+        // that parent's spool. The journals below have it still.
+        let lost = match dispatch.reoffer {
+            true => &dispatch.members - self.owed_above(jid),
+            false => Members::new(),
+        };
         let work = self.work_of(now, jid);
         work.job = Some(dispatch.job);
         work.epoch = dispatch.epoch;
         work.deadlines.set(now, deliver_by, &dispatch.members);
         if dispatch.reoffer {
             work.ledger.reopen_said_by_tier(&dispatch.members);
+            work.ledger.reopen(&lost);
             work.tainted |= &dispatch.members;
         }
         // Members whose number is retired are taken in too: never sent anything from here, they end as not started.
@@ -85,13 +92,21 @@ impl Relay {
         self.begin(now, jid, placement);
     }
 
+    /// Those of whom an answer about this job is on its way to a parent.
+    fn owed_above(&self, jid: Jid) -> Members {
+        let any = self.errands.get(&jid).is_some_and(|errand| errand.spooled > 0 || errand.folding);
+        let uplinks = self.uplinks.iter().filter(|_| any);
+        uplinks.fold(Members::new(), |all, uplink| all | uplink.owes(jid))
+    }
+
     pub(super) fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
         self.effects.push(RelayEffect::Note { jid, what, members });
     }
 
     fn cancel(&mut self, now: Millis, jid: Jid) {
         let (never_sent, sending) = self.tier.cancel(jid);
-        sending.into_iter().for_each(|s| self.send(s));
+        // A cancel names no members: to a syndic that it reaches before the job it says nothing.
+        self.after_marks(jid, sending.into_iter().collect());
         self.note(jid, "cancelled", never_sent.len());
         let answer = Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart));
         self.answer(now, jid, answer, &never_sent);

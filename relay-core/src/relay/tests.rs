@@ -164,6 +164,45 @@ fn unacknowledged_returns_survive_a_restart_and_acknowledged_ones_are_gone() {
     }
 }
 
+/// A former version had a link to each of its parents, each with its own numbers.
+#[test]
+fn what_was_spooled_for_other_parents_goes_over_the_one_uplink_and_is_forgotten_once() {
+    let batch = |parent, seq, no| {
+        let answer = Arc::new(Answer { body: "true".into(), ..Answer::bare(Outcome::Ok, Reason::None) });
+        let groups = vec![ReturnGroup { jid: jid(), answer, members: set(&[no]) }];
+        SpoolRecord::Batch { parent, batch: ReturnBatch { seq, groups } }
+    };
+    let acked = |parent, up_to| SpoolRecord::Acked { parent, up_to };
+    let spool = [
+        batch(1, 1, 0),
+        batch(0, 1, 1),
+        batch(2, 1, 2),
+        batch(1, 2, 3),
+        batch(0, 2, 4),
+        acked(1, 1),
+        acked(2, 1),
+    ];
+    let mut bench = Bench::with(spool.to_vec());
+    bench.relay.parent_up(0, 0, PARENT);
+    bench.turn(0);
+    let mut sent = bench.returned();
+    sent.sort_by_key(|(_, members)| members.min());
+    assert_eq!(sent, [1, 3, 4].map(|no| (Outcome::Ok, set(&[no]))), "all but what was acknowledged");
+    bench.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 2 });
+    bench.turn(0);
+    assert_eq!(bench.relay.spooled_batches(), 1, "the numbers are this uplink's");
+    // Written with the next record: from then on the spool knows one parent only.
+    bench.relay.persist(Vec::new(), Waiting::default());
+    bench.turn(0);
+    let again = Relay::recover(rule(), 0, bench.spool.clone());
+    assert_eq!(again.spooled_batches(), 1);
+    bench.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 3 });
+    bench.relay.persist(Vec::new(), Waiting::default());
+    bench.turn(0);
+    let last = Relay::recover(rule(), 0, bench.spool.clone());
+    assert_eq!((bench.relay.spooled_batches(), last.spooled_batches()), (0, 0));
+}
+
 #[test]
 fn a_minion_that_is_down_is_not_started_at_the_delivery_deadline() {
     let mut bench = Bench::attached(2);
@@ -382,3 +421,8 @@ fn an_acknowledgement_goes_along_with_the_next_job_and_bulk_is_acknowledged_soon
     bench.turn(200 + ACK_SOON);
     assert_eq!(bench.acked(), [(LinkId(0), 1), (LinkId(0), 2)]);
 }
+
+#[cfg(test)]
+mod homes;
+#[cfg(test)]
+mod moves;

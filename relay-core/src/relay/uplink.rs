@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
+    Members,
     fold::{FlushRule, Fold},
     ids::Jid,
     message::{LinkId, ReturnBatch},
@@ -59,6 +60,14 @@ impl Uplink {
     pub(super) fn restore(&mut self, batch: ReturnBatch) {
         self.next_seq = self.next_seq.max(batch.seq + 1);
         self.push(batch, true);
+    }
+
+    /// Takes a batch that the spool remembers for another parent. It is durable there until the same write says that it is
+    /// here, and not there.
+    pub(super) fn adopt(&mut self, batch: ReturnBatch) -> ReturnBatch {
+        let batch = ReturnBatch { seq: self.next_seq, ..batch };
+        self.restore(batch.clone());
+        batch
     }
 
     fn push(&mut self, batch: ReturnBatch, durable: bool) {
@@ -149,6 +158,13 @@ impl Uplink {
     /// Every batch the parent does not have.
     pub(super) fn batches(&self) -> impl Iterator<Item = &ReturnBatch> {
         self.queue.iter().map(|s| &s.batch)
+    }
+
+    /// Those of whom the parent has yet to hear about a job.
+    pub(super) fn owes(&self, jid: Jid) -> Members {
+        let groups = self.batches().flat_map(|batch| &batch.groups).chain(self.fold.groups());
+        let of_it = groups.filter(|group| group.jid == jid);
+        of_it.fold(Members::new(), |all, group| all | &group.members)
     }
 
     pub(super) fn bytes(&self) -> usize {

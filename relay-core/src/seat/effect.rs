@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Home;
 use crate::{
     ids::Jid,
     job::Job,
-    message::Up,
+    message::{PlacedSyndic, Up},
     outcome::{Answer, Reason},
 };
 
@@ -75,6 +76,13 @@ pub enum SeatEffect {
     Send(Up),
     /// The parent is silent: drop the link and dial again.
     Hangup,
+    /// It was told where it belongs: write this down, and from the next dial on try these first. Losing it costs nothing
+    /// but that it is told again.
+    Keep(Home),
+    /// See whether this one can be reached, without touching the link, and call [`Seat::reached`].
+    Seek(PlacedSyndic),
+    /// Give the link up, and dial from the first of the kept list.
+    Leave,
     /// The same jid came with another content, or an older epoch: a security event.
     Alarm {
         /// The job.

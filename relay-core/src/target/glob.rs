@@ -92,6 +92,64 @@ impl Glob {
     }
 }
 
+/// Every character that an id may have.
+fn id_characters() -> impl Iterator<Item = char> {
+    ('a'..='z').chain('A'..='Z').chain('0'..='9').chain(['-', '_', '.'])
+}
+
+impl Piece {
+    /// Whether some character of ids fits both.
+    fn meets(&self, other: &Piece) -> bool {
+        id_characters().any(|c| self.takes(c) && other.takes(c))
+    }
+}
+
+impl Glob {
+    /// Whether some text of the characters of ids matches both. It need not be an id in its whole form: labels of a wrong
+    /// length count, too. So "no" is certain, and "yes" nearly so. Time is one pattern's length times the other's.
+    pub fn overlaps(&self, other: &Glob) -> bool {
+        let (a, b) = (self.steps(), other.steps());
+        let width = b.len() + 1;
+        let mut seen = vec![false; (a.len() + 1) * width];
+        let mut todo = vec![(0, 0)];
+        while let Some((i, j)) = todo.pop() {
+            if std::mem::replace(&mut seen[i * width + j], true) {
+                continue;
+            }
+            match (a.get(i), b.get(j)) {
+                (None, None) => return true,
+                // A star matches nothing more, or what the other one takes next.
+                (Some(None), Some(None)) => todo.extend([(i + 1, j), (i, j + 1)]),
+                (Some(None), next) => {
+                    todo.push((i + 1, j));
+                    todo.extend(
+                        next.filter(|piece| piece.is_none_or(|p| p.meets(&Piece::Any))).map(|_| (i, j + 1)),
+                    );
+                }
+                (next, Some(None)) => {
+                    todo.push((i, j + 1));
+                    todo.extend(
+                        next.filter(|piece| piece.is_none_or(|p| p.meets(&Piece::Any))).map(|_| (i + 1, j)),
+                    );
+                }
+                (Some(Some(x)), Some(Some(y))) if x.meets(y) => todo.push((i + 1, j + 1)),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Its pieces, with nothing for a star.
+    fn steps(&self) -> Vec<Option<&Piece>> {
+        let mut steps = Vec::new();
+        for (no, run) in self.runs.iter().enumerate() {
+            steps.extend((no > 0).then_some(None));
+            steps.extend(run.iter().map(Some));
+        }
+        steps
+    }
+}
+
 /// Reads a class after its `[`: the class and what follows its `]`. A `]` in first place belongs to the class, `-` in
 /// first or last place stands for itself, and a range the wrong way round is empty, all as in `fnmatch`.
 fn class(text: &str) -> Option<(Piece, &str)> {
@@ -172,6 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn patterns_overlap_where_an_id_could_match_both() {
+        for (a, b, yes) in [
+            ("aws-*", "azure-*", false),
+            ("aws-*", "*-web", true),
+            ("aws-*", "aws-db-*", true),
+            ("a*b", "a*c", false),
+            ("*", "x", true),
+            ("web-[0-4]*", "web-[5-9]*", false),
+            ("web-[0-4]*", "web-[4-9]*", true),
+            ("web-[!a-z]", "web-[a-z]", false),
+            ("web-?", "web-??", false),
+            ("{a,b}*", "*", false),
+            ("é*", "é*", false),
+            ("*-prod", "*-test", false),
+            ("*a*a*a*a*a*a*a*a*a*x", "*a*a*a*a*a*a*a*a*a*y", false),
+        ] {
+            assert_eq!(Glob::new(a).overlaps(&Glob::new(b)), yes, "{a} and {b}");
+            assert_eq!(Glob::new(b).overlaps(&Glob::new(a)), yes, "{b} and {a}");
+        }
+    }
+
+    #[test]
     fn knows_what_it_needs_no_search_for() {
         assert!(Glob::new("web01").is_literal() && Glob::new("[ab").is_literal());
         assert!(
@@ -197,6 +277,17 @@ mod tests {
         fn agrees_with_the_definition(glob in "[ab?*é]{0,8}", text in "[abé]{0,8}") {
             let (g, t): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
             prop_assert_eq!(Glob::new(&glob).matches(&text), plain(&g, &t));
+        }
+        /// A text that both match is no longer than what they name of it, and has no other characters than they.
+        #[test]
+        fn overlaps_if_some_text_matches_both(a in "[ab?*]{0,4}", b in "[ab?*]{0,4}") {
+            let texts = (0..=8u32).flat_map(|n| (0..1u32 << n).map(move |bits| {
+                (0..n).map(|i| if bits >> i & 1 == 0 { 'a' } else { 'b' }).collect::<String>()
+            }));
+            let (a, b) = (Glob::new(&a), Glob::new(&b));
+            let both = texts.into_iter().any(|text| a.matches(&text) && b.matches(&text));
+            prop_assert_eq!(a.overlaps(&b), both);
+            prop_assert_eq!(b.overlaps(&a), both);
         }
         #[test]
         fn every_match_begins_with_the_prefix(glob in "[ab?*\\[\\]!-]{0,8}", text in "[ab\\[\\]!-]{0,8}") {

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use super::{
     DEFAULT_CAPACITY, DEFAULT_WEIGHT, Membership, Network, Provider, Region, Share, Syndic, TopMaster,
-    VERSION,
+    VERSION, ranges,
 };
 use crate::{
     batch::RegionBatch,
     document::{At, Fields, Node, Position, Problem, Sink, read},
     identity::{FabricName, check_region},
-    ids::{RegionName, TierId},
-    target::words_of,
+    ids::{MinionId, RegionName, TierId},
+    target::{RangeSet, words_of},
 };
 
 /// A document whose keys are read and whose tree is not checked yet. Parts that could not be read are missing; a problem
@@ -33,6 +33,15 @@ pub(super) struct DraftRegion {
     pub name: At<RegionName>,
     pub region: Region,
     pub syndics: Vec<DraftSyndic>,
+    pub members: DraftMembers,
+}
+
+/// Where the membership's patterns, range sets and ids stand.
+#[derive(Default)]
+pub(super) struct DraftMembers {
+    pub patterns: Vec<At<String>>,
+    pub ranges: Vec<At<RangeSet>>,
+    pub ids: Vec<At<MinionId>>,
 }
 
 /// A syndic, with positions where the rules need them.
@@ -118,6 +127,7 @@ fn region(node: &Node, sink: &Sink) -> Option<(DraftRegion, bool)> {
     f.close();
     let whole = !syndics.is_empty() && syndics.iter().all(Option::is_some);
     let name = name?;
+    let (minions, members) = minions.unwrap_or_default();
     // A region that is partly unreadable still takes part in the rules; the sink holds an error, so it goes no further.
     let region = Region {
         name: name.value.clone(),
@@ -126,10 +136,11 @@ fn region(node: &Node, sink: &Sink) -> Option<(DraftRegion, bool)> {
         platforms: platforms.unwrap_or_default(),
         network: network.unwrap_or_default(),
         syndics: Vec::new(),
-        minions: minions.unwrap_or_default(),
+        minions,
+        ranges: members.ranges.iter().map(|range| range.value.clone()).collect(),
         batch: batch.unwrap_or_default(),
     };
-    Some((DraftRegion { name, region, syndics: syndics.into_iter().flatten().collect() }, whole))
+    Some((DraftRegion { name, region, syndics: syndics.into_iter().flatten().collect(), members }, whole))
 }
 
 fn network(node: &Node, sink: &Sink) -> Option<Network> {
@@ -176,23 +187,30 @@ fn syndic(node: &Node, sink: &Sink) -> Option<DraftSyndic> {
     Some(DraftSyndic { id, parents: parents?, syndic })
 }
 
-fn membership(node: &Node, sink: &Sink) -> Option<Membership> {
+fn membership(node: &Node, sink: &Sink) -> Option<(Membership, DraftMembers)> {
     let mut f = Fields::open(node, "minions", sink)?;
     let count = f.need("count", read::number(0, 10_000_000));
-    let patterns = f.or("patterns", Vec::new(), read::list(pattern));
-    let ids = f.or("ids", Vec::new(), read::list(read::parsed));
+    let patterns = f.or("patterns", Vec::new(), read::list(|n, s| read::at(pattern)(n, s)));
+    let ranges = f.or("ranges", Vec::new(), read::list(|n, s| read::at(range_set)(n, s)));
+    let ids = f.or("ids", Vec::new(), read::list(|n, s| read::at(read::parsed::<MinionId>)(n, s)));
     let grains = f.or("grains", Vec::new(), read::map("grains", one_or_more));
     f.close();
-    Some(Membership {
+    let members = DraftMembers { patterns: patterns?, ranges: ranges?, ids: ids? };
+    let membership = Membership {
         count: count? as u32,
-        patterns: patterns?,
-        ids: ids?,
+        patterns: members.patterns.iter().map(|pattern| pattern.value.clone()).collect(),
+        ids: members.ids.iter().map(|id| id.value.clone()).collect(),
         grains: grains?.into_iter().collect(),
-    })
+    };
+    Some((membership, members))
 }
 
 fn pattern(node: &Node, sink: &Sink) -> Option<String> {
     read::with(node, sink, |text| globset::Glob::new(text).map(|glob| glob.glob().to_owned()))
+}
+
+fn range_set(node: &Node, sink: &Sink) -> Option<RangeSet> {
+    read::with(node, sink, ranges::read)
 }
 
 /// A grain's value, or a list of values of which a member has one.

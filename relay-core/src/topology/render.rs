@@ -14,5 +14,5 @@ pub use firewall::{Direction, Peer, Rule};
 pub use graph::Picture;
 
 #[cfg(test)]
-pub(super) use document::node;
+pub(crate) use document::node;
 pub(super) use document::{parts, topology};

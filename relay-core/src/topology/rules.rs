@@ -1,5 +1,8 @@
 //! What has to hold over a whole topology: every id once, every parent known, no loops, every region served.
 
+mod converging;
+mod overlaps;
+
 use std::collections::HashMap;
 
 use super::{
@@ -18,6 +21,8 @@ pub(super) fn apply(draft: Draft, sink: &Sink) -> Option<Topology> {
     unique_regions(&draft, sink);
     parents_known(&draft, sink);
     loops(&draft, sink);
+    converging::check(&draft, sink);
+    overlaps::check(&draft, sink);
     draft.regions.iter().for_each(|r| served(r, sink));
     let node_groups = node_groups(&draft, sink);
     finish(draft, node_groups)

@@ -102,6 +102,7 @@ fn parents_come_before_children() {
     let order: Vec<&str> = t.top_down().iter().map(|(_, s)| s.id.as_str()).collect();
     assert_eq!(order, ["e2", "e1", "w1"]);
     assert_eq!(t.depths()[&"w1".parse::<TierId>().unwrap()], 2);
+    assert_eq!(t.hops(), 4, "to a minion below w1");
 }
 
 #[test]
@@ -203,7 +204,7 @@ fn too_little_capacity_is_a_warning() {
 #[test]
 fn values_are_checked_one_by_one() {
     type Change = fn(&mut Value);
-    let table: [(Change, &str); 31] = [
+    let table: [(Change, &str); 35] = [
         (|v| v["version"] = json!(2), "2 is out of range"),
         (|v| v["version"] = json!("1"), "a number is expected"),
         (|v| v["fabric"] = json!("a b"), "fabric:"),
@@ -218,6 +219,13 @@ fn values_are_checked_one_by_one() {
         (|v| v["regions"][0]["syndics"][0]["weight"] = json!(0), "0 is out of range"),
         (|v| v["regions"][0]["minions"]["patterns"] = json!(["[a"]), "[a"),
         (|v| v["regions"][0]["minions"]["patterns"] = json!("east-*"), "a list is expected"),
+        (|v| v["regions"][0]["minions"]["ranges"] = json!("web[01-02]"), "a list is expected"),
+        (
+            |v| v["regions"][0]["minions"]["ranges"] = json!(["web[01-02]", "web*"]),
+            "\"web*\" is no range set",
+        ),
+        (|v| v["regions"][0]["minions"]["ranges"] = json!(["web[20-01]"]), "20-01 runs backwards"),
+        (|v| v["regions"][0]["minions"]["ranges"] = json!(["a b[01-02]"]), "a b[01-02]"),
         (|v| v["regions"][0]["batch"]["batch"] = json!("101%"), "no number of minions"),
         (|v| v["regions"][0]["batch"]["max_failures"] = json!(0), "no number of minions"),
         (
@@ -319,4 +327,111 @@ fn all_problems_come_at_once_in_order_and_none_twice() {
     assert_eq!(problems.len(), 4, "{what:#?}");
     assert!(problems.is_sorted_by_key(|p| p.at));
     assert_eq!(problems[0].hint, "did you mean \"address\"?");
+}
+
+/// What a file is warned about.
+fn warnings(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    with(change).unwrap().warnings.into_iter().map(|w| w.what).collect()
+}
+
+#[test]
+fn a_fallback_that_leads_through_the_parent_before_it_is_a_warning() {
+    let parents = |own: Value, upper: Value| {
+        warnings(move |v| {
+            v["regions"][1]["syndics"][0]["parents"] = own;
+            v["regions"][0]["syndics"][0]["parents"] = upper;
+        })
+    };
+    let said = parents(json!(["top-1", "e1"]), json!(["top-1"]));
+    assert_eq!(said, ["w1 falls back to e1, and every way up from e1 leads through top-1, named before it"]);
+    // The upper one first: when it is lost, the top master itself is a way.
+    assert!(parents(json!(["e1", "top-1"]), json!(["top-1"])).is_empty());
+    assert!(parents(json!(["top-1", "e1"]), json!(["top-1", "top-2"])).is_empty(), "e1 has another way");
+    assert!(parents(json!(["e1", "e2"]), json!(["top-1"])).is_empty(), "two halves of the tree");
+    assert_eq!(parents(json!(["e2", "e1"]), json!(["e2"])).len(), 1);
+}
+
+#[test]
+fn an_id_listed_in_two_regions_is_an_error_with_both_places() {
+    let told = problem(|v| v["regions"][1]["minions"]["ids"] = json!(["other", "ODD"]));
+    assert!(told.starts_with("the minion ODD is listed in the region west, and at "), "{told}");
+    assert!(told.ends_with(":1 in the region east"), "{told}");
+    let twice = problem(|v| v["regions"][0]["minions"]["ids"] = json!(["a", "a"]));
+    assert!(twice.contains("the minion a is listed in the region east, and at "), "{twice}");
+}
+
+#[test]
+fn patterns_of_two_regions_that_can_match_the_same_id_are_a_warning() {
+    let west = |patterns: Value| warnings(move |v| v["regions"][1]["minions"]["patterns"] = patterns);
+    assert_eq!(west(json!(["west-*", "east"])), Vec::<String>::new());
+    let said = west(json!(["west-*", "*-db", "*-web"]));
+    assert_eq!(said.len(), 1, "once for two regions: {said:?}");
+    assert!(
+        said[0].starts_with("the pattern \"*-db\" of the region west and \"east-*\" of the region east (at ")
+    );
+    assert!(said[0].ends_with("it counts to east, which comes first"), "{said:?}");
+    let listed = warnings(|v| v["regions"][1]["minions"]["ids"] = json!(["west-1", "east-7"]));
+    assert!(listed[0].contains("the minion east-7 is listed in the region west, and the pattern \"east-*\""));
+}
+
+/// The good fabric with range sets in both regions, and ids in the second.
+fn ranged(east: &[&str], west: &[&str], ids: &[&str]) -> Result<Topology, Vec<Problem>> {
+    with(|v| {
+        v["regions"][0]["minions"]["ranges"] = json!(east);
+        v["regions"][1]["minions"]["ids"] = json!(ids);
+        v["regions"][1]["minions"]["ranges"] = json!(west);
+    })
+}
+
+#[test]
+fn an_id_in_a_range_and_named_elsewhere_is_an_error_once_for_two_places() {
+    let told = |east: &[&str], west: &[&str], ids: &[&str]| -> Vec<String> {
+        ranged(east, west, ids).expect_err("named twice").into_iter().map(|p| p.what).collect()
+    };
+    let two = told(&["web[001-120,200]"], &["db[01-02]", "web[119-300]"], &[]);
+    assert_eq!(two.len(), 1, "{two:?}");
+    assert!(
+        two[0].starts_with("the minion web119 is in the range \"web[119-300]\" of the region west, and at ")
+    );
+    assert!(two[0].ends_with(":1 in the region east"), "{two:?}");
+    // Neither begins as the other does.
+    let across = told(&["r[10-20]5"], &["r1[01-95]"], &[]);
+    assert!(across[0].starts_with("the minion r105 is in the range \"r1[01-95]\""), "{across:?}");
+    let with_id = told(&["web[001-120]"], &[], &["x", "WEB007"]);
+    assert!(with_id[0].starts_with("the minion WEB007 is listed in the region west, and at "), "{with_id:?}");
+    let own = told(&[], &["x[01-03]"], &["x02"]);
+    assert!(own[0].starts_with("the minion x02 is in the range \"x[01-03]\" of the region west"), "{own:?}");
+    let same = told(&["x[01-03]", "x[03-05]"], &[], &[]);
+    assert!(
+        same[0].starts_with("the minion x03 is in the range \"x[03-05]\" of the region east"),
+        "{same:?}"
+    );
+    let apart = ranged(&["web[001-120,200]"], &["web[121-199]", "web[01-20]"], &["web201", "web1"]).unwrap();
+    assert_eq!(apart.warnings, []);
+    assert_eq!(ranged(&["x[01-03,02]"], &[], &[]).unwrap().warnings, [], "twice in itself harms nobody");
+}
+
+#[test]
+fn a_range_that_a_pattern_of_another_region_covers_is_a_warning() {
+    let told = |east: &[&str], west: &[&str]| -> Vec<String> {
+        ranged(east, west, &[]).unwrap().warnings.into_iter().map(|w| w.what).collect()
+    };
+    let said = told(&[], &["west-[01-02]", "east-[01-20]", "east-[31-40]"]);
+    assert_eq!(said.len(), 1, "once for two regions: {said:?}");
+    let begin =
+        "the minion east-01 is in the range \"east-[01-20]\" of the region west, and the pattern \"east-*\"";
+    assert!(said[0].starts_with(begin), "{said:?}");
+    assert!(said[0].ends_with("covers it: the range counts"), "{said:?}");
+    assert!(told(&["east-[01-20]"], &["west-[01-20]"]).is_empty(), "one's own pattern may cover it");
+}
+
+#[test]
+fn what_all_ranges_name_together_is_bounded() {
+    let half = |c: char| format!("{c}[000001-100000]");
+    let (a, b) = (half('a'), half('b'));
+    assert!(ranged(&[&a], &[&b], &[]).is_ok());
+    let many = ranged(&[&a], &[&b, "c[01-01]", "d[01-02]"], &["odd"]).unwrap_err();
+    let what: Vec<&str> = many.iter().map(|p| p.what.as_str()).collect();
+    assert_eq!(what.len(), 2, "told once, and the ids are compared all the same: {what:?}");
+    assert!(what.contains(&"with \"c[01-01]\" the ranges of the file name more than 200000 ids"), "{what:?}");
 }

@@ -32,8 +32,10 @@ pub struct MinionConfig {
     pub region: RegionName,
     /// The fabric.
     pub fabric: FabricName,
-    /// Whom it dials, one at a time: the first that answers, in this order.
+    /// Whom it dials, one at a time: the first that answers.
     pub parents: Vec<Parent>,
+    /// In which order.
+    pub parents_order: ParentsOrder,
     /// Where its journal lies.
     pub state_dir: PathBuf,
     /// Who it is and whom it believes.
@@ -49,6 +51,25 @@ pub struct MinionConfig {
     /// What the log says.
     pub log: LogConfig,
 }
+
+/// In which order a minion dials its parents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParentsOrder {
+    /// First those that the fabric's topology places it on, which it is told; then those of the configuration, in their
+    /// order. It moves to its primary when it is idle.
+    #[default]
+    Placed,
+    /// As configured, whatever it is told (Salt's `master_type: failover`). It stays where it is as long as the link holds.
+    Failover,
+    /// The same, in an order that is random at each start (Salt's `random_master`).
+    Shuffle,
+}
+
+const ORDERS: &[(&str, ParentsOrder)] = &[
+    ("placed", ParentsOrder::Placed),
+    ("failover", ParentsOrder::Failover),
+    ("shuffle", ParentsOrder::Shuffle),
+];
 
 impl MinionConfig {
     /// Who it is. The loader has checked that the parts fit together.
@@ -73,6 +94,7 @@ pub struct MinionTemplate {
     region: RegionName,
     fabric: FabricName,
     parents: Vec<Parent>,
+    parents_order: ParentsOrder,
     state_dir: PathBuf,
     tls: TlsConfig,
     admin: Option<SocketAddr>,
@@ -108,6 +130,7 @@ impl MinionTemplate {
             region: self.region.clone(),
             fabric: self.fabric.clone(),
             parents: self.parents.clone(),
+            parents_order: self.parents_order,
             state_dir: if numbered { self.state_dir.join(id.as_str()) } else { self.state_dir.clone() },
             tls: TlsConfig { ca: own(ca), cert: own(cert), key: own(key) },
             admin: self.admin.filter(|_| i == 0),
@@ -139,6 +162,7 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<(MinionTempl
     let region = f.need("region", parts::region);
     let fabric = f.need("fabric", read::parsed);
     let parents = f.need("parents", parts::parents(Role::Syndic));
+    let parents_order = f.or("parents_order", ParentsOrder::default(), read::word(ORDERS));
     let state_dir = f.need("state_dir", parts::path(base));
     let tls = f.need("tls", parts::tls(base));
     let admin = f.may("admin", parts::loopback);
@@ -155,6 +179,7 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<(MinionTempl
         region: region?,
         fabric: fabric?,
         parents: parents?,
+        parents_order: parents_order?,
         state_dir: state_dir?,
         tls: tls?,
         admin: admin?,

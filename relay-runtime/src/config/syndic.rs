@@ -41,7 +41,7 @@ pub struct SyndicConfig {
     pub state_dir: PathBuf,
     /// Who it is and whom it believes.
     pub tls: TlsConfig,
-    /// Whom it dials: a link to each.
+    /// Whom it dials, in order: a link to the first that takes it. Of several top masters only the owner does.
     pub parents: Vec<Parent>,
     /// Largest spool, in bytes. Default 64 MiB.
     pub spool_max_bytes: u64,

@@ -7,6 +7,7 @@ use relay_core::identity::{FabricName, Identity, Role, check_region};
 use super::*;
 use crate::authority::DevAuthority;
 
+mod registry;
 mod store;
 
 fn fabric() -> FabricName {
@@ -98,6 +99,7 @@ fn the_examples_load() {
     );
     let minion = load_minion(&example("minion.yaml")).unwrap();
     assert_eq!((minion.admin, minion.parents[0].role), (None, Role::Syndic));
+    assert_eq!(minion.parents_order, ParentsOrder::Placed);
     assert_eq!(minion.grains["roles"], serde_json::json!(["web", "cache"]));
 }
 
@@ -315,14 +317,59 @@ fn links_are_not_cut_by_one_lost_heartbeat_and_nobody_is_his_own_parent() {
     assert!(told_loop[0].contains("s1 is its own parent"), "{told_loop:?}");
 }
 
+/// The shipped topology without its second top master.
+fn one_top_master() -> String {
+    let shape = include_str!("../../../topology.yaml");
+    let (from, to) = (shape.find("  - id: top-2").unwrap(), shape.find("# A region is").unwrap());
+    format!("{}{}", &shape[..from], &shape[to..])
+}
+
+#[test]
+fn several_top_masters_share_a_registry_and_a_store_or_do_not_start() {
+    const ETCD: &str = "registry: {etcd: {endpoints: [\"http://localhost:2379\"]}}\n";
+    const POSTGRES: &str = "store: {postgres: {host: /run/postgresql, database: relay, user: relay}}\n";
+    let dir = place(&[who("top-1", Role::TopMaster, "aws")]);
+    fs::write(dir.path().join("two.yaml"), include_str!("../../../topology.yaml")).unwrap();
+    fs::write(dir.path().join("one.yaml"), one_top_master()).unwrap();
+    let (one, two) = ("topology: one.yaml\n", "topology: two.yaml\n");
+    /// Lines of the file, and what is told of them: where, and a word of it.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+    let table: &[Case<'_>] = &[
+        (&[one], &[]),
+        (&[one, POSTGRES], &[]),
+        (&[one, ETCD, POSTGRES], &[]),
+        (&[two, ETCD, POSTGRES], &[]),
+        (&[two], &[("9:11", "embedded"), ("9:11", "sqlite")]),
+        (&[two, "registry: embedded\n", "store: sqlite\n"], &[("10:11", "embedded"), ("11:8", "sqlite")]),
+        (&[two, POSTGRES], &[("9:11", "registry is embedded")]),
+        (&[two, ETCD], &[("10:11", "must be one that other top masters can reach")]),
+        (&[one, ETCD, "store: sqlite\n"], &[("10:11", "must be one that other top masters can reach")]),
+    ];
+    for (lines, wanted) in table {
+        let file = write(dir.path(), &format!("{TOP}{}", lines.concat()));
+        let loaded = load_top_master(&file);
+        if wanted.is_empty() {
+            loaded.unwrap_or_else(|e| panic!("{lines:?}: {e}"));
+            continue;
+        }
+        let wrong = told(dir.path(), loaded);
+        assert_eq!(wrong.len(), wanted.len(), "{lines:?}: {wrong:#?}");
+        for (at, what) in *wanted {
+            let is = |line: &String| line.starts_with(&format!("config.yaml:{at}: ")) && line.contains(what);
+            assert!(wrong.iter().any(is), "{lines:?}: {at} {what}: {wrong:#?}");
+        }
+        assert!(wrong.iter().all(|line| line.contains("write ")), "each says how to mend it: {wrong:#?}");
+    }
+}
+
 #[test]
 fn a_top_master_reads_its_topology() {
     let dir = place(&[who("top-1", Role::TopMaster, "aws")]);
     assert_eq!(load_top_master(&write(dir.path(), TOP)).unwrap().topology, None);
     let file = write(dir.path(), &format!("{TOP}topology: shape.yaml\n"));
-    let shape = include_str!("../../../topology.yaml");
-    fs::write(dir.path().join("shape.yaml"), shape).unwrap();
-    assert_eq!(load_top_master(&file).unwrap().topology, Some(parse_topology(shape).unwrap()));
+    let shape = one_top_master();
+    fs::write(dir.path().join("shape.yaml"), &shape).unwrap();
+    assert_eq!(load_top_master(&file).unwrap().topology, Some(parse_topology(&shape).unwrap()));
 
     fs::write(dir.path().join("shape.yaml"), "versoin: 1\nfabric: 7 a\n").unwrap();
     let wrong = told(dir.path(), load_top_master(&file));
@@ -338,4 +385,60 @@ fn a_top_master_reads_its_topology() {
     fs::write(dir.path().join("shape.yaml"), shape.replace("acme.example", "other.example")).unwrap();
     let foreign = told(dir.path(), load_top_master(&file));
     assert!(foreign[0].contains("shape.yaml is the topology of the fabric other.example"), "{foreign:#?}");
+}
+
+#[test]
+fn a_followed_repository_is_a_path_or_a_url_and_never_an_option() {
+    let dir = place(&[who("top-1", Role::TopMaster, "aws")]);
+    let load = |follow: &str| {
+        let file = write(dir.path(), &format!("{TOP}follow: {follow}\n"));
+        load_top_master(&file)
+    };
+    let follow = load("{repository: conf.git}").unwrap().follow.unwrap();
+    let path = dir.path().join("conf.git").to_str().unwrap().to_owned();
+    let usual = FollowConfig {
+        repository: path,
+        branch: "main".into(),
+        file: "topology.yaml".into(),
+        every: std::time::Duration::from_secs(60),
+        policy: FollowPolicy::Manual,
+    };
+    assert_eq!(follow, usual);
+    for url in ["https://git.acme.example/fabric.git", "git@git.acme.example:fabric.git"] {
+        let text =
+            format!("{{repository: \"{url}\", branch: prod/eu, file: a/b.yaml, policy: auto, every_s: 5}}");
+        let follow = load(&text).unwrap().follow.unwrap();
+        assert_eq!((follow.repository.as_str(), follow.policy), (url, FollowPolicy::Auto));
+        assert_eq!((follow.branch.as_str(), follow.file.as_str()), ("prod/eu", "a/b.yaml"));
+    }
+    let wrong = [
+        ("{}", "repository"),
+        ("{repository: \"--upload-pack=touch x\"}", "no name of a repository"),
+        ("{repository: \"ext::sh -c x\"}", "run programs"),
+        ("{repository: r, branch: -x}", "no name of a branch"),
+        ("{repository: r, branch: a..b}", "no branch's name"),
+        ("{repository: r, file: /etc/passwd}", "no path from"),
+        ("{repository: r, file: ../x}", "no path from"),
+        ("{repository: r, every_s: 0}", "out of range"),
+        ("{repository: r, policy: atuo}", "did you mean \"auto\""),
+    ];
+    for (text, why) in wrong {
+        let told = told(dir.path(), load(text));
+        assert!(told.iter().any(|line| line.contains(why)), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn a_site_may_order_the_parents_of_its_minions_by_itself() {
+    let dir = place(&[who("web-98", Role::Minion, "aws")]);
+    let load = |order: &str| load_minion(&write(dir.path(), &format!("{MINION}parents_order: {order}\n")));
+    for (word, order) in [
+        ("placed", ParentsOrder::Placed),
+        ("failover", ParentsOrder::Failover),
+        ("shuffle", ParentsOrder::Shuffle),
+    ] {
+        assert_eq!(load(word).unwrap().parents_order, order);
+    }
+    let told = told(dir.path(), load("failovr"));
+    assert!(told[0].contains("did you mean \"failover\""), "{told:?}");
 }

@@ -15,8 +15,10 @@ use relay_core::{
 
 use super::{
     files,
+    follow::{self, FollowConfig},
     parts::{self, HeartbeatConfig, LogConfig, TlsConfig},
     ports,
+    registry::{self, RegistryKind},
     store::{self, StoreKind},
 };
 
@@ -54,23 +56,19 @@ pub struct TopMasterConfig {
     pub delivery_timeout: Duration,
     /// How long a minion may run a job before it is `timed_out`, if the operator does not say. Default 60 s.
     pub run_timeout: Duration,
-    /// The fabric's shape, as the file at `topology` has it: node groups, and how jobs are batched in each region. It is
-    /// read when the top master starts; a change counts from the next start. Nothing: no node groups and no limits.
+    /// The fabric's shape, as the file at `topology` has it: what is applied as the first revision when there is none yet.
+    /// Afterwards the active revision counts, and a file that differs from it is only warned about.
     pub topology: Option<Topology>,
+    /// Where that file is.
+    pub topology_file: Option<PathBuf>,
+    /// The git repository that the topology is taken from. Nothing: operators apply it.
+    pub follow: Option<FollowConfig>,
     /// Where leases and the active topology are kept.
     pub registry: RegistryKind,
     /// Where jobs and returns are kept.
     pub store: StoreKind,
     /// What the log says.
     pub log: LogConfig,
-}
-
-/// Where leases and the active topology are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum RegistryKind {
-    /// In this process: for a fabric with one top master.
-    #[default]
-    Embedded,
 }
 
 impl TopMasterConfig {
@@ -101,15 +99,24 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
         f.or("delivery_timeout_ms", Duration::from_secs(10), parts::millis(100, 3_600_000));
     let run_timeout = f.or("run_timeout_ms", Duration::from_secs(60), parts::millis(100, 604_800_000));
     let topology = f.may("topology", parts::path(base));
-    let registry =
-        f.or("registry", RegistryKind::Embedded, read::word(&[("embedded", RegistryKind::Embedded)]));
+    let follow = f.may("follow", follow::follow(base));
+    let registry = f.or("registry", RegistryKind::Embedded, registry::kind(base, fabric.as_ref()));
     let store = f.or("store", StoreKind::Sqlite, store::kind(base));
     let log = f.or("log", LogConfig::default(), parts::log);
-    let places = ["listen", "operators", "admin", "tls", "topology"].map(|key| f.at_key(key));
+    let places =
+        ["listen", "operators", "admin", "tls", "topology", "registry", "store"].map(|key| f.at_key(key));
+    let whole = f.at();
     f.close();
     ports::distinct(&[(listen, places[0]), (operators, places[1]), (admin, places[2])], sink);
     // Before anything else is given up on, so that its problems are told with the others.
+    let topology_file = topology.clone().flatten();
     let topology = topology?.map(|file| shape(&file, fabric.as_ref(), places[4], sink));
+    if let (Some(registry), Some(store)) = (&registry, &store) {
+        // What is not written is named at what asks for it.
+        let [asks, at @ ..] = [places[4], places[5], places[6]];
+        let at = at.map(|place| if place == whole { asks } else { place });
+        shared(topology.as_ref().and_then(Option::as_ref), registry, store, at, sink);
+    }
     let config = TopMasterConfig {
         id: id?,
         region: region?,
@@ -125,12 +132,50 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
         delivery_timeout: delivery_timeout?,
         run_timeout: run_timeout?,
         topology: topology.map_or(Some(None), |read| read.map(Some))?,
+        topology_file,
+        follow: follow?,
         registry: registry?,
         store: store?,
         log: log?,
     };
     files::check(&config.tls, config.identity(), places[3], sink);
     Some(config)
+}
+
+/// Several top masters find each other in one registry, and take jobs over from one store: neither may be in one's own
+/// process or on its own disk. At: the places of `registry` and `store`.
+fn shared(
+    topology: Option<&Topology>,
+    registry: &RegistryKind,
+    store: &StoreKind,
+    [registry_at, store_at]: [Position; 2],
+    sink: &Sink,
+) {
+    let own_store = *store == StoreKind::Sqlite;
+    if *registry != RegistryKind::Embedded {
+        if own_store {
+            let what = "with a registry in etcd, the store must be one that other top masters can reach too; it is sqlite";
+            let fix = "write store: {postgres: {host: ..., database: ..., user: ...}}, or registry: embedded";
+            sink.refuse::<()>(registry_at, what.to_owned(), fix);
+        }
+        return;
+    }
+    let tops: Vec<&str> = topology.into_iter().flat_map(|t| &t.top_masters).map(|t| t.id.as_str()).collect();
+    if tops.len() < 2 {
+        return;
+    }
+    let names = tops.join(", ");
+    let what =
+        format!("the topology names {} top masters ({names}), but the registry is embedded", tops.len());
+    let fix = "write registry: {etcd: {endpoints: [...]}}, the same one for all of them";
+    sink.refuse::<()>(registry_at, what, fix);
+    if own_store {
+        let what =
+            format!("the topology names {} top masters ({names}), but the store is sqlite", tops.len());
+        let fix =
+            "write store: {postgres: {host: ..., database: ..., user: ...}}, the same one for all of them";
+        sink.refuse::<()>(store_at, what, fix);
+    }
 }
 
 /// Reads the topology. Each of its problems is told at the line that names the file.

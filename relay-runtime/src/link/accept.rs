@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use relay_core::{
     identity::{FabricName, Identity},
     ids::Incarnation,
-    message::Up,
+    message::{LinkId, Up},
 };
 use relay_proto::{Code, PROTOCOL, link};
 use rustls::ServerConfig;
@@ -32,6 +32,7 @@ use super::{
     frame::{Assembler, Encoded, MAX_FRAME},
     lanes::{Lane, LinkTx, Response, lanes},
     read,
+    serving::{Server, Serving, Until},
 };
 use crate::{identity::peer_identity, telemetry};
 
@@ -177,8 +178,8 @@ pub struct LinkService {
     pub admit: Admit,
     /// Numbers links.
     pub ids: LinkIds,
-    /// Where events go.
-    pub events: mpsc::Sender<LinkEvent<Up>>,
+    /// Where events go, while links are taken. Links end when their server does.
+    pub events: Server<mpsc::Sender<LinkEvent<Up>>>,
     /// Owns the readers.
     pub tasks: TaskTracker,
     /// HTTP/2 receive window of a stream on this port, in bytes: [`LinkLimits::window`] of what mostly attaches here.
@@ -237,21 +238,22 @@ impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
             };
             let limits =
                 (service.admit)(&service.own, &peer).map_err(|why| refuse(Code::Denied.status(why)))?;
+            // A standby is asked again and again: nothing for the log.
+            let (events, until) = Serving::now(&service.events).inspect_err(|_| refused("standby"))?;
             let mut stream = request.into_inner();
             let hello = first(&mut stream).await.map_err(refuse)?;
             let (tx, outgoing) = lanes(limits.max_queued, cut);
-            let _ = tx.send(Lane::Control, welcome().frames());
-            service
-                .tasks
-                .clone()
-                .spawn(async move { attached(service, peer, hello, limits, stream, tx).await });
+            let _ = tx.send(Lane::Control, welcome(hello.protocol).frames());
+            let link =
+                Attached { link: service.ids.next(), max_message: limits.max_message, tx, events, until };
+            service.tasks.spawn(async move { link.run((*peer).clone(), hello, stream).await });
             Ok(tonic::Response::new(Response(outgoing)))
         })
     }
 }
 
-fn welcome() -> Encoded {
-    let welcome = link::Welcome { version: *PROTOCOL.end(), software: SOFTWARE.into() };
+fn welcome(version: u32) -> Encoded {
+    let welcome = link::Welcome { version, software: SOFTWARE.into() };
     Encoded::new(&link::Down { message: Some(link::down::Message::Welcome(welcome)), incarnation: 0 })
 }
 
@@ -277,36 +279,42 @@ async fn first(stream: &mut Streaming<Bytes>) -> Result<PeerHello, Status> {
         return Err(Code::Version.status(why));
     }
     let software = hello.software.chars().take(64).collect();
-    Ok(PeerHello { incarnation: Incarnation(hello.incarnation), software })
+    let protocol = hello.newest.min(*PROTOCOL.end());
+    Ok(PeerHello { incarnation: Incarnation(hello.incarnation), software, protocol })
 }
 
-async fn attached(
-    service: LinkService,
-    peer: Arc<Identity>,
-    hello: PeerHello,
-    limits: LinkLimits,
-    mut stream: Streaming<Bytes>,
+/// A link that stands.
+struct Attached {
+    link: LinkId,
+    max_message: usize,
     tx: LinkTx,
-) {
-    let link = service.ids.next();
-    let up = LinkEvent::Up { link, peer: (*peer).clone(), hello, tx: tx.clone() };
-    if service.events.send(up).await.is_err() {
-        return tx.cut();
+    events: mpsc::Sender<LinkEvent<Up>>,
+    until: CancellationToken,
+}
+
+impl Attached {
+    async fn run(self, peer: Identity, hello: PeerHello, mut stream: Streaming<Bytes>) {
+        let Attached { link, max_message, tx, events, until } = self;
+        let up = LinkEvent::Up { link, peer, hello, tx: tx.clone() };
+        if events.send(up).await.is_err() {
+            return tx.cut();
+        }
+        let cut = tx.cut_token().clone();
+        let why = tokio::select! {
+            () = cut.cancelled() => "cut".to_owned(),
+            () = until.cancelled() => return tx.cut(), // nobody is there to be told
+            why = read::messages(link, &mut stream, max_message, &events, |_| true) => why,
+        };
+        tx.cut();
+        let _ = events.send(LinkEvent::Down { link, why }).await;
     }
-    let cut = tx.cut_token().clone();
-    let why = tokio::select! {
-        () = cut.cancelled() => "cut".to_owned(),
-        why = read::messages(link, &mut stream, limits.max_message, &service.events, |_| true) => why,
-    };
-    tx.cut();
-    let _ = service.events.send(LinkEvent::Down { link, why }).await;
 }
 
 /// A gRPC service of operators on its own port: any tower service that tonic generates.
 #[derive(Clone)]
 pub struct CallService<T> {
-    /// The service.
-    pub inner: T,
+    /// The service. Calls end when it goes.
+    pub inner: Server<T>,
     /// Whether this peer may call at all.
     pub admit: fn(&Identity) -> Result<(), String>,
 }
@@ -317,8 +325,9 @@ where
     T: Clone + Send + Sync + 'static,
     T::Future: Send,
 {
+    // Who serves is asked for each call: a connection outlives it.
     fn serve(&self, peer: Arc<Identity>, _: CancellationToken, request: http::Request<Body>) -> Answer {
-        let mut inner = self.inner.clone();
+        let server = self.inner.clone();
         let admitted = (self.admit)(&peer);
         Box::pin(async move {
             if let Err(why) = admitted {
@@ -326,10 +335,19 @@ where
                 warn!(%peer, why, "call refused");
                 return Ok(Code::Denied.status(why).into_http());
             }
+            let (mut inner, until) = match Serving::now(&server) {
+                Ok(serving) => serving,
+                Err(nobody) => return Ok(nobody.into_http()),
+            };
             let mut request =
                 request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
             request.extensions_mut().insert(peer);
-            inner.call(request).await
+            let answer = tokio::select! {
+                biased;
+                () = until.cancelled() => return Ok(server.borrow().refusal().into_http()),
+                answer = inner.call(request) => answer?,
+            };
+            Ok(answer.map(|body| tonic::body::Body::new(Until::new(body, server, until))))
         })
     }
 

@@ -1,9 +1,10 @@
 //! Dialling links: connecting to a parent, and keeping at it.
 //!
-//! Owns the order in which parents are tried and the pauses between tries: decorrelated jitter, so that thousands of
-//! children of a restarted parent do not come back at once.
+//! Whom to dial in which order is its [`Order`], which may change while it runs; the pauses between tries are `pace`'s.
 
 use std::{
+    collections::HashMap,
+    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,18 +15,22 @@ use bytes::Bytes;
 use hyper::{body::Incoming as Body, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use relay_core::{
-    backoff::Backoff,
-    identity::{FabricName, Identity},
+    identity::{FabricName, Identity, Role},
     ids::Incarnation,
     message::{Down, LinkId},
 };
-use relay_proto::{PROTOCOL, link};
+use relay_proto::{Code, PROTOCOL, link};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, sync::mpsc, task::AbortHandle, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::AbortHandle,
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Streaming, client::Grpc};
+use tonic::{Request, Status, Streaming, client::Grpc};
 use tracing::{info, warn};
 
 use super::{
@@ -33,18 +38,13 @@ use super::{
     codec::FrameCodec,
     frame::{Assembler, Encoded, MAX_FRAME},
     lanes::{Lane, LinkTx, lanes},
+    pace::{CONNECT_TIME, Pace},
     read,
 };
 use crate::{config::Parent, identity::peer_identity};
 
-/// How long TCP, TLS and the first message may take, each.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// Shortest pause between two tries, in milliseconds.
-const BACKOFF_BASE: u64 = 100;
-/// Longest pause between two tries, in milliseconds: a parent that comes back is found within this.
-const BACKOFF_CAP: u64 = 10_000;
-/// A link that lived this long was a good one: the next try starts from the shortest pause.
-const GOOD_LINK: Duration = Duration::from_secs(10);
+/// Why a link ended: another parent was ordered.
+const MOVED: &str = "moved";
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +70,13 @@ pub enum DialError {
     /// The configured name cannot be a name.
     #[error("{0:?} is no server name")]
     Name(String),
-    /// Nothing within [`CONNECT_TIME`].
-    #[error("{address}: no answer within {CONNECT_TIME:?}")]
+    /// Nothing in time.
+    #[error("{address}: no answer within {time:?}")]
     Time {
         /// Where.
         address: String,
+        /// How long it had.
+        time: Duration,
     },
     /// HTTP/2.
     #[error("{address}: {source}")]
@@ -83,6 +85,14 @@ pub enum DialError {
         address: String,
         /// What is wrong.
         source: hyper::Error,
+    },
+    /// A top master that does not own the fabric (now): another one does, or this one may do so soon.
+    #[error("{address} is a standby: {why}")]
+    Standby {
+        /// Where.
+        address: String,
+        /// What it said.
+        why: String,
     },
     /// The other side refused the link.
     #[error("{address} refused: {why}")]
@@ -134,7 +144,9 @@ impl tower_service::Service<http::Request<tonic::body::Body>> for Channel {
 
 /// Connects to `address` (host:port), which must show a certificate for `server_name`.
 pub async fn channel(address: &str, server_name: &str, tls: Arc<ClientConfig>) -> Result<Channel, DialError> {
-    connect(address, server_name, tls, LinkLimits::SYNDIC.window).await.map(|(channel, _)| channel)
+    connect(address, server_name, tls, LinkLimits::SYNDIC.window, CONNECT_TIME)
+        .await
+        .map(|(channel, _)| channel)
 }
 
 async fn connect(
@@ -142,14 +154,15 @@ async fn connect(
     name: &str,
     tls: Arc<ClientConfig>,
     window: u32,
+    time: Duration,
 ) -> Result<(Channel, Option<rustls_pki_types::CertificateDer<'static>>), DialError> {
     let at = || address.to_owned();
     let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.into()))?;
-    let late = |_| DialError::Time { address: at() };
-    let socket = timeout(CONNECT_TIME, TcpStream::connect(address)).await.map_err(late)?;
+    let late = |_| DialError::Time { address: at(), time };
+    let socket = timeout(time, TcpStream::connect(address)).await.map_err(late)?;
     let socket = socket.map_err(|source| DialError::Connect { address: at(), source })?;
     let _ = socket.set_nodelay(true);
-    let tls = timeout(CONNECT_TIME, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
+    let tls = timeout(time, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
     let tls = tls.map_err(|source| DialError::Tls { address: at(), name: name.into(), source })?;
     let certificate =
         tls.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned().map(|c| c.into_owned());
@@ -168,10 +181,27 @@ async fn connect(
     Ok((Channel { requests, _driver: driver }, certificate))
 }
 
+/// Whom to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The first one first; later ones are fallbacks. Never empty.
+    pub parents: Vec<Parent>,
+    /// When it rises, the present link is given up, and dialling begins with the first.
+    pub moves: u64,
+}
+
+/// Gives the present link up when a move is ordered that was not ordered before it was dialled.
+async fn leaving(order: &mut watch::Receiver<Order>, before: u64, leave: &CancellationToken) -> Infallible {
+    if order.wait_for(|now| now.moves > before).await.is_ok() {
+        leave.cancel();
+    }
+    std::future::pending().await
+}
+
 /// What keeps one link up: to the first parent that answers, in order.
 #[derive(Clone)]
 pub struct Dialler {
-    /// Who to dial; later ones are fallbacks.
+    /// Who to dial, where nothing else is ordered ([`Dialler::run_with`]); later ones are fallbacks.
     pub parents: Vec<Parent>,
     /// This fabric.
     pub fabric: FabricName,
@@ -192,54 +222,72 @@ pub struct Dialler {
 }
 
 impl Dialler {
-    /// Dials, and dials again, until stopped.
+    /// Dials its parents, and dials again, until stopped.
     pub async fn run(self) {
-        let mut backoff = Backoff::new(BACKOFF_BASE, BACKOFF_CAP);
-        let mut at = 0;
-        let mut told = String::new();
+        let (_same, order) = watch::channel(Order { parents: self.parents.clone(), moves: 0 });
+        self.run_with(order).await;
+    }
+
+    /// Dials whom the order names, and dials again, until stopped. A new order counts from the next dial on, and at once
+    /// if it is one to move.
+    pub async fn run_with(self, mut order: watch::Receiver<Order>) {
+        let mut pace = Pace::new();
+        // What was told of each parent that can't be attached to: again every few seconds, it would bury the log.
+        let mut told = HashMap::new();
         loop {
-            let Some(parent) = self.parents.get(at % self.parents.len().max(1)) else { return };
+            let Order { parents, moves } = order.borrow_and_update().clone();
+            let Some(parent) = parents.get(pace.at(parents.len())) else { return };
+            let (top, many) = (parent.role == Role::TopMaster, parents.len());
             let begun = tokio::time::Instant::now();
+            let leave = CancellationToken::new();
             let ended = tokio::select! {
                 () = self.token.cancelled() => return,
-                ended = self.once(parent) => ended,
+                ended = self.once(parent, pace.time(top, many), &leave) => ended,
+                never = leaving(&mut order, moves, &leave) => match never {},
             };
-            match ended {
+            let pause = match ended {
+                Ok(why) if why == MOVED => {
+                    info!(parent = %parent.id, "left for another parent");
+                    pace.anew();
+                    told.clear();
+                    continue;
+                }
                 Ok(why) => {
                     info!(parent = %parent.id, why, "link lost");
-                    (at, told) = (0, String::new());
-                    if begun.elapsed() >= GOOD_LINK {
-                        backoff.reset();
-                    }
+                    told.clear();
+                    Some(pace.lost(begun.elapsed(), top, many, rand::random()))
                 }
                 Err(error) => {
-                    at += 1;
-                    // The same error every few seconds would bury the log.
                     let text = error.to_string();
-                    if told != text {
+                    if told.get(&parent.id) != Some(&text) {
                         warn!(parent = %parent.id, error = text, "cannot attach; trying on");
-                        told = text;
+                        told.insert(parent.id.clone(), text);
                     }
-                    if !at.is_multiple_of(self.parents.len()) {
-                        continue; // a fallback is tried at once
-                    }
+                    let standby = matches!(error, DialError::Standby { .. });
+                    pace.failed(standby, top, many, rand::random())
                 }
-            }
-            let pause = Duration::from_millis(backoff.next(rand::random()));
+            };
+            let Some(pause) = pause else { continue };
             tokio::select! {
                 () = self.token.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(Duration::from_millis(pause)) => {}
             }
         }
     }
 
     /// One link, from dialling to its end.
-    async fn once(&self, parent: &Parent) -> Result<String, DialError> {
+    async fn once(
+        &self,
+        parent: &Parent,
+        time: Duration,
+        leave: &CancellationToken,
+    ) -> Result<String, DialError> {
         let address = parent.address.to_string();
         let refused = |why: String| DialError::Refused { address: address.clone(), why };
         let expected = parent.identity(&self.fabric).map_err(|e| DialError::Name(e.to_string()))?;
         let name = expected.to_dns();
-        let (channel, certificate) = connect(&address, &name, self.tls.clone(), self.limits.window).await?;
+        let (channel, certificate) =
+            connect(&address, &name, self.tls.clone(), self.limits.window, time).await?;
         let certificate = certificate.ok_or_else(|| refused("it showed no certificate".into()))?;
         let peer = peer_identity(&certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
         let cut = self.token.child_token();
@@ -250,12 +298,12 @@ impl Dialler {
         let path = http::uri::PathAndQuery::from_static("/relay.link.v1.Link/Attach");
         let attach = grpc.streaming(Request::new(outgoing), path, FrameCodec);
         let attached =
-            timeout(CONNECT_TIME, attach).await.map_err(|_| DialError::Time { address: address.clone() })?;
-        let mut stream = attached.map_err(|status| refused(status.message().into()))?.into_inner();
-        let hello = welcome(&mut stream).await.map_err(refused)?;
+            timeout(time, attach).await.map_err(|_| DialError::Time { address: address.clone(), time })?;
+        let mut stream = attached.map_err(|status| turned_away(&address, &status))?.into_inner();
+        let hello = welcome(&mut stream, time).await.map_err(refused)?;
         let link = self.ids.next();
         info!(parent = %parent.id, %address, "attached");
-        Ok(self.attached(link, peer, hello, stream, tx, cut).await)
+        Ok(self.attached(link, peer, hello, stream, tx, [cut, leave.clone()]).await)
     }
 
     async fn attached(
@@ -265,7 +313,7 @@ impl Dialler {
         hello: PeerHello,
         mut stream: Streaming<Bytes>,
         tx: LinkTx,
-        cut: CancellationToken,
+        [cut, leave]: [CancellationToken; 2],
     ) -> String {
         if self.events.send(LinkEvent::Up { link, peer, hello, tx: tx.clone() }).await.is_err() {
             return "this process is stopping".into();
@@ -276,6 +324,7 @@ impl Dialler {
         };
         let why = tokio::select! {
             () = cut.cancelled() => "cut".to_owned(),
+            () = leave.cancelled() => MOVED.to_owned(),
             why = read::messages(link, &mut stream, self.limits.max_message, &self.events, for_us) => why,
         };
         tx.cut();
@@ -294,15 +343,24 @@ impl Dialler {
     }
 }
 
+/// Why a parent takes no link.
+fn turned_away(address: &str, status: &Status) -> DialError {
+    let (address, why) = (address.to_owned(), status.message().to_owned());
+    match Code::of(status) {
+        Some(Code::NotOwner) => DialError::Standby { address, why },
+        _ => DialError::Refused { address, why },
+    }
+}
+
 /// The parent's first message.
-async fn welcome(stream: &mut Streaming<Bytes>) -> Result<PeerHello, String> {
-    let frame = timeout(CONNECT_TIME, stream.message()).await.map_err(|_| "no welcome in time".to_owned())?;
+async fn welcome(stream: &mut Streaming<Bytes>, time: Duration) -> Result<PeerHello, String> {
+    let frame = timeout(time, stream.message()).await.map_err(|_| "no welcome in time".to_owned())?;
     let frame = frame.map_err(|status| status.message().to_owned())?.ok_or("no welcome")?;
     let wire = read::wire::<Down>(frame, &mut Assembler::default(), MAX_FRAME)?;
     match wire.and_then(|(down, _)| down.message) {
         Some(link::down::Message::Welcome(welcome)) if PROTOCOL.contains(&welcome.version) => {
             let software = welcome.software.chars().take(64).collect();
-            Ok(PeerHello { incarnation: Incarnation(0), software })
+            Ok(PeerHello { incarnation: Incarnation(0), software, protocol: welcome.version })
         }
         Some(link::down::Message::Welcome(welcome)) => {
             Err(format!("refused (version): it speaks link protocol {}", welcome.version))

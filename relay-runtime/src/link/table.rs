@@ -8,7 +8,7 @@ use relay_core::{
     message::{Down, LinkId, Up},
     tier::Sending,
 };
-use relay_proto::convert;
+use relay_proto::{PLACED_SINCE, convert};
 use tracing::warn;
 
 use super::{
@@ -62,13 +62,14 @@ impl LinkTable {
         self.0.is_empty()
     }
 
-    /// Sends to children: encoded once, whatever their number.
+    /// Sends to children: encoded once, whatever their number. One that speaks too old a protocol for it is left out.
     pub fn send(&self, sending: &Sending) {
         let encoded = Encoded::new(&convert::down_out(&sending.down));
         let dispatch = matches!(sending.down, Down::Dispatch(_));
-        let lane = if dispatch { Lane::Bulk } else { Lane::Control };
+        let bulk = dispatch || matches!(sending.down, Down::Placed(_));
+        let lane = if bulk { Lane::Bulk } else { Lane::Control };
         for link in &sending.links {
-            let Some(entry) = self.0.get(link) else { continue };
+            let Some(entry) = self.0.get(link).filter(|entry| entry.knows(&sending.down)) else { continue };
             if dispatch && entry.peer.role() == Role::Minion {
                 entry.send(lane, encoded.frames_for(entry.hello.incarnation));
             } else {
@@ -100,6 +101,11 @@ impl LinkTable {
 }
 
 impl Entry {
+    /// Whether the protocol of the link has this message.
+    fn knows(&self, down: &Down) -> bool {
+        !matches!(down, Down::Placed(_)) || self.hello.protocol >= PLACED_SINCE
+    }
+
     fn send(&self, lane: Lane, frames: impl IntoIterator<Item = Frame>) {
         if let Err(overflow) = self.tx.send(lane, frames) {
             warn!(peer = %self.peer, %overflow, "hanging up");

@@ -16,22 +16,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Area, Entry, Event, Key, LeaseId, Listing, MAX_VALUE_BYTES, Registry, RegistryError, RegistryFuture,
-    Revision, Swap, Watch,
+    Area, Entry, Event, Key, LeaseId, Listing, MAX_KEYS, MAX_TTL, MAX_VALUE_BYTES, MAX_WATCHES, Registry,
+    RegistryError, RegistryFuture, Revision, Swap, Watch,
     watch::{self, Feed},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Most keys: 8 syndics at each of 2 top masters are usual, so this is only reached by something that runs wild.
-pub const MAX_KEYS: usize = 10_000;
 /// Most leases alive at once: one per top master and one per singleton are usual.
 pub const MAX_LEASES: usize = 1_000;
-/// Most watches at once: a process needs one.
-pub const MAX_WATCHES: usize = 100;
-/// Longest lease: what is not missed within a day needs no lease.
-const MAX_TTL: Millis = 24 * 3_600 * 1_000;
 
 /// The local monotonic clock.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

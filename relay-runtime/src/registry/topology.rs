@@ -53,27 +53,7 @@ fn not_ours(error: serde_json::Error) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::registry::Embedded;
-
-    fn numbered(number: u64) -> ActiveTopology {
-        ActiveTopology { number, digest: "00ff".into() }
-    }
-
-    #[tokio::test]
-    async fn only_what_was_planned_on_the_active_one_is_applied() {
-        let registry = Embedded::new(Arc::new(|| 0));
-        assert_eq!(active(&registry).await.unwrap(), None);
-        assert!(activate(&registry, None, &numbered(1)).await.unwrap());
-        assert!(!activate(&registry, None, &numbered(2)).await.unwrap());
-        let (first, revision) = active(&registry).await.unwrap().unwrap();
-        assert_eq!(first, numbered(1));
-        assert!(activate(&registry, Some(revision), &numbered(2)).await.unwrap());
-        assert!(!activate(&registry, Some(revision), &numbered(3)).await.unwrap());
-        assert_eq!(active(&registry).await.unwrap().unwrap().0, numbered(2));
-    }
 
     #[test]
     fn other_values_are_named_with_their_key() {

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Event;
+use super::{Event, Revision};
 
 /// Events one watcher may be behind. All syndics of a large fabric re-attaching at once fit several times over; who is
 /// further behind lists anew.
@@ -18,6 +18,14 @@ struct Buffer {
     events: VecDeque<Event>,
     /// The registry is gone: what is buffered is all there will be.
     ended: bool,
+    /// The watcher knows everything up to here already.
+    after: Option<Revision>,
+}
+
+impl Buffer {
+    fn is_news(&self, event: &Event) -> bool {
+        event.revision().is_none_or(|revision| Some(revision) > self.after)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +58,9 @@ impl Feed {
     /// Hands an event on. A full buffer is emptied: what was in it is known again from a listing.
     pub(super) fn send(&self, event: Event) {
         let mut buffer = self.0.buffer();
+        if !buffer.is_news(&event) {
+            return;
+        }
         if buffer.events.len() >= MAX_BUFFERED_EVENTS {
             buffer.events.clear();
             buffer.events.push_back(Event::Resync);
@@ -57,6 +68,15 @@ impl Feed {
         buffer.events.push_back(event);
         drop(buffer);
         self.0.changed.notify_one();
+    }
+
+    /// The watcher has a listing that holds everything up to this change: what it tells again is left out.
+    pub(super) fn begin_after(&self, known: Revision) {
+        let mut buffer = self.0.buffer();
+        buffer.after = Some(known);
+        let mut events = std::mem::take(&mut buffer.events);
+        events.retain(|event| buffer.is_news(event));
+        buffer.events = events;
     }
 
     /// Nobody listens any more.
@@ -115,6 +135,19 @@ mod tests {
         assert_eq!(watch.try_next(), None);
         feed.send(gone(9_999));
         assert_eq!(watch.next().await, Some(gone(9_999)));
+    }
+
+    #[tokio::test]
+    async fn what_the_listing_holds_is_not_told_again() {
+        let (feed, mut watch) = watch();
+        feed.send(Event::Resync);
+        (1..=3).for_each(|n| feed.send(gone(n)));
+        feed.begin_after(Revision(2));
+        (1..=4).for_each(|n| feed.send(gone(n)));
+        for expected in [Event::Resync, gone(3), gone(3), gone(4)] {
+            assert_eq!(watch.try_next(), Some(expected));
+        }
+        assert_eq!(watch.try_next(), None);
     }
 
     #[tokio::test]

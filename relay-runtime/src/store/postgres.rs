@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use relay_core::{
-    ids::{Jid, RequestId},
+    ids::{Jid, RegionName, RequestId},
     ledger::GroupNo,
     outcome::Answer,
     owner::{Write, WriteError},
@@ -20,8 +20,9 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, NewSchedule, PlanId,
-    Pruned, Put, Ran, Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_REVISIONS,
+    NewRevision, NewSchedule, PlanId, Pruned, Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut,
+    ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule, Which,
     steps::{self, Cutoffs, Next, Stretch, figures, page},
 };
 
@@ -30,6 +31,7 @@ mod column;
 mod config;
 mod connect;
 mod list;
+pub(super) mod maintenance;
 mod outage;
 mod plans;
 mod prune;
@@ -41,13 +43,17 @@ mod schema;
 mod server;
 mod session;
 mod tls;
+mod topologies;
 mod write;
 
 #[cfg(test)]
 pub(in crate::store) mod tests;
 
 pub use config::{PostgresConfig, Transport};
-pub(crate) use {connect::wrong_password_file, tls::wrong_files as wrong_tls_files};
+pub(crate) use {
+    connect::{password, wrong_password_file},
+    tls::wrong_files as wrong_tls_files,
+};
 
 use requests::{Batch, Request, wait, work};
 use server::Server;
@@ -227,6 +233,27 @@ impl Store for PostgresStore {
     fn remove_schedule(&self, name: &str) -> StoreFuture<bool> {
         let name = name.to_owned();
         self.change("remove a schedule", async move |s| schedules::remove(s, &name).await)
+    }
+
+    fn put_revision(&self, new: NewRevision) -> StoreFuture<RevisionPut> {
+        self.change("keep a topology", async move |s| topologies::put(s, &new).await)
+    }
+
+    fn revision(&self, which: Which) -> StoreFuture<Option<Revision>> {
+        self.read("read a topology", async move |s| topologies::one(s, which).await)
+    }
+
+    fn revisions(&self, limit: usize, before: Option<u64>) -> StoreFuture<Vec<Revision>> {
+        let limit = limit.min(MAX_REVISIONS);
+        self.read("list topologies", async move |s| topologies::list(s, limit, before).await)
+    }
+
+    fn stage_revision(&self, number: u64, regions: Vec<RegionName>) -> StoreFuture<bool> {
+        self.change("stage a topology", async move |s| topologies::regions(s, number, &regions).await)
+    }
+
+    fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool> {
+        self.change("end a topology's staging", async move |s| topologies::end(s, number, &end).await)
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use futures_core::future::BoxFuture;
 use relay_core::{
-    ids::{Jid, RequestId},
+    ids::{Jid, RegionName, RequestId},
     ledger::GroupNo,
     owner::{Write, WriteError},
     time::WallMicros,
@@ -18,8 +18,9 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, NewSchedule, PlanId,
-    Pruned, Put, Ran, Recovered, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_REVISIONS,
+    NewRevision, NewSchedule, PlanId, Pruned, Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut,
+    ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule, Which,
     steps::{Cutoffs, Next, Stretch, figures, page},
 };
 
@@ -27,6 +28,7 @@ mod accept;
 mod column;
 mod file;
 mod list;
+pub(super) mod maintenance;
 mod plans;
 mod prune;
 mod read;
@@ -34,6 +36,7 @@ mod recover;
 mod schedules;
 mod steps;
 mod thread;
+mod topologies;
 mod write;
 
 #[cfg(test)]
@@ -195,6 +198,27 @@ impl Store for SqliteStore {
     fn remove_schedule(&self, name: &str) -> StoreFuture<bool> {
         let name = name.to_owned();
         self.change("remove a schedule", move |c| schedules::remove(c, &name))
+    }
+
+    fn put_revision(&self, new: NewRevision) -> StoreFuture<RevisionPut> {
+        self.change("keep a topology", move |c| topologies::put(c, &new))
+    }
+
+    fn revision(&self, which: Which) -> StoreFuture<Option<Revision>> {
+        self.ask(move |server| topologies::one(&server.connection, which))
+    }
+
+    fn revisions(&self, limit: usize, before: Option<u64>) -> StoreFuture<Vec<Revision>> {
+        let limit = limit.min(MAX_REVISIONS);
+        self.ask(move |server| topologies::list(&server.connection, limit, before))
+    }
+
+    fn stage_revision(&self, number: u64, regions: Vec<RegionName>) -> StoreFuture<bool> {
+        self.change("stage a topology", move |c| topologies::regions(c, number, &regions))
+    }
+
+    fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool> {
+        self.change("end a topology's staging", move |c| topologies::end(c, number, &end))
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use relay_core::{
     Members,
     batch::{BatchRule, BatchSize, RegionBatch},
-    ids::{Epoch, Incarnation, Jid, RequestId},
+    ids::{Epoch, Incarnation, Jid, RegionName, RequestId},
     inventory::Record,
     job::JobSpec,
     ledger::GroupNo,
@@ -46,9 +46,11 @@ mod commits;
 mod damage;
 mod kept;
 mod lists;
+mod maintenance;
 mod model;
 mod pruning;
 mod reads;
+mod topologies;
 
 /// A moment in 2026.
 pub(super) const THEN: WallMicros = 1_795_246_616_000_000;

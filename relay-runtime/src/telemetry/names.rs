@@ -8,6 +8,9 @@ pub const LINKS_UP: &str = "relay_links_up";
 pub const MINIONS_UP: &str = "relay_minions_up";
 /// Gauge: jobs that still have a target without a final outcome.
 pub const JOBS_OPEN: &str = "relay_jobs_open";
+/// Gauge: 1 while this top master owns the fabric, 0 while it is a standby. The sum over all top masters is 1, but for the
+/// moments of a takeover.
+pub const OWNER: &str = "relay_owner";
 /// Counter, label `outcome`: targets that reached an outcome here.
 pub const RETURNS_TOTAL: &str = "relay_returns_total";
 /// Counter: return batches sent to a parent, or committed from a child.
@@ -30,6 +33,11 @@ pub const LINK_DROPPED_TOTAL: &str = "relay_link_dropped_total";
 pub const STORE_COMMIT_SECONDS: &str = "relay_store_commit_seconds";
 /// Counter, label `why`: messages refused on a link that stands.
 pub const FRAMES_REFUSED_TOTAL: &str = "relay_frames_refused_total";
+/// Gauge: minions that are up and not attached where the topology places them (top master).
+pub const MINIONS_MISPLACED: &str = "relay_minions_misplaced";
+/// Counter, label `result`: tries of a minion to move to its primary (`left`, `not_reached`); at a top master `seen`:
+/// minions that came up below another syndic than before.
+pub const MOVES_TOTAL: &str = "relay_moves_total";
 /// Gauge: resident memory of this process in bytes (the name Prometheus's own libraries use).
 pub const PROCESS_RSS_BYTES: &str = "process_resident_memory_bytes";
 /// Gauge: open file descriptors of this process (likewise).
@@ -46,6 +54,7 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (LINKS_UP, Shape::Gauge, Unit::Count, "Links from children attached now."),
     (MINIONS_UP, Shape::Gauge, Unit::Count, "Minions below this process that are up now."),
     (JOBS_OPEN, Shape::Gauge, Unit::Count, "Jobs with a target that has no final outcome yet."),
+    (OWNER, Shape::Gauge, Unit::Count, "1 while this top master owns the fabric, 0 while it is a standby."),
     (RETURNS_TOTAL, Shape::Counter, Unit::Count, "Targets that reached an outcome here, by outcome."),
     (RETURN_BATCHES_TOTAL, Shape::Counter, Unit::Count, "Return batches sent upward or committed."),
     (UPLINK_BYTES_TOTAL, Shape::Counter, Unit::Bytes, "Bytes written to parents."),
@@ -62,6 +71,8 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (LINK_DROPPED_TOTAL, Shape::Counter, Unit::Count, "Links that ended, by reason."),
     (STORE_COMMIT_SECONDS, Shape::Histogram, Unit::Seconds, "Time a store transaction took to commit."),
     (FRAMES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Messages refused on a standing link, by reason."),
+    (MINIONS_MISPLACED, Shape::Gauge, Unit::Count, "Minions that are up and not where they are placed."),
+    (MOVES_TOTAL, Shape::Counter, Unit::Count, "Minions that changed their syndic, or tried to, by result."),
     (PROCESS_RSS_BYTES, Shape::Gauge, Unit::Bytes, "Resident memory of this process."),
     (PROCESS_OPEN_FDS, Shape::Gauge, Unit::Count, "Open file descriptors of this process."),
 ];

@@ -91,3 +91,38 @@ fn options_of_a_job_may_stand_behind_its_arguments() {
         (vec!["uptime".to_owned()], Format::Json, Some("x"))
     );
 }
+
+/// What stands in an example file is what this program takes.
+#[test]
+fn the_examples_of_a_topology_in_git_are_commands() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/topology-in-git");
+    let mut seen = 0;
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            for command in commands(line) {
+                let parsed = Cli::try_parse_from(words(&command));
+                parsed.unwrap_or_else(|e| panic!("{}:{}: {command}\n{e}", path.display(), number + 1));
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 12, "only {seen} commands found");
+}
+
+/// The command in a line of a script, of YAML, or of Markdown: from its name to where the shell takes over. What the shell puts
+/// in is a number here.
+fn commands(line: &str) -> Vec<String> {
+    let from_name = line.match_indices("relayctl topology ").map(|(at, _)| &line[at..]);
+    let one = |text: &str| {
+        let end = ["`", " || ", " && ", " > ", " | ", ", or "].iter().filter_map(|end| text.find(end)).min();
+        text[..end.unwrap_or(text.len())].replace("\"$(jq .planned_on plan.json)\"", "4")
+    };
+    // The hook of the tool pre-commit has the file's name put behind it.
+    let whole = |command: String| match command.as_str() {
+        "relayctl topology validate" => format!("{command} topology.yaml"),
+        _ => command,
+    };
+    from_name.map(one).map(whole).collect()
+}

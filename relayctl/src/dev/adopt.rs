@@ -74,6 +74,7 @@ mod tests {
         let process = |role: &str, config: &str| Process {
             name: config.into(),
             role: role.into(),
+            count: None,
             id: dead.clone(),
             admin: String::new(),
             config: dir.path().join(config),
@@ -87,7 +88,7 @@ mod tests {
             cert: "cert".into(),
             key: "key".into(),
         };
-        let mut record = Record::new(context, None, 1, 1);
+        let mut record = Record::new(context, None, crate::dev::ready::Attached::default());
         record.processes = vec![
             process("syndic", "one.yaml"),
             process("minion", "two.yaml"),

@@ -22,7 +22,7 @@ impl Binaries {
         Binaries::in_dir(own.parent().unwrap_or(Path::new(".")))
     }
 
-    fn in_dir(dir: &Path) -> anyhow::Result<Binaries> {
+    pub(super) fn in_dir(dir: &Path) -> anyhow::Result<Binaries> {
         let binaries = Binaries { dir: dir.to_owned() };
         let roles = [Role::TopMaster, Role::Syndic, Role::Minion];
         let missing: Vec<&str> =

@@ -1,7 +1,7 @@
 //! The files of a trial fabric: certificates and configurations, below one directory.
 //!
-//! `DIR/pki` is the certificate authority, `DIR/operator` the operator's certificate, and each process has a directory
-//! of its own with `config.yaml`, its certificates, its `state` and its `log`.
+//! `DIR/pki` is the certificate authority, `DIR/operator` the operator's certificate, `DIR/topology.yaml` the shape, and
+//! each process has a directory of its own with `config.yaml`, its certificates, its `state` and its `log`.
 
 use std::{
     fs,
@@ -15,9 +15,12 @@ use relay_core::{
     ids::RegionName,
 };
 use relay_runtime::{authority::DevAuthority, config::TlsConfig};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::plan::{Link, MinionPlan, OPERATOR, PKI, Plan, SyndicPlan, TOP_MASTER, TopPlan};
+use super::{
+    plan::{Link, MinionPlan, OPERATOR, PKI, Plan, SyndicPlan, TOPOLOGY, TopPlan},
+    shape,
+};
 use crate::contexts::{Address, Context};
 
 /// The first line of each configuration.
@@ -55,34 +58,40 @@ impl Daemon {
 /// The processes of a plan, in the order to start them.
 pub fn daemons(plan: &Plan) -> Vec<Daemon> {
     let daemon = |name: &str, role, count, admin| Daemon { name: name.into(), role, count, admin };
-    let top = daemon(TOP_MASTER, Role::TopMaster, None, plan.top.admin);
+    let tops = plan.tops.iter().map(|t| daemon(&t.name, Role::TopMaster, None, t.admin));
     let syndics = plan.syndics.iter().map(|s| daemon(s.id.as_str(), Role::Syndic, None, s.admin));
     let minions = plan.minions.iter().map(|m| daemon(&m.name, Role::Minion, Some(m.count), m.admin));
-    [top].into_iter().chain(syndics).chain(minions).collect()
+    tops.chain(syndics).chain(minions).collect()
 }
 
-/// The topology that the top master reads: the file that was given, as it was then.
-const TOPOLOGY: &str = "topology.yaml";
-
-/// Writes all files, and returns the context by which the fabric is reached.
+/// Writes all files, and returns the context by which the fabric is reached. `shared` is what each top master's
+/// configuration says of what they share.
 ///
 /// # Errors
 /// A file cannot be written, or a certificate not be made.
-pub fn write(base: &Path, plan: &Plan, topology: &Path, name: &str) -> anyhow::Result<Context> {
+pub fn write(
+    base: &Path,
+    plan: &Plan,
+    topology: &Path,
+    shared: &Map<String, Value>,
+    name: &str,
+) -> anyhow::Result<Context> {
     let writer =
         Writer { base, authority: DevAuthority::create(&base.join(PKI), plan.fabric.clone())?, plan };
-    writer.top_master(&plan.top, topology)?;
+    writer.topology(topology)?;
+    plan.tops.iter().try_for_each(|top| writer.top_master(top, shared))?;
     plan.syndics.iter().try_for_each(|syndic| writer.syndic(syndic))?;
     plan.minions.iter().try_for_each(|minions| writer.minions(minions))?;
-    let tls = writer.certificate(OPERATOR, Role::Operator, &plan.top.region, &base.join(OPERATOR))?;
+    let region = &plan.tops.first().context("a fabric has a top master")?.region;
+    let tls = writer.certificate(OPERATOR, Role::Operator, region, &base.join(OPERATOR))?;
+    let address = |top: &TopPlan| {
+        let server_name = identity(top.id.as_str(), Role::TopMaster, &top.region, &plan.fabric)?.to_dns();
+        Ok(Address { address: top.operators.to_string(), server_name })
+    };
     Ok(Context {
         name: name.to_owned(),
         fabric: plan.fabric.to_string(),
-        addresses: vec![Address {
-            address: plan.top.operators.to_string(),
-            server_name: identity(plan.top.id.as_str(), Role::TopMaster, &plan.top.region, &plan.fabric)?
-                .to_dns(),
-        }],
+        addresses: plan.tops.iter().map(address).collect::<anyhow::Result<_>>()?,
         ca: tls.ca,
         cert: tls.cert,
         key: tls.key,
@@ -96,12 +105,18 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn top_master(&self, top: &TopPlan, topology: &Path) -> anyhow::Result<()> {
-        let dir = self.base.join(TOP_MASTER);
-        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        fs::copy(topology, dir.join(TOPOLOGY)).with_context(|| topology.display().to_string())?;
+    fn topology(&self, given: &Path) -> anyhow::Result<()> {
+        let text = fs::read_to_string(given).with_context(|| given.display().to_string())?;
+        let head = format!("# {} for this machine: written by \"relayctl dev up\".\n", given.display());
+        let path = self.base.join(TOPOLOGY);
+        fs::write(&path, head + &shape::of_plan(&text, self.plan)?)
+            .with_context(|| path.display().to_string())
+    }
+
+    fn top_master(&self, top: &TopPlan, shared: &Map<String, Value>) -> anyhow::Result<()> {
+        let dir = self.base.join(&top.name);
         let tls = self.certificate(top.id.as_str(), Role::TopMaster, &top.region, &dir)?;
-        let config = json!({
+        let mut config = json!({
             "id": top.id.as_str(),
             "region": top.region.as_str(),
             "fabric": self.plan.fabric.as_str(),
@@ -110,8 +125,11 @@ impl Writer<'_> {
             "admin": top.admin,
             "state_dir": "state",
             "tls": paths(&tls),
-            "topology": TOPOLOGY,
+            "topology": self.base.join(TOPOLOGY),
         });
+        for (key, value) in shared {
+            config[key] = value.clone();
+        }
         write_config(&dir, &config)
     }
 
@@ -186,27 +204,58 @@ fn write_config(dir: &Path, config: &Value) -> anyhow::Result<()> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use relay_runtime::config;
+    use relay_runtime::config::{self, RegistryKind, StoreKind};
 
-    use super::*;
+    use super::{
+        super::plan::{Size, Tops},
+        *,
+    };
 
-    #[test]
-    fn what_is_written_is_what_the_daemons_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topology.yaml");
-        let topology = config::load_topology(&file).unwrap();
+    const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../topology.yaml");
+
+    fn planned(tops: Tops) -> Plan {
+        let topology = config::load_topology(Path::new(REFERENCE)).unwrap();
         let mut port = 20_000;
         let address = || {
             port += 1;
             Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
-        let plan = Plan::new(&topology, 10, 100, address).unwrap();
-        let context = write(dir.path(), &plan, &file, "dev").unwrap();
+        Plan::new(&topology, Size { tops, minions: 10, per_process: 100 }, address).unwrap()
+    }
+
+    #[test]
+    fn several_top_masters_are_told_what_they_share() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = planned(Tops::All);
+        let shared = json!({
+            "registry": {"etcd": {"endpoints": ["http://127.0.0.1:2379"]}},
+            "store": {"postgres": {"host": "/run/postgresql", "database": "relay", "user": "relay"}},
+        });
+        let Value::Object(shared) = shared else { unreachable!() };
+        let context = write(dir.path(), &plan, Path::new(REFERENCE), &shared, "dev").unwrap();
+        let all = daemons(&plan);
+        for (daemon, planned) in all.iter().zip(&plan.tops) {
+            let top = config::load_top_master(&daemon.config(dir.path())).unwrap();
+            assert_eq!((&top.id, top.operators), (&planned.id, planned.operators));
+            assert!(matches!((top.registry, top.store), (RegistryKind::Etcd(_), StoreKind::Postgres(_))));
+            assert_eq!(top.topology.unwrap().top_masters.len(), 2);
+        }
+        let syndic = config::load_syndic(&all[2].config(dir.path())).unwrap();
+        assert_eq!(syndic.parents.len(), 2);
+        let names: Vec<&str> = context.addresses.iter().map(|a| a.server_name.as_str()).collect();
+        assert_eq!(names, ["top-1.top-master.aws.acme.example", "top-2.top-master.on-prem.acme.example"]);
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_daemons_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = planned(Tops::First);
+        let context = write(dir.path(), &plan, Path::new(REFERENCE), &Map::new(), "dev").unwrap();
 
         let all = daemons(&plan);
         let top = config::load_top_master(&all[0].config(dir.path())).unwrap();
-        assert_eq!((top.id.as_str(), top.operators), ("top-1", plan.top.operators));
-        assert_eq!(top.topology, Some(topology));
+        assert_eq!((top.id.as_str(), top.operators), ("top-1", plan.tops[0].operators));
+        assert_eq!(top.topology.unwrap().top_masters.len(), 1, "one, which needs nobody to share with");
         for (daemon, syndic) in all[1..].iter().zip(&plan.syndics) {
             let read = config::load_syndic(&daemon.config(dir.path())).unwrap();
             assert_eq!((&read.id, read.listen, read.parents.len()), (&syndic.id, syndic.listen, 1));

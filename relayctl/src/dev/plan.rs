@@ -9,7 +9,7 @@ use anyhow::bail;
 use relay_core::{
     identity::{FabricName, Role},
     ids::{MinionId, RegionName, TierId},
-    topology::{Region, Syndic, Topology},
+    topology::{Region, Syndic, TopMaster, Topology},
 };
 
 /// Most minions of a trial fabric: more do not fit the file descriptors of one machine's syndics.
@@ -20,8 +20,10 @@ const MIN_DIGITS: usize = 3;
 pub const PKI: &str = "pki";
 /// The directory of the operator's certificate, and the operator's id.
 pub const OPERATOR: &str = "operator";
-/// The directory of the top master.
+/// The directory of the top master that stands in for all.
 pub const TOP_MASTER: &str = "top-master";
+/// The fabric's shape, as its top masters read it.
+pub const TOPOLOGY: &str = "topology.yaml";
 /// What the directories of minions begin with.
 const MINIONS: &str = "minions-";
 
@@ -30,9 +32,9 @@ const MINIONS: &str = "minions-";
 pub struct Plan {
     /// Its name.
     pub fabric: FabricName,
-    /// The top master that stands in for all.
-    pub top: TopPlan,
-    /// The top masters that it stands in for.
+    /// The top masters that are started: at least one.
+    pub tops: Vec<TopPlan>,
+    /// The top masters that the first one stands in for.
     pub left_out: Vec<TierId>,
     /// The syndics, parents before children.
     pub syndics: Vec<SyndicPlan>,
@@ -40,9 +42,31 @@ pub struct Plan {
     pub minions: Vec<MinionPlan>,
 }
 
-/// The top master.
+/// Which top masters are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tops {
+    /// The first one, which stands in for all: what several share is not there.
+    First,
+    /// All of them.
+    All,
+}
+
+/// How much of a fabric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Which top masters.
+    pub tops: Tops,
+    /// How many minions.
+    pub minions: u64,
+    /// At most so many minions in one process.
+    pub per_process: u64,
+}
+
+/// A top master.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopPlan {
+    /// Its directory's name.
+    pub name: String,
     /// Its id.
     pub id: TierId,
     /// Its region.
@@ -115,33 +139,27 @@ impl MinionPlan {
 }
 
 impl Plan {
-    /// Lays out `minions` minions over a topology, at most `per_process` in one process.
+    /// Lays out a trial fabric of this size over a topology.
     ///
     /// # Errors
-    /// Too many minions; a syndic's id that is the name of another file; no free address.
+    /// Too many minions; an id that is the name of another file; no free address.
     pub fn new(
         topology: &Topology,
-        minions: u64,
-        per_process: u64,
+        size: Size,
         mut address: impl FnMut() -> anyhow::Result<SocketAddr>,
     ) -> anyhow::Result<Plan> {
+        let Size { minions, per_process, .. } = size;
         if minions > MAX_MINIONS {
             bail!("{minions} minions are too many for one machine: ask for at most {MAX_MINIONS}");
         }
-        let Some((first, others)) = topology.top_masters.split_first() else {
-            bail!("the topology has no top master")
-        };
-        let top = TopPlan {
-            id: first.id.clone(),
-            region: first.region.clone(),
-            listen: address()?,
-            operators: address()?,
-            admin: address()?,
-        };
-        let syndics = syndics(topology, &top, &mut address)?;
+        let (started, left_out) = chosen(&topology.top_masters, size.tops)?;
+        let alone = started.len() == 1;
+        let top = |top: &TopMaster| top_master(top, alone, &mut address);
+        let tops = started.iter().map(top).collect::<anyhow::Result<Vec<_>>>()?;
+        let syndics = syndics(topology, &tops, &mut address)?;
         let minions = all_minions(topology, &syndics, minions, per_process.max(1), &mut address)?;
-        let left_out = others.iter().map(|t| t.id.clone()).collect();
-        Ok(Plan { fabric: topology.fabric.clone(), top, left_out, syndics, minions })
+        let left_out = left_out.iter().map(|t| t.id.clone()).collect();
+        Ok(Plan { fabric: topology.fabric.clone(), tops, left_out, syndics, minions })
     }
 
     /// How many minions there are.
@@ -150,36 +168,76 @@ impl Plan {
     }
 }
 
+/// The top masters that are started, at least one, and the others.
+fn chosen(tops: &[TopMaster], which: Tops) -> anyhow::Result<(&[TopMaster], &[TopMaster])> {
+    if tops.is_empty() {
+        bail!("the topology has no top master")
+    }
+    Ok(match which {
+        Tops::First => tops.split_at(1),
+        Tops::All => (tops, &[]),
+    })
+}
+
+/// One top master; its directory is called by its id, unless it is `alone`.
+fn top_master(
+    top: &TopMaster,
+    alone: bool,
+    address: &mut impl FnMut() -> anyhow::Result<SocketAddr>,
+) -> anyhow::Result<TopPlan> {
+    let name = if alone { TOP_MASTER } else { directory_of(&top.id)? };
+    Ok(TopPlan {
+        name: name.to_owned(),
+        id: top.id.clone(),
+        region: top.region.clone(),
+        listen: address()?,
+        operators: address()?,
+        admin: address()?,
+    })
+}
+
+/// The directory of a top master or syndic.
+fn directory_of(id: &TierId) -> anyhow::Result<&str> {
+    let id = id.as_str();
+    if [PKI, OPERATOR, TOP_MASTER, TOPOLOGY].contains(&id) || id.starts_with(MINIONS) {
+        bail!("the id {id:?} is the name of another file of the trial fabric: choose another one");
+    }
+    Ok(id)
+}
+
 fn syndics(
     topology: &Topology,
-    top: &TopPlan,
+    tops: &[TopPlan],
     address: &mut impl FnMut() -> anyhow::Result<SocketAddr>,
 ) -> anyhow::Result<Vec<SyndicPlan>> {
     let mut plans: Vec<SyndicPlan> = Vec::new();
     // Parents come first, so each one's address is known when it is needed.
     for (region, syndic) in topology.top_down() {
-        let id = syndic.id.as_str();
-        if [PKI, OPERATOR, TOP_MASTER].contains(&id) || id.starts_with(MINIONS) {
-            bail!("the syndic {id:?} has the name of another directory of the trial fabric: rename it");
-        }
-        let parents = parents(syndic, top, &plans);
+        directory_of(&syndic.id)?;
+        let parents = parents(syndic, tops, &plans);
         let (listen, admin) = (address()?, address()?);
         plans.push(SyndicPlan { id: syndic.id.clone(), region: region.name.clone(), listen, admin, parents });
     }
     Ok(plans)
 }
 
-/// The stand-in for all top masters together, and the syndics among the parents.
-fn parents(syndic: &Syndic, top: &TopPlan, above: &[SyndicPlan]) -> Vec<Link> {
-    let is_syndic = |id: &TierId| above.iter().find(|s| s.id == *id);
-    let mut links: Vec<Link> = syndic.parents.iter().filter_map(is_syndic).map(link_to).collect();
-    if syndic.parents.iter().any(|id| is_syndic(id).is_none()) {
-        let TopPlan { id, region, listen, .. } = top;
-        let stand_in =
-            Link { id: id.clone(), region: region.clone(), role: Role::TopMaster, address: *listen };
-        links.insert(0, stand_in);
+/// Whom a syndic dials, in the topology's order. For a top master that is not started there is the first one.
+fn parents(syndic: &Syndic, tops: &[TopPlan], above: &[SyndicPlan]) -> Vec<Link> {
+    let link = |id: &TierId| match above.iter().find(|s| s.id == *id) {
+        Some(syndic) => Some(link_to(syndic)),
+        None => tops.iter().find(|top| top.id == *id).or(tops.first()).map(link_to_top),
+    };
+    let mut links: Vec<Link> = Vec::new();
+    for link in syndic.parents.iter().filter_map(link) {
+        if !links.contains(&link) {
+            links.push(link);
+        }
     }
     links
+}
+
+fn link_to_top(top: &TopPlan) -> Link {
+    Link { id: top.id.clone(), region: top.region.clone(), role: Role::TopMaster, address: top.listen }
 }
 
 fn link_to(syndic: &SyndicPlan) -> Link {

@@ -14,9 +14,13 @@ fn addresses() -> impl FnMut() -> anyhow::Result<SocketAddr> {
     }
 }
 
+fn sized(text: &str, tops: Tops, minions: u64, per_process: u64) -> anyhow::Result<Plan> {
+    let topology = relay_runtime::config::parse_topology(text).unwrap();
+    Plan::new(&topology, Size { tops, minions, per_process }, addresses())
+}
+
 fn plan(minions: u64, per_process: u64) -> Plan {
-    let topology = relay_runtime::config::parse_topology(TOPOLOGY).unwrap();
-    Plan::new(&topology, minions, per_process, addresses()).unwrap()
+    sized(TOPOLOGY, Tops::First, minions, per_process).unwrap()
 }
 
 fn names(links: &[Link]) -> Vec<&str> {
@@ -26,11 +30,11 @@ fn names(links: &[Link]) -> Vec<&str> {
 #[test]
 fn the_reference_fabric_with_two_hundred() {
     let plan = plan(200, 1_000);
-    assert_eq!((plan.top.id.as_str(), plan.left_out.len(), plan.syndics.len()), ("top-1", 1, 8));
+    let [top] = &plan.tops[..] else { panic!("{:?}", plan.tops) };
+    assert_eq!((top.id.as_str(), top.name.as_str()), ("top-1", TOP_MASTER));
+    assert_eq!((plan.left_out.len(), plan.syndics.len()), (1, 8));
     assert!(
-        plan.syndics
-            .iter()
-            .all(|s| names(&s.parents) == ["top-1"] && s.parents[0].address == plan.top.listen)
+        plan.syndics.iter().all(|s| names(&s.parents) == ["top-1"] && s.parents[0].address == top.listen)
     );
     let minions: Vec<(&str, u64, u64)> =
         plan.minions.iter().map(|m| (m.name.as_str(), m.first, m.count)).collect();
@@ -55,8 +59,20 @@ fn the_reference_fabric_with_two_hundred() {
 }
 
 #[test]
-fn a_deeper_tree_keeps_its_shape() {
-    let text = "version: 1
+fn all_top_masters_are_everybodys_parents_and_have_addresses_of_their_own() {
+    let plan = sized(TOPOLOGY, Tops::All, 200, 1_000).unwrap();
+    let tops: Vec<(&str, &str)> = plan.tops.iter().map(|t| (t.name.as_str(), t.id.as_str())).collect();
+    assert_eq!(tops, [("top-1", "top-1"), ("top-2", "top-2")]);
+    assert_eq!((plan.tops[1].region.as_str(), plan.left_out.len()), ("on-prem", 0));
+    let addresses: BTreeSet<_> = plan.tops.iter().flat_map(|t| [t.listen, t.operators, t.admin]).collect();
+    assert_eq!(addresses.len(), 6);
+    for syndic in &plan.syndics {
+        assert_eq!(names(&syndic.parents), ["top-1", "top-2"]);
+        assert_eq!(syndic.parents[1].address, plan.tops[1].listen);
+    }
+}
+
+const DEEP: &str = "version: 1
 fabric: acme.example
 top_masters:
   - {id: t1, address: \"t1.example:1\", region: hq}
@@ -70,11 +86,14 @@ regions:
       - {id: spare, address: \"spare.example:1\", standby: true}
     minions: {count: 10, patterns: [\"*\"]}
 ";
-    let topology = relay_runtime::config::parse_topology(text).unwrap();
-    let plan = Plan::new(&topology, 3, 1, addresses()).unwrap();
-    let low = plan.syndics.iter().find(|s| s.id.as_str() == "low").unwrap();
-    assert_eq!(names(&low.parents), ["t1", "high"]);
-    assert_eq!(low.parents[1].role, Role::Syndic);
+
+#[test]
+fn a_deeper_tree_keeps_its_shape() {
+    let plan = sized(DEEP, Tops::First, 3, 1).unwrap();
+    let low = |plan: &Plan| plan.syndics.iter().find(|s| s.id.as_str() == "low").unwrap().parents.clone();
+    assert_eq!(names(&low(&plan)), ["high", "t1"]);
+    assert_eq!(low(&plan)[0].role, Role::Syndic);
+    assert_eq!(names(&low(&sized(DEEP, Tops::All, 3, 1).unwrap())), ["high", "t2"]);
     let order: Vec<&str> = plan.syndics.iter().map(|s| s.id.as_str()).collect();
     assert!(order.iter().position(|s| *s == "high") < order.iter().position(|s| *s == "low"), "{order:?}");
     // One process each, none at the spare, and a pattern that says nothing gives the region's name.
@@ -85,9 +104,9 @@ regions:
 
 #[test]
 fn names_that_clash_are_refused() {
-    let text = TOPOLOGY.replace("syndic-gcp-1,", "pki,");
-    let topology = relay_runtime::config::parse_topology(&text).unwrap();
-    assert!(Plan::new(&topology, 1, 1, addresses()).unwrap_err().to_string().contains("\"pki\""));
+    let told = |from, to, tops| sized(&TOPOLOGY.replace(from, to), tops, 1, 1).unwrap_err().to_string();
+    assert!(told("syndic-gcp-1,", "pki,", Tops::First).contains("\"pki\""));
+    assert!(told("id: top-2", "id: operator", Tops::All).contains("\"operator\""));
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::process::ProcessId;
+use super::{process::ProcessId, ready::Attached};
 use crate::contexts::{Context, write_whole};
 
 const FILE: &str = "dev.json";
@@ -25,10 +25,9 @@ pub struct Record {
     pub context: Context,
     /// The context that was the current one before.
     pub previous: Option<String>,
-    /// How many syndics there are.
-    pub syndics: usize,
-    /// How many minions there are.
-    pub minions: u64,
+    /// How many of each there are.
+    #[serde(flatten)]
+    pub size: Attached,
     /// What was started, in this order.
     pub processes: Vec<Process>,
 }
@@ -40,6 +39,9 @@ pub struct Process {
     pub name: String,
     /// Its role.
     pub role: String,
+    /// How many minions it hosts.
+    #[serde(default)]
+    pub count: Option<u64>,
     /// The process.
     #[serde(flatten)]
     pub id: ProcessId,
@@ -53,8 +55,8 @@ pub struct Process {
 
 impl Record {
     /// A fabric of which nothing is started yet.
-    pub fn new(context: Context, previous: Option<String>, syndics: usize, minions: u64) -> Record {
-        Record { version: VERSION, context, previous, syndics, minions, processes: Vec::new() }
+    pub fn new(context: Context, previous: Option<String>, size: Attached) -> Record {
+        Record { version: VERSION, context, previous, size, processes: Vec::new() }
     }
 
     /// Whether a directory is a trial fabric's.
@@ -90,6 +92,13 @@ impl Record {
         let place = || path.display().to_string();
         let text = serde_json::to_string_pretty(self).with_context(place)?;
         write_whole(&path, &text).with_context(place)
+    }
+
+    /// What a process is told at its start.
+    pub fn arguments(config: &Path, count: Option<u64>) -> Vec<String> {
+        let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
+        arguments.extend(count.into_iter().flat_map(|n| ["--count".to_owned(), n.to_string()]));
+        arguments
     }
 
     /// The processes that live.

@@ -28,11 +28,12 @@ struct Status<'a> {
     context: &'a str,
     fabric: &'a str,
     processes: Vec<One<'a>>,
-    syndics: usize,
-    minions: u64,
+    #[serde(flatten)]
+    all: Attached,
+    top_masters_up: usize,
     syndics_up: usize,
     minions_up: u64,
-    /// Why the top master could not be asked.
+    /// Why no top master could be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -50,7 +51,7 @@ struct One<'a> {
 
 impl<'a> One<'a> {
     fn new(process: &'a Process) -> One<'a> {
-        let Process { name, role, id, admin, config, log } = process;
+        let Process { name, role, id, admin, config, log, .. } = process;
         One { name, role, pid: id.pid, alive: id.lives(), admin, config, log }
     }
 }
@@ -68,8 +69,8 @@ pub async fn run(which: &Which, wanted: Option<&str>, out: &Output) -> anyhow::R
         context: &record.context.name,
         fabric: &record.context.fabric,
         processes: record.processes.iter().map(One::new).collect(),
-        syndics: record.syndics,
-        minions: record.minions,
+        all: record.size,
+        top_masters_up: now.top_masters,
         syndics_up: now.syndics,
         minions_up: now.minions,
         error,
@@ -83,10 +84,15 @@ async fn attached(record: &Record) -> anyhow::Result<Attached> {
     Ok(Attached::of(&status))
 }
 
+impl Status<'_> {
+    fn now(&self) -> Attached {
+        let Status { top_masters_up, syndics_up, minions_up, .. } = *self;
+        Attached { top_masters: top_masters_up, syndics: syndics_up, minions: minions_up }
+    }
+}
+
 fn is_whole(status: &Status<'_>) -> bool {
-    let now = Attached { syndics: status.syndics_up, minions: status.minions_up };
-    let all = Attached { syndics: status.syndics, minions: status.minions };
-    status.processes.iter().all(|p| p.alive) && now.reaches(&all)
+    status.processes.iter().all(|p| p.alive) && status.now().reaches(&status.all)
 }
 
 fn text(status: &Status<'_>, paint: &Paint) -> String {
@@ -103,18 +109,15 @@ fn text(status: &Status<'_>, paint: &Paint) -> String {
     });
     let mut out = table(["NAME", "ROLE", "PID", "STATE", "ADMIN", "LOG"], rows);
     let alive = status.processes.iter().filter(|p| p.alive).count();
-    let line = format!(
-        "{alive} of {} processes alive, {} of {} syndics and {} of {} minions attached",
-        status.processes.len(),
-        status.syndics_up,
-        status.syndics,
-        status.minions_up,
-        status.minions
-    );
+    let attached = status.now().of_all(&status.all);
+    let line = format!("{alive} of {} processes alive, {attached} attached", status.processes.len());
     out.push_str(&if is_whole(status) { paint.green(line) } else { paint.yellow(line) });
+    if alive < status.processes.len() {
+        out.push_str("\nwhat is dead is started again by: relayctl dev start");
+    }
     out.push_str(&format!("\ncontext {:?}, {}", status.context, status.dir.display()));
     if let Some(error) = &status.error {
-        out.push_str(&format!("\nthe top master cannot be asked: {error}"));
+        out.push_str(&format!("\nno top master can be asked: {error}"));
     }
     out
 }

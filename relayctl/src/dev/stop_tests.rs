@@ -3,7 +3,10 @@ use std::process::{Child, Command};
 use super::*;
 use crate::{
     contexts::Context,
-    dev::process::{self, ProcessId},
+    dev::{
+        process::{self, ProcessId},
+        ready::Attached,
+    },
 };
 
 /// A child that is killed at the end of its test, whatever happened.
@@ -34,6 +37,7 @@ fn started(dir: &Path, name: &str, script: &str) -> (Guard, Process) {
     let process = Process {
         name: name.into(),
         role: "minion".into(),
+        count: None,
         id,
         admin: "127.0.0.1:1".into(),
         config: "config.yaml".into(),
@@ -51,7 +55,7 @@ fn all_are_stopped_and_a_second_time_is_nothing_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let (_a, first) = started(dir.path(), "a", "echo up; exec sleep 600");
     let (_b, second) = started(dir.path(), "b", "echo up; exec sleep 600");
-    let mut record = Record::new(context(), None, 1, 1);
+    let mut record = Record::new(context(), None, Attached::default());
     record.processes = vec![first, second];
     record.write(dir.path()).unwrap();
     let read = Record::read(dir.path()).unwrap().unwrap();
@@ -68,7 +72,7 @@ fn a_command_that_outlived_its_minion_is_killed_and_others_are_not() {
     fs::create_dir_all(dir.path().join("minions-s/state/web-1/runs").join(&run)).unwrap();
     let sleeper = |run: &str| Guard(Command::new("sleep").arg("600").env("RELAY_RUN", run).spawn().unwrap());
     let (mut own, mut other) = (sleeper(&run), sleeper("0123456789abcdef0123456789abcdef"));
-    assert_eq!(stop(dir.path(), &Record::new(context(), None, 0, 0)).unwrap().commands, 1);
+    assert_eq!(stop(dir.path(), &Record::new(context(), None, Attached::default())).unwrap().commands, 1);
     assert!(!own.0.wait().unwrap().success());
     assert!(other.0.try_wait().unwrap().is_none());
 }

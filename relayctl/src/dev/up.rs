@@ -1,4 +1,5 @@
-//! `relayctl dev up`: plan, files, processes, and the wait until all are attached.
+//! `relayctl dev up`: where, under which name, and what is told at the end. The plan, the files and the processes have modules of
+//! their own.
 
 use std::{
     fs::{self, File},
@@ -8,37 +9,27 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use relay_core::identity::Role;
 use relay_runtime::config::{self, MAX_MINIONS_PER_PROCESS};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     DEFAULT_NAME, adopt,
     binaries::Binaries,
-    default_dir, dir_of,
-    layout::{self, Daemon},
-    plan::{MAX_MINIONS, Plan},
+    default_dir, dir_of, layout,
+    plan::{MAX_MINIONS, Plan, Size},
     ports::Ports,
-    process::{self, ProcessId},
-    ready::{self, Attached, Started},
-    record::{Process, Record},
+    ready::Attached,
+    record::Record,
+    shared::SharedArgs,
+    starter::Starter,
     stop,
 };
 use crate::{
-    connect::Fabric,
     contexts::{Context, ContextFile},
     exit::Exit,
     output::Output,
 };
-
-/// How long a fabric without minions may take to be up, on a busy machine.
-const BASE_WAIT: Duration = Duration::from_secs(60);
-/// And what each minion adds: a handshake, and its certificate's check.
-const WAIT_PER_MINION: Duration = Duration::from_millis(30);
-/// Between two questions how many are attached.
-const PAUSE: Duration = Duration::from_millis(150);
 
 /// What to start, and where.
 #[derive(Debug, Args)]
@@ -54,6 +45,8 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = MAX_MINIONS_PER_PROCESS as u64,
           value_parser = clap::value_parser!(u64).range(1..=MAX_MINIONS_PER_PROCESS as u64))]
     minions_per_process: u64,
+    #[command(flatten)]
+    shared: SharedArgs,
     /// Where configurations, state and logs go. Default: ~/.local/state/relay/dev/NAME
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -68,8 +61,14 @@ EXAMPLES:
   relayctl dev up --minions 1000
   relayctl dev up --minions 20 --minions-per-process 1
   relayctl dev up --topology deploy/small.yaml --dir /tmp/second --name second
+  relayctl dev up --etcd http://127.0.0.1:2379 --postgres /run/postgresql
+  relayctl dev up --etcd http://127.0.0.1:2379 --postgres postgres://me@127.0.0.1:5432/trial --postgres-password-file pw
 
-A second fabric runs beside the first one if it has another --name.";
+A second fabric runs beside the first one if it has another --name.
+
+Without --etcd only the first top master of the topology is started, and stands in for the others: several need a registry
+and a store that they share. Etcd and the database must run already; the database must be empty, and what the fabric writes
+there stays after \"dev down\". Then kill the owner and see another one take over: relayctl fabric status, relayctl dev start.";
 
 /// Runs it.
 pub async fn run(args: UpArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -82,14 +81,19 @@ pub async fn run(args: UpArgs, out: &Output) -> anyhow::Result<Exit> {
         None => default_dir(&args.name)?,
     };
     let previous = check_name(&contexts, &args.name, &dir)?;
+    args.shared.check_empty().await?;
     let _lock = prepare(&dir)?;
     let mut ports = Ports::default();
-    let plan = Plan::new(&topology, args.minions, args.minions_per_process, || ports.next())?;
-    let context = layout::write(&dir, &plan, &args.topology, &args.name)?;
-    let mut record = Record::new(context.clone(), previous, plan.syndics.len(), plan.minion_count());
-    let mut starter = Starter { dir: &dir, binaries: &binaries, record: &mut record, started: Vec::new() };
+    let size =
+        Size { tops: args.shared.tops(), minions: args.minions, per_process: args.minions_per_process };
+    let plan = Plan::new(&topology, size, || ports.next())?;
+    let shared = args.shared.settings(plan.fabric.as_str())?;
+    let context = layout::write(&dir, &plan, &args.topology, &shared, &args.name)?;
+    let mut record = Record::new(context.clone(), previous, whole(&plan));
+    let daemons = layout::daemons(&plan);
+    let mut starter = Starter::new(&dir, &binaries, &mut record);
     let up = tokio::select! {
-        up = starter.start(&plan) => up,
+        up = starter.start(&daemons) => up,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let up = up.and_then(|()| select(&contexts, &context));
@@ -175,78 +179,9 @@ fn clear(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-struct Starter<'a> {
-    dir: &'a Path,
-    binaries: &'a Binaries,
-    record: &'a mut Record,
-    started: Vec<Started>,
-}
-
-impl Starter<'_> {
-    async fn start(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        // From here on the directory is known as ours, and "dev down" finds whatever was started.
-        self.record.write(self.dir)?;
-        let wait = BASE_WAIT + WAIT_PER_MINION * plan.minion_count() as u32;
-        let deadline = Instant::now() + wait;
-        let all = layout::daemons(plan);
-        for role in [Role::TopMaster, Role::Syndic, Role::Minion] {
-            for daemon in all.iter().filter(|d| d.role == role) {
-                self.one(daemon)?;
-            }
-            // Minions are waited for by counting them.
-            if role != Role::Minion {
-                ready::all_ready(self.dir, &mut self.started, deadline).await?;
-            }
-        }
-        self.attached(plan, wait, deadline).await
-    }
-
-    fn one(&mut self, daemon: &Daemon) -> anyhow::Result<()> {
-        let config = daemon.config(self.dir);
-        let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
-        arguments.extend(daemon.count.into_iter().flat_map(|n| ["--count".to_owned(), n.to_string()]));
-        let child = process::start(&self.binaries.of(daemon.role), &arguments, &daemon.log(self.dir))?;
-        let pid = child.id();
-        self.started.push(Started { daemon: daemon.clone(), child });
-        let id = match ProcessId::of(pid) {
-            Ok(id) => id,
-            // It is dead already, and its log says why.
-            Err(error) => return ready::check_alive(self.dir, &mut self.started).and(Err(error)),
-        };
-        let log = daemon.log(self.dir);
-        let (name, role, admin) = (daemon.name.clone(), daemon.role.to_string(), daemon.admin.to_string());
-        self.record.processes.push(Process { name, role, id, admin, config, log });
-        self.record.write(self.dir)
-    }
-
-    async fn attached(&mut self, plan: &Plan, wait: Duration, deadline: Instant) -> anyhow::Result<()> {
-        let wanted = Attached { syndics: plan.syndics.len(), minions: plan.minion_count() };
-        let mut fabric = Fabric::of(&self.record.context)?;
-        let bar = bar(wanted.minions);
-        loop {
-            ready::check_alive(self.dir, &mut self.started)?;
-            let now = match fabric.status().await {
-                Ok(status) => Attached::of(&status),
-                Err(error) if Instant::now() >= deadline => return Err(error.into()),
-                Err(_) => Attached::default(),
-            };
-            bar.set_position(now.minions);
-            if now.reaches(&wanted) {
-                bar.finish_and_clear();
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(now.too_few(&wanted, wait));
-            }
-            sleep(PAUSE).await;
-        }
-    }
-}
-
-/// Shows itself on a terminal only.
-fn bar(minions: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{pos} of {len} minions attached [{bar:30}] {elapsed}");
-    ProgressBar::new(minions).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// All that is to be there.
+fn whole(plan: &Plan) -> Attached {
+    Attached { top_masters: plan.tops.len(), syndics: plan.syndics.len(), minions: plan.minion_count() }
 }
 
 fn told(plan: &Plan, dir: &Path, name: &str, took: Duration, out: &Output) -> anyhow::Result<()> {
@@ -254,7 +189,7 @@ fn told(plan: &Plan, dir: &Path, name: &str, took: Duration, out: &Output) -> an
         "context": name,
         "dir": dir,
         "fabric": plan.fabric.as_str(),
-        "top_master": plan.top.id.as_str(),
+        "top_masters": plan.tops.iter().map(|top| top.id.as_str()).collect::<Vec<_>>(),
         "left_out": plan.left_out.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
         "syndics": plan.syndics.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(),
         "minions": plan.minion_count(),
@@ -266,18 +201,19 @@ fn told(plan: &Plan, dir: &Path, name: &str, took: Duration, out: &Output) -> an
 fn summary(plan: &Plan, dir: &Path, name: &str, took: Duration) -> String {
     let regions: std::collections::BTreeSet<_> = plan.syndics.iter().map(|s| &s.region).collect();
     let mut out = format!(
-        "fabric {} is up: 1 top master, {} syndics in {} regions, {} minions attached, in {:.1} s\n",
+        "fabric {} is up: {}, {} syndics in {} regions, {} minions attached, in {:.1} s\n",
         plan.fabric,
+        tops(plan),
         plan.syndics.len(),
         regions.len(),
         plan.minion_count(),
         took.as_secs_f64()
     );
-    if !plan.left_out.is_empty() {
+    if let ([top, ..], [_, ..]) = (&plan.tops[..], &plan.left_out[..]) {
         let names: Vec<&str> = plan.left_out.iter().map(|id| id.as_str()).collect();
         out.push_str(&format!(
-            "{} stands in for {} too: with the embedded store and registry there is one top master\n",
-            plan.top.id,
+            "{} stands in for {} too: several top masters need --etcd and --postgres\n",
+            top.id,
             names.join(", ")
         ));
     }
@@ -287,6 +223,13 @@ fn summary(plan: &Plan, dir: &Path, name: &str, took: Duration) -> String {
          relayctl minions list\n  relayctl dev status\n  relayctl dev down",
         dir.display()
     )
+}
+
+fn tops(plan: &Plan) -> String {
+    match plan.tops.len() {
+        1 => "1 top master".into(),
+        n => format!("{n} top masters (one owns the fabric)"),
+    }
 }
 
 #[cfg(test)]
@@ -313,7 +256,7 @@ mod tests {
             cert: "cert".into(),
             key: "key".into(),
         };
-        Record::new(context, None, 0, 0).write(dir.path()).unwrap();
+        Record::new(context, None, Attached::default()).write(dir.path()).unwrap();
         fs::create_dir(dir.path().join("pki")).unwrap();
         let held = prepare(dir.path()).unwrap();
         assert!(!dir.path().join("pki").exists());

@@ -131,6 +131,27 @@ async fn once(
 /// # Errors
 /// The job cannot be shown, or not all of it has come: whoever ran "the failed ones" of a part again would leave some out.
 pub async fn so_far(api: &mut impl Api, result: &mut JobResult) -> anyhow::Result<()> {
+    let (mut tries, mut waits) = (1, Patience::LOST.waits());
+    loop {
+        let error = match look(api, result).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        // To look twice does no harm; a connection that broke is one to the top master that is gone.
+        let most = match error.downcast_ref::<CallError>() {
+            Some(CallError::Standby(_)) => Patience::LOST.tries,
+            Some(CallError::Lost(_)) => Patience::ABSENT.tries,
+            _ => 1,
+        };
+        if tries >= most {
+            return Err(error);
+        }
+        tries += 1;
+        pause(&mut waits).await;
+    }
+}
+
+async fn look(api: &mut impl Api, result: &mut JobResult) -> anyhow::Result<()> {
     let mut events = api.watch(result.jid, 0).await?;
     while !result.is_complete_so_far() {
         let event = match tokio::time::timeout(NEXT_PIECE, events.next()).await {

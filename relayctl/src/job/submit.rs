@@ -33,6 +33,10 @@ pub async fn submit(
                 sent = true;
                 give_up(request, tries, lost, &error)?;
             }
+            // Nobody owns the fabric now: another top master takes over, or it was lost with something sent before.
+            Err(error) if tries >= lost.tries && !sent => {
+                bail!("after {tries} tries: {error}; nothing was sent, and the job is not accepted")
+            }
             Err(error) => give_up(request, tries, lost, &error)?,
         }
         pause(&mut waits).await;
@@ -41,6 +45,7 @@ pub async fn submit(
 
 fn give_up(request: &SubmitRequest, tries: u32, lost: Patience, error: &CallError) -> anyhow::Result<()> {
     if tries == 1 {
+        // Of several top masters the next one is asked.
         eprintln!("{error}; trying again, as the same request");
     }
     if tries >= lost.tries {

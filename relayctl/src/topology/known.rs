@@ -1,4 +1,5 @@
-//! A list of known minions from a file: an id per line, with its region if that is known.
+//! Known minions: those of a list in a file (an id per line, with its region if that is known), or those that a top master
+//! knows.
 
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -7,6 +8,7 @@ use relay_core::{
     ids::{MinionId, RegionName},
     topology::{Topology, plan::Fleet},
 };
+use relay_proto::operator::Minion;
 
 /// Largest list read, in bytes: some 500,000 minions with everything that "minions list" says of them.
 const MAX_BYTES: u64 = 64 << 20;
@@ -30,6 +32,19 @@ impl Known {
             bail!("{} has more than {MAX_BYTES} bytes; is this the right file?", path.display());
         }
         Known::parse(&text, &path.display().to_string())
+    }
+
+    /// Those that a top master knows, in the regions of their certificates.
+    ///
+    /// # Errors
+    /// A name that this program cannot read.
+    pub fn of(minions: &[Minion]) -> anyhow::Result<Known> {
+        let placed = |minion: &Minion| {
+            let at = || format!("minion {:?} of region {:?}", minion.id, minion.region);
+            Ok((minion.id.parse().with_context(at)?, minion.region.parse().with_context(at)?))
+        };
+        let placed = minions.iter().map(placed).collect::<anyhow::Result<_>>()?;
+        Ok(Known { placed, alone: Vec::new() })
     }
 
     fn parse(text: &str, file: &str) -> anyhow::Result<Known> {

@@ -1,6 +1,6 @@
-//! `relayctl topology render`.
+//! `relayctl topology render`: firewall rules and pictures, of a file or of the active revision.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{ArgGroup, Args, ValueEnum};
@@ -13,17 +13,18 @@ use relay_core::{
 };
 use serde_json::{Map, Value, json};
 
+use super::{active::meaning, api::Topologies};
 use crate::{
     exit::Exit,
     output::{Output, print, table},
 };
 
-/// Which file, and what of it.
+/// Which topology, and what of it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("form").args(["firewall", "graph"]).required(true)))]
 pub struct RenderArgs {
-    /// The topology file
-    file: PathBuf,
+    /// The topology file. Default: the active revision, which is asked of the fabric
+    file: Option<PathBuf>,
     /// Who has to reach whom, region by region
     #[arg(long, value_enum, value_name = "FORM")]
     firewall: Option<Rules>,
@@ -59,18 +60,41 @@ EXAMPLES:
   relayctl topology render topology.yaml --firewall json --region aws
   relayctl topology render topology.yaml --graph mermaid
   relayctl topology render topology.yaml --graph dot | dot -Tsvg > topology.svg
+  relayctl topology render --graph mermaid         the active revision
 
 The rules have the ports that the topology names. Those of operators and of metrics stand in the configuration of each
 top master and syndic. All rules are TCP.";
 
-/// Runs it.
-pub fn run(args: &RenderArgs, out: &Output) -> anyhow::Result<Exit> {
-    let topology = match super::load(&args.file, out)? {
+impl RenderArgs {
+    /// The file, if it is one that is to be rendered.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
+/// Renders a file; asks no fabric.
+pub fn of_file(args: &RenderArgs, file: &Path, out: &Output) -> anyhow::Result<Exit> {
+    let topology = match super::load(file, out)? {
         Ok(topology) => topology,
         Err(exit) => return Ok(exit),
     };
     print(&rendered(args, &topology)?)?;
     Ok(Exit::Ok)
+}
+
+/// Renders the active revision.
+pub async fn run(args: &RenderArgs, fabric: &mut impl Topologies) -> anyhow::Result<Exit> {
+    print(&active(args, fabric).await?)?;
+    Ok(Exit::Ok)
+}
+
+/// What the active revision looks like.
+pub async fn active(args: &RenderArgs, fabric: &mut impl Topologies) -> anyhow::Result<String> {
+    let revision = fabric.revision(0).await?;
+    if revision.number == 0 {
+        bail!("no topology is active yet: \"relayctl topology render FILE\" renders a file");
+    }
+    rendered(args, &meaning(&revision)?)
 }
 
 fn rendered(args: &RenderArgs, topology: &Topology) -> anyhow::Result<String> {

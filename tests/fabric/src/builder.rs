@@ -1,7 +1,8 @@
 //! What a fabric consists of, said in a few words: `Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 5)`.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +11,7 @@ use relay_core::identity::Role;
 use crate::{
     config,
     fabric::{Fabric, TOP},
+    netns::{Host, Network},
     operator::Operator,
     pki::{Pki, who},
     process::Daemon,
@@ -42,7 +44,10 @@ impl MinionGroup {
     pub(crate) fn ids(&self) -> Vec<String> {
         match self.count {
             1 => vec![self.name.clone()],
-            n => (0..n).map(|i| format!("{}-{i:0width$}", self.name, width = config::NUMBER_WIDTH)).collect(),
+            n => {
+                let width = config::NUMBER_WIDTH.max((n - 1).to_string().len());
+                (0..n).map(|i| format!("{}-{i:0width$}", self.name)).collect()
+            }
         }
     }
 
@@ -74,8 +79,13 @@ pub struct Builder {
     settings: Settings,
     fallback: bool,
     topology: Option<String>,
+    /// Top masters besides the first.
+    more_tops: usize,
+    registry: Option<String>,
     store: Option<String>,
     links: Vec<(PathBuf, PathBuf)>,
+    /// Who is on a host of a network of the test's own, if it has one.
+    hosts: Option<BTreeMap<String, Host>>,
 }
 
 impl Builder {
@@ -128,10 +138,25 @@ impl Builder {
     }
 
     /// The top master has this topology: node groups, batches and limits of regions. Its fabric is `test.example`; who is in
-    /// it need not be the processes of this fabric.
+    /// it need not be the processes of this fabric. `{aws-1}` in it becomes the address of the syndic or top master `aws-1`.
     #[must_use]
     pub fn topology(mut self, text: &str) -> Builder {
         self.topology = Some(text.into());
+        self
+    }
+
+    /// So many top masters, of which one owns the fabric: `top`, `top-2` and so on. They need a registry and a store that
+    /// they share; every syndic without a syndic above it dials all of them, in this order.
+    #[must_use]
+    pub fn top_masters(mut self, count: usize) -> Builder {
+        self.more_tops = count.saturating_sub(1);
+        self
+    }
+
+    /// Where the top masters' registry is: the value of `registry` in their configuration.
+    #[must_use]
+    pub fn registry(mut self, setting: &str) -> Builder {
+        self.registry = Some(setting.into());
         self
     }
 
@@ -163,6 +188,13 @@ impl Builder {
         self
     }
 
+    /// Everything is in this network: who has the name of one of its hosts is on that, all else is where the test is.
+    #[must_use]
+    pub fn network(mut self, network: &Network) -> Builder {
+        self.hosts = Some(network.hosts().clone());
+        self
+    }
+
     /// Starts everything, and waits until the top master knows every minion.
     ///
     /// # Panics
@@ -175,22 +207,43 @@ impl Builder {
 
     fn lay_out(self) -> Fabric {
         let dir = tempfile::Builder::new().prefix("fabric-").tempdir().expect("a temporary directory");
-        let (ip, root) = (own_address(), dir.path().to_owned());
+        let (places, root) = (self.places(), dir.path().to_owned());
         let pki = Pki::create(&root.join("pki"));
         let mut daemons = Vec::new();
-        let daemon = |name: &str, binary, admin| Daemon::new(name, binary, root.join(name), &root, admin);
-        let place = root.join(TOP);
-        let (topology, store) = (self.topology.as_deref(), self.store.as_deref());
-        let admin = config::top(&place, ip, &pki, &self.settings, topology, store);
-        daemons.push(daemon(TOP, "top-master", admin));
+        let daemon = |name: &str, binary, admin| {
+            Daemon::new(name, binary, root.join(name), &root, admin).on(places.hosts.get(name).cloned())
+        };
+        let tops: Vec<String> = (0..=self.more_tops).map(top_name).collect();
+        let listen = self.syndics.iter().enumerate().map(|(no, s)| (s.id.clone(), config::syndic_port(no)));
+        let listen = listen.chain(tops.iter().enumerate().map(|(no, id)| (id.clone(), config::top_port(no))));
+        let listen: BTreeMap<String, SocketAddr> =
+            listen.map(|(id, port)| (id.clone(), (places.ip(&id), port).into())).collect();
+        let topology = self.topology.as_deref().map(|text| addressed(text, &listen));
+        let given = config::Given {
+            topology: topology.as_deref(),
+            registry: self.registry.as_deref(),
+            store: self.store.as_deref(),
+        };
+        for (no, id) in tops.iter().enumerate() {
+            let admin = config::top(&root.join(id), &places, (no, id), &pki, &self.settings, given);
+            daemons.push(daemon(id, "top-master", admin));
+        }
         for (no, syndic) in self.syndics.iter().enumerate() {
             let above = syndic.below.as_deref().map(|id| self.number(id));
-            let admin = config::syndic(&root.join(&syndic.id), ip, no, syndic, above, &pki, &self.settings);
+            let admin = config::syndic(
+                &root.join(&syndic.id),
+                &places,
+                no,
+                (syndic, above, &tops),
+                &pki,
+                &self.settings,
+            );
             daemons.push(daemon(&syndic.id, "syndic", admin));
         }
         for (no, group) in self.groups.iter().enumerate() {
             let place = root.join(&group.name);
-            let admin = config::minions(&place, ip, no, group, &self.parents(group), &pki, &self.settings);
+            let admin =
+                config::minions(&place, &places, no, group, &self.parents(group), &pki, &self.settings);
             let count = ["--count".into(), group.count.to_string()];
             daemons.push(daemon(&group.name, "minion", admin).with_arguments(count));
         }
@@ -198,13 +251,21 @@ impl Builder {
             std::os::unix::fs::symlink(elsewhere, root.join(place)).expect("a link");
         }
         let operator_tls = pki.load("tester", Role::Operator, "core");
-        let address = format!("{ip}:{}", config::TOP_OPERATORS);
-        let operator = Operator::new(address, who(TOP, Role::TopMaster, "core").to_dns(), &operator_tls);
-        let listen = self.syndics.iter().enumerate().map(|(no, s)| (s.id.clone(), config::syndic_port(no)));
-        let listen =
-            listen.chain([(TOP.into(), config::TOP_LISTEN)]).map(|(id, port)| (id, (ip, port).into()));
+        let at = |(no, id): (usize, &String)| {
+            let address = format!("{}:{}", places.ip(id), config::top_port(no) + config::OPERATORS_ABOVE);
+            (address, who(id, Role::TopMaster, "core").to_dns())
+        };
+        let operator = Operator::new(tops.iter().enumerate().map(at).collect(), &operator_tls);
         let ids = self.groups.iter().map(|g| (g.name.clone(), g.ids())).collect();
-        Fabric::new(dir, pki, operator, daemons, listen.collect(), ids, Witness::new(&root))
+        Fabric::new(dir, pki, operator, daemons, listen, ids, Witness::new(&root))
+    }
+
+    fn places(&self) -> config::Places {
+        let Some(hosts) = self.hosts.clone() else {
+            let own = own_address();
+            return config::Places { own, admin: own, hosts: BTreeMap::new() };
+        };
+        config::Places { own: Network::HERE, admin: Ipv4Addr::LOCALHOST.into(), hosts }
     }
 
     /// The syndics that a group dials, its own first.
@@ -215,6 +276,16 @@ impl Builder {
         let others = all().filter(|(_, s)| self.fallback && s.region == own.1.region && s.id != own.1.id);
         [own].into_iter().chain(others).collect()
     }
+}
+
+/// The name of top master `no`.
+fn top_name(no: usize) -> String {
+    if no == 0 { TOP.into() } else { format!("{TOP}-{}", no + 1) }
+}
+
+/// A text with the addresses of those who are named in braces.
+pub(crate) fn addressed(text: &str, listen: &BTreeMap<String, SocketAddr>) -> String {
+    listen.iter().fold(text.to_owned(), |text, (id, at)| text.replace(&format!("{{{id}}}"), &at.to_string()))
 }
 
 /// A loopback address of this fabric's own. So the ports can be fixed: no other test and no outgoing connection (those

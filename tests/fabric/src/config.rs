@@ -1,6 +1,7 @@
 //! The configuration files of a fabric, as an operator would write them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -11,14 +12,16 @@ use relay_runtime::config::TlsConfig;
 
 use crate::{
     builder::{MinionGroup, Settings, Syndic},
-    fabric::TOP,
+    netns::Host,
     pki::{FABRIC, Pki},
 };
 
-/// The ports of the top master on the fabric's own loopback address.
+/// The port of the first top master on the fabric's own loopback address; each other one has its ports this much above.
 pub(crate) const TOP_LISTEN: u16 = 4510;
-pub(crate) const TOP_OPERATORS: u16 = 4511;
-const TOP_ADMIN: u16 = 4512;
+const TOP_STEP: u16 = 10;
+/// Operators' port and admin address, from where a top master listens.
+pub(crate) const OPERATORS_ABOVE: u16 = 1;
+const ADMIN_ABOVE: u16 = 2;
 /// Syndic n listens on this + 2n, and has its admin address one above.
 const SYNDICS: u16 = 4600;
 /// Minion process n has its admin address at this + n.
@@ -26,17 +29,49 @@ const MINIONS: u16 = 4800;
 /// Digits in the id of a numbered minion.
 pub(crate) const NUMBER_WIDTH: usize = 2;
 
+/// The port on which syndics dial top master `no`.
+pub(crate) fn top_port(no: usize) -> u16 {
+    TOP_LISTEN + TOP_STEP * no as u16
+}
+
+/// Where everybody listens.
+pub(crate) struct Places {
+    /// The address of all who have no host.
+    pub(crate) own: IpAddr,
+    /// The address of everybody's admin port: nothing but loopback is allowed.
+    pub(crate) admin: IpAddr,
+    pub(crate) hosts: BTreeMap<String, Host>,
+}
+
+impl Places {
+    /// The address of somebody by id.
+    pub(crate) fn ip(&self, id: &str) -> IpAddr {
+        self.hosts.get(id).map_or(self.own, Host::ip)
+    }
+}
+
+/// What top masters are told beyond what each needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) topology: Option<&'a str>,
+    pub(crate) registry: Option<&'a str>,
+    pub(crate) store: Option<&'a str>,
+}
+
 /// Writes what a top master is told; gives its admin address.
 pub(crate) fn top(
     dir: &Path,
-    ip: IpAddr,
+    places: &Places,
+    (no, id): (usize, &str),
     pki: &Pki,
     settings: &Settings,
-    topology: Option<&str>,
-    store: Option<&str>,
+    given: Given<'_>,
 ) -> SocketAddr {
-    let tls = tls(&pki.issue(TOP, Role::TopMaster, "core"));
-    let topology = match topology {
+    let (ip, tls) = (places.ip(id), tls(&pki.issue(id, Role::TopMaster, "core")));
+    let listen = top_port(no);
+    let operators = listen + OPERATORS_ABOVE;
+    let admin = SocketAddr::new(places.admin, listen + ADMIN_ABOVE);
+    let topology = match given.topology {
         Some(text) => {
             fs::create_dir_all(dir).expect("a directory for the top master");
             fs::write(dir.join("topology.yaml"), text).expect("a topology file");
@@ -44,45 +79,51 @@ pub(crate) fn top(
         }
         None => "",
     };
-    let store = store.map(|setting| format!("store: {setting}\n")).unwrap_or_default();
+    let line =
+        |key: &str, setting: Option<&str>| setting.map(|s| format!("{key}: {s}\n")).unwrap_or_default();
+    let (registry, store) = (line("registry", given.registry), line("store", given.store));
     let (delivery, run) = (settings.delivery_ms, settings.run_ms);
     write(
         dir,
         &format!(
-            "id: {TOP}\nregion: core\nfabric: {FABRIC}\nlisten: {ip}:{TOP_LISTEN}\noperators: {ip}:{TOP_OPERATORS}\n\
-             admin: {ip}:{TOP_ADMIN}\nstate_dir: state\n{tls}delivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
-             runtime_threads: 1\n{topology}{store}{}",
+            "id: {id}\nregion: core\nfabric: {FABRIC}\nlisten: {ip}:{listen}\noperators: {ip}:{operators}\n\
+             admin: {admin}\nstate_dir: state\n{tls}delivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
+             runtime_threads: 1\n{topology}{registry}{store}{}",
             common(settings)
         ),
     );
-    SocketAddr::new(ip, TOP_ADMIN)
+    admin
 }
 
 /// Writes what a syndic is told; gives its admin address.
 pub(crate) fn syndic(
     dir: &Path,
-    ip: IpAddr,
+    places: &Places,
     no: usize,
-    own: &Syndic,
-    above: Option<usize>,
+    (own, above, tops): (&Syndic, Option<usize>, &[String]),
     pki: &Pki,
     settings: &Settings,
 ) -> SocketAddr {
     let (id, region) = (&own.id, &own.region);
-    let parent = match (&own.below, above) {
-        (Some(above), Some(no)) => {
-            format!("{{id: {above}, region: {region}, role: syndic, address: \"{ip}:{}\"}}", syndic_port(no))
-        }
-        _ => format!("{{id: {TOP}, region: core, address: \"{ip}:{TOP_LISTEN}\"}}"),
+    let top = |(no, id): (usize, &String)| {
+        let (ip, port) = (places.ip(id), top_port(no));
+        format!("  - {{id: {id}, region: core, address: \"{ip}:{port}\"}}\n")
     };
-    let tls = tls(&pki.issue(id, Role::Syndic, region));
+    let parents: String = match (&own.below, above) {
+        (Some(above), Some(no)) => {
+            let address = format!("{}:{}", places.ip(above), syndic_port(no));
+            format!("  - {{id: {above}, region: {region}, role: syndic, address: \"{address}\"}}\n")
+        }
+        _ => tops.iter().enumerate().map(top).collect(),
+    };
+    let (ip, tls) = (places.ip(id), tls(&pki.issue(id, Role::Syndic, region)));
     let listen = syndic_port(no);
-    let admin = SocketAddr::new(ip, listen + 1);
+    let admin = SocketAddr::new(places.admin, listen + 1);
     write(
         dir,
         &format!(
             "id: {id}\nregion: {region}\nfabric: {FABRIC}\nlisten: {ip}:{listen}\nadmin: {admin}\nstate_dir: state\n\
-             {tls}parents:\n  - {parent}\nruntime_threads: 1\n{}",
+             {tls}parents:\n{parents}runtime_threads: 1\n{}",
             common(settings)
         ),
     );
@@ -97,7 +138,7 @@ pub(crate) fn syndic_port(no: usize) -> u16 {
 /// Writes what a process of minions is told; gives its admin address.
 pub(crate) fn minions(
     dir: &Path,
-    ip: IpAddr,
+    places: &Places,
     no: usize,
     group: &MinionGroup,
     parents: &[(usize, &Syndic)],
@@ -108,11 +149,12 @@ pub(crate) fn minions(
     for id in group.ids() {
         pki.issue(&id, Role::Minion, region);
     }
-    let admin = SocketAddr::new(ip, MINIONS + no as u16);
+    let admin = SocketAddr::new(places.admin, MINIONS + no as u16);
     let parents: String = parents
         .iter()
         .map(|(no, s)| {
-            format!("  - {{id: {}, region: {}, address: \"{ip}:{}\"}}\n", s.id, s.region, syndic_port(*no))
+            let address = format!("{}:{}", places.ip(&s.id), syndic_port(*no));
+            format!("  - {{id: {}, region: {}, address: \"{address}\"}}\n", s.id, s.region)
         })
         .collect();
     let pki_dir = dir.parent().expect("a fabric's directory").join("pki");

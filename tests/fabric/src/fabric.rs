@@ -142,7 +142,7 @@ impl Fabric {
     /// # Panics
     /// Its admin address does not answer.
     pub fn metric(&self, name: &str, metric: &str, label: &str) -> f64 {
-        let answer = http::get(self.daemon_ref(name).admin(), "/metrics");
+        let answer = self.daemon_ref(name).get("/metrics");
         let (status, text) = answer.unwrap_or_else(|e| panic!("{name}: /metrics: {e}"));
         assert_eq!(status, 200, "{name}: /metrics");
         http::metric(&text, metric, label)
@@ -199,6 +199,17 @@ impl Fabric {
     /// The directory of it all.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Makes this the active topology, where `planned_on` is it now (0: none), and waits until every region has it. Addresses
+    /// are filled in as [`Builder::topology`] says.
+    ///
+    /// # Panics
+    /// It is not taken.
+    pub async fn apply_topology(&self, text: &str, planned_on: u64) {
+        let text = crate::builder::addressed(text, &self.listen);
+        let state = self.operator.apply_topology(text, planned_on).await.expect("a topology that is taken");
+        assert_eq!(state, "active");
     }
 
     /// The ids of a process's minions.

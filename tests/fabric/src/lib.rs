@@ -11,14 +11,17 @@ pub mod builder;
 pub mod checker;
 mod config;
 pub mod disk;
+pub mod etcd;
 pub mod fabric;
 pub mod http;
 pub mod job;
+pub mod netns;
 pub mod operator;
 pub mod pki;
 pub mod postgres;
 pub mod process;
 pub mod stranger;
+mod topology;
 pub mod wait;
 pub mod witness;
 

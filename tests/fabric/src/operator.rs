@@ -1,13 +1,21 @@
-//! The operator API as a client: one call at a time, dialled anew for each, so that a restarted top master is no matter.
+//! The operator API as a client: one call at a time, dialled anew for each, so that it is no matter which top master owns the
+//! fabric, and whether one was restarted.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use crate::wait::until;
 use relay_core::ids::Jid;
-use relay_proto::operator::{
-    ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest, ListMinionsRequest,
-    ListSchedulesRequest, Minion, Schedule, StatusReply, StatusRequest, SubmitRequest, Submitted, WatchEvent,
-    WatchRequest, operator_client::OperatorClient,
+use relay_proto::{
+    Code,
+    operator::{
+        ApplyTopologyRequest, ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest,
+        ListMinionsRequest, ListSchedulesRequest, Minion, Schedule, StatusReply, StatusRequest,
+        SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+        topology_progress,
+    },
 };
 use relay_runtime::{identity::LoadedIdentity, link, tls};
 use rustls::ClientConfig;
@@ -21,41 +29,68 @@ type Client = OperatorClient<link::Channel>;
 /// An operator.
 #[derive(Clone)]
 pub struct Operator {
-    address: String,
-    server_name: String,
+    /// Where top masters answer, and the name that each has to prove.
+    tops: Vec<(String, String)>,
+    /// The one that answered last.
+    last: Arc<AtomicUsize>,
     tls: Arc<ClientConfig>,
 }
 
 impl Operator {
-    /// Somebody who calls the address, which has to prove that it is `server_name`.
+    /// Somebody who calls whoever of these owns the fabric: each has an address, and a name that it has to prove.
     ///
     /// # Panics
     /// The certificate makes no TLS configuration.
-    pub fn new(address: String, server_name: String, identity: &LoadedIdentity) -> Operator {
-        Operator { address, server_name, tls: tls::client(identity).expect("a TLS configuration") }
+    pub fn new(tops: Vec<(String, String)>, identity: &LoadedIdentity) -> Operator {
+        Operator { tops, last: Arc::default(), tls: tls::client(identity).expect("a TLS configuration") }
     }
 
-    /// The same address, called with another certificate.
+    /// The same addresses, called with another certificate.
     ///
     /// # Panics
     /// As [`Operator::new`].
     pub fn with_identity(&self, identity: &LoadedIdentity) -> Operator {
-        Operator::new(self.address.clone(), self.server_name.clone(), identity)
+        Operator::new(self.tops.clone(), identity)
     }
 
-    /// Where it calls.
+    /// Of these addresses, only that of the top master `no`.
+    ///
+    /// # Panics
+    /// There are fewer.
+    pub fn only(&self, no: usize) -> Operator {
+        Operator { tops: vec![self.tops[no].clone()], last: Arc::default(), tls: self.tls.clone() }
+    }
+
+    /// Where it calls first.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.tops[0].0
     }
 
-    async fn call<T>(
+    /// Calls the one that answered last, then the others: past those who are not there and those who do not own.
+    pub(crate) async fn call<T>(
         &self,
-        call: impl AsyncFnOnce(&mut Client) -> Result<Response<T>, Status>,
+        call: impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
     ) -> Result<T, Status> {
-        let channel = link::channel(&self.address, &self.server_name, self.tls.clone()).await;
-        let channel = channel.map_err(|e| Status::unavailable(e.to_string()))?;
-        let mut client = OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        call(&mut client).await.map(Response::into_inner)
+        let (first, mut refused) = (self.last.load(Ordering::Relaxed), Status::unavailable("no address"));
+        for no in (0..self.tops.len()).map(|n| (first + n) % self.tops.len()) {
+            let (address, server_name) = &self.tops[no];
+            let channel = match link::channel(address, server_name, self.tls.clone()).await {
+                Ok(channel) => channel,
+                Err(error) => {
+                    refused = Status::unavailable(error.to_string());
+                    continue;
+                }
+            };
+            let mut client = OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            match call(&mut client).await.map(Response::into_inner) {
+                Err(status) if Code::of(&status) == Some(Code::NotOwner) => refused = status,
+                answer => {
+                    self.last.store(no, Ordering::Relaxed);
+                    return answer;
+                }
+            }
+        }
+        Err(refused)
     }
 
     /// Submits a job.
@@ -63,7 +98,7 @@ impl Operator {
     /// # Errors
     /// Refused, or nobody there.
     pub async fn submit(&self, request: SubmitRequest) -> Result<Submitted, Status> {
-        self.call(async |c| c.submit(request).await).await
+        self.call(async |c| c.submit(request.clone()).await).await
     }
 
     /// Watches a job from its beginning.
@@ -108,7 +143,7 @@ impl Operator {
     /// Nobody there.
     pub async fn jobs(&self) -> Result<Vec<JobHead>, Status> {
         let request = ListJobsRequest { limit: 1_000, before: 0, filter: None };
-        self.call(async |c| c.list_jobs(request).await).await.map(|reply| reply.jobs)
+        self.call(async |c| c.list_jobs(request.clone()).await).await.map(|reply| reply.jobs)
     }
 
     /// All schedules.
@@ -127,12 +162,29 @@ impl Operator {
     /// A wrong target, or nobody there.
     pub async fn minions(&self, target: &str) -> Result<Vec<Minion>, Status> {
         let request = ListMinionsRequest { down: false, target: target.into(), grains: false };
-        let mut pages = self.call(async |c| c.list_minions(request).await).await?;
+        let mut pages = self.call(async |c| c.list_minions(request.clone()).await).await?;
         let mut minions = Vec::new();
         while let Some(page) = pages.message().await? {
             minions.extend(page.minions);
         }
         Ok(minions)
+    }
+
+    /// Applies a topology made on a revision, region by region without a pause, and says how the revision ended.
+    ///
+    /// # Errors
+    /// Refused, or nobody there.
+    pub async fn apply_topology(&self, text: String, planned_on: u64) -> Result<String, Status> {
+        let request = ApplyTopologyRequest { text, planned_on, settle_ms: 1, ..Default::default() };
+        let mut progress = self.call(async |c| c.apply_topology(request.clone()).await).await?;
+        let mut last = None;
+        while let Some(event) = progress.message().await? {
+            last = event.event;
+        }
+        match last {
+            Some(topology_progress::Event::Done(revision)) => Ok(revision.state),
+            other => Err(Status::internal(format!("the stream ended with {other:?}"))),
+        }
     }
 
     /// How things stand.

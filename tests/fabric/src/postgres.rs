@@ -18,7 +18,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::wait::until;
+use crate::{netns::Host, wait::until};
 
 /// Debian's place for the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -32,6 +32,8 @@ const DATABASE: &str = "postgres";
 pub struct Database {
     programs: PathBuf,
     postmaster: Option<Child>,
+    /// Where it also listens, besides its socket.
+    host: Option<Host>,
     dir: TempDir,
 }
 
@@ -41,6 +43,18 @@ impl Database {
     /// # Panics
     /// It is installed and does not start.
     pub async fn start() -> Option<Database> {
+        Database::started(None).await
+    }
+
+    /// The same on a host, where others reach it by its address.
+    ///
+    /// # Panics
+    /// As [`Database::start`].
+    pub async fn start_on(host: &Host) -> Option<Database> {
+        Database::started(Some(host.clone())).await
+    }
+
+    async fn started(host: Option<Host>) -> Option<Database> {
         let Some(programs) = programs() else {
             // Straight to stderr: the test harness would swallow what is printed.
             let _ = io::stderr().write_all(
@@ -49,7 +63,7 @@ impl Database {
             return None;
         };
         let dir = tempfile::Builder::new().prefix("relay-pg-").tempdir().expect("a temporary directory");
-        let mut database = Database { programs, postmaster: None, dir };
+        let mut database = Database { programs, postmaster: None, host, dir };
         database.lay_out();
         database.restart().await;
         Some(database)
@@ -65,6 +79,10 @@ impl Database {
         initdb.args(["-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-U", USER, "-D"]);
         let done = initdb.arg(self.data()).output().expect("initdb");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        if self.host.is_some() {
+            let rules = fs::OpenOptions::new().append(true).open(self.data().join("pg_hba.conf"));
+            writeln!(rules.expect("the server's rules"), "host all all all trust").expect("one more of them");
+        }
     }
 
     /// Starts it after [`Database::kill9`], and waits until it lets people in.
@@ -89,13 +107,19 @@ impl Database {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("log"));
         let mut postgres = self.program("postgres");
         postgres.arg("-D").arg(self.data()).arg("-k").arg(self.path());
-        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"]);
+        let listen = self.host.as_ref().map(|host| host.ip().to_string()).unwrap_or_default();
+        postgres.arg("-c").arg(format!("listen_addresses={listen}"));
+        postgres.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a log file"));
         // SAFETY: prctl is async-signal-safe, and nothing is allocated between fork and exec.
         unsafe {
             postgres.pre_exec(|| prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
         }
-        postgres.spawn().expect("postgres")
+        let postmaster = match &self.host {
+            Some(host) => host.within(|| postgres.spawn()),
+            None => postgres.spawn(),
+        };
+        postmaster.expect("postgres")
     }
 
     /// kill -9 of all its processes, in the middle of whatever they do.
@@ -116,7 +140,12 @@ impl Database {
 
     /// What a top master's configuration says of it: the value of `store`.
     pub fn setting(&self) -> String {
-        format!("{{postgres: {{host: \"{}\", database: {DATABASE}, user: {USER}}}}}", self.path().display())
+        let (host, plain) = match &self.host {
+            // The network is the test's own, and nobody else is in it.
+            Some(host) => (host.ip().to_string(), ", plain: anywhere"),
+            None => (self.path().display().to_string(), ""),
+        };
+        format!("{{postgres: {{host: \"{host}\", database: {DATABASE}, user: {USER}{plain}}}}}")
     }
 
     /// What a query gives, as text.

@@ -20,10 +20,12 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{http, wait::until};
+use crate::{http, netns::Host, wait::until};
 
 /// The mark in the environment of everything that belongs to one fabric. Its value is the fabric's directory.
 pub const MARK: &str = "RELAY_TEST_FABRIC";
+/// What a top master says of itself that is ready to take over from the owner it knows.
+const STANDBY: &str = "is a standby: ";
 
 /// What daemons log: their own words in detail, and not each frame of HTTP/2.
 const LOG_FILTER: &str = "debug,h2=info,hyper=info,hyper_util=info,rustls=info";
@@ -55,6 +57,7 @@ pub struct Daemon {
     mark: PathBuf,
     arguments: Vec<String>,
     admin: SocketAddr,
+    host: Option<Host>,
     child: Option<Child>,
     stopped: bool,
 }
@@ -65,12 +68,18 @@ impl Daemon {
         let config = dir.join("config.yaml").display().to_string();
         let arguments = ["serve".into(), "--config".into(), config].into();
         let (name, mark) = (name.to_owned(), mark.to_owned());
-        Daemon { name, binary, dir, mark, arguments, admin, child: None, stopped: false }
+        Daemon { name, binary, dir, mark, arguments, admin, host: None, child: None, stopped: false }
     }
 
     /// With more words on its command line.
     pub fn with_arguments<const N: usize>(mut self, more: [String; N]) -> Daemon {
         self.arguments.extend(more);
+        self
+    }
+
+    /// On a host of its own; on none, it runs where the test does.
+    pub fn on(mut self, host: Option<Host>) -> Daemon {
+        self.host = host;
         self
     }
 
@@ -81,18 +90,24 @@ impl Daemon {
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
-        let child = command(self.binary, &self.mark, log).args(&self.arguments).spawn();
+        let mut command = command(self.binary, &self.mark, log);
+        command.args(&self.arguments);
+        let child = match &self.host {
+            Some(host) => host.within(|| command.spawn()),
+            None => command.spawn(),
+        };
         self.child = Some(child.unwrap_or_else(|e| panic!("{} cannot be started: {e}", self.name)));
     }
 
-    /// Waits until it says that it can do its work.
+    /// Waits until it says that it can do its work, or that it is ready to when another one does not any more.
     pub async fn ready(&mut self) {
         let what = format!("{} to be ready", self.name);
         until(&what, async || {
             if let Some(status) = self.exited() {
                 panic!("{} ended ({status}) instead of serving:\n{}", self.name, self.log());
             }
-            http::get(self.admin, "/readyz").is_ok_and(|(status, _)| status == 200).then_some(())
+            let settled = |(status, text): (u16, String)| status == 200 || text.contains(STANDBY);
+            self.get("/readyz").is_ok_and(settled).then_some(())
         })
         .await;
     }
@@ -162,7 +177,18 @@ impl Daemon {
         &self.dir
     }
 
-    /// Where `/metrics` is.
+    /// The status and the body of a path at its admin address.
+    ///
+    /// # Errors
+    /// Nobody there, or nothing said in time.
+    pub fn get(&self, path: &str) -> io::Result<(u16, String)> {
+        match &self.host {
+            Some(host) => host.within(|| http::get(self.admin, path)),
+            None => http::get(self.admin, path),
+        }
+    }
+
+    /// Where `/metrics` is, on its host.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }

@@ -9,7 +9,7 @@ use relay_core::{
     batch::{BatchRule, BatchSize, RegionBatch},
     ids::{MinionId, RegionName},
     invariants::{Limits, RegionLimits},
-    owner::{HOP_GRACE, HOPS},
+    owner::HOP_GRACE,
     time::Millis,
     topology::Share,
 };
@@ -180,17 +180,19 @@ pub struct Bound {
     pub delivery: Millis,
     /// How long it may run there.
     pub run: Millis,
+    /// Links between the owner and it, at most.
+    pub hops: u64,
 }
 
 impl Bound {
     /// How long an outcome may take.
     fn turn(&self) -> Millis {
-        self.delivery + self.delivery / 128 + 100 + self.run + 2 * HOP_GRACE * HOPS
+        self.delivery + self.delivery / 128 + 100 + self.run + 2 * HOP_GRACE * self.hops
     }
 
     /// How long a place may be held that another waits for.
     fn hold(&self) -> Millis {
-        self.turn() + HOPS * HEARTBEAT.dead_after
+        self.turn() + self.hops * HEARTBEAT.dead_after
     }
 
     /// The longest that a job of this rule may take. Serial jobs wait for others besides.

@@ -1,5 +1,7 @@
 //! Operators: they submit jobs, try again with the same request id when no answer comes, and cancel.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use relay_core::{
     batch::BatchRule,
@@ -48,6 +50,12 @@ pub struct Request {
     pub looks_since: Millis,
     /// Nothing more is expected.
     pub over: bool,
+    /// The top master that it asks next.
+    pub asks: usize,
+    /// Those that it has asked.
+    pub asked: BTreeSet<usize>,
+    /// Somebody watches its job.
+    pub watched: bool,
 }
 
 impl World {
@@ -59,13 +67,33 @@ impl World {
         let first = self.requests[no].misuses.map(|first| self.requests[first].jid);
         if first != Some(None) {
             let wait = self.delay();
-            self.later(Place::Top, wait, Happening::Request(no));
+            let top = self.requests[no].asks;
+            // No answer from here: it asks the other next time.
+            self.requests[no].asks = 1 - top;
+            self.requests[no].asked.insert(top);
+            self.later(Place::Top(top), wait, Happening::Request(no));
         }
         self.agenda.at(self.now + PATIENCE, Event::Client(no));
     }
 
-    /// A request reaches the top master.
-    pub fn submit(&mut self, no: usize) {
+    /// A top master that does not own the fabric, or can't be sure of it, says so: the operator asks the other one soon.
+    pub fn not_owner(&mut self, no: usize) {
+        self.say(|| format!("request {no} is told to ask another"));
+        if !self.requests[no].over {
+            let wait = self.random.between(100, 1_000);
+            let top = self.requests[no].asks;
+            self.requests[no].asks = 1 - top;
+            self.later(Place::Top(top), wait, Happening::Request(no));
+        }
+    }
+
+    /// To every top master: only the owner listens.
+    fn tell_tops(&mut self, wait: Millis, what: Happening) {
+        (0..self.tops.len()).for_each(|top| self.later(Place::Top(top), wait, what.clone()));
+    }
+
+    /// A request reaches the owner.
+    pub fn submit(&mut self, top: usize, no: usize) {
         let request = &self.requests[no];
         let Ok(target) = Target::parse(&request.target) else {
             return self.breach("setup", format!("no target: {}", request.target));
@@ -85,22 +113,25 @@ impl World {
             planned: None,
             confirmed: None,
         };
-        let wall = self.wall();
-        self.say(|| format!("request {no} reaches the top master"));
-        self.top.owner.submit(self.now, wall, no as u64, submission);
+        let (now, wall) = (self.now, self.wall(top));
+        self.say(|| format!("request {no} reaches top{top}"));
+        if let Some(reign) = &mut self.tops[top].reign {
+            reign.owner.submit(now, wall, no as u64, submission);
+        }
     }
 
     /// A cancel reaches the top master.
-    pub fn cancel(&mut self, no: usize) {
-        if let Some(jid) = self.requests[no].jid {
-            let outstanding = self.top.owner.cancel(jid);
+    pub fn cancel(&mut self, top: usize, no: usize) {
+        let jid = self.requests[no].jid;
+        if let Some((jid, reign)) = jid.zip(self.tops[top].reign.as_mut()) {
+            let outstanding = reign.owner.cancel(jid);
             self.say(|| format!("cancel of job {jid}: {outstanding:?}"));
         }
     }
 
     /// The request that a job came from.
     pub fn wanted(&self, jid: Jid) -> Option<&Request> {
-        let head = self.top.store.head(jid)?;
+        let head = self.store.head(jid)?;
         let same = |r: &&Request| r.id == head.request_id.0 && r.body == head.request_digest[0];
         self.requests.iter().find(same)
     }
@@ -108,24 +139,24 @@ impl World {
     /// The operator of a canary looks whether it waits for an approval, for as long as it is open.
     pub fn look(&mut self, no: usize) {
         let Some(jid) = self.requests[no].jid else { return };
-        if !self.top.store.open().any(|head| head.job.jid == jid) {
+        if !self.store.open().any(|head| head.job.jid == jid) {
             return;
         }
         let wait = self.delay();
         let patient = self.now < self.requests[no].looks_since + GIVES_UP_AFTER;
         if self.requests[no].approves {
-            self.later(Place::Top, wait, Happening::Approve(no));
+            self.tell_tops(wait, Happening::Approve(no));
         } else if !patient {
-            self.later(Place::Top, wait, Happening::Cancel(no));
+            self.tell_tops(wait, Happening::Cancel(no));
         }
         let next = self.random.between(LOOKS_EVERY / 3, LOOKS_EVERY);
         self.agenda.at(self.now + next, Event::Look(no));
     }
 
     /// An approval reaches the top master.
-    pub fn approve(&mut self, no: usize) {
-        let Some(jid) = self.requests[no].jid else { return };
-        if let Ok(approving) = self.top.owner.approve(jid) {
+    pub fn approve(&mut self, top: usize, no: usize) {
+        let Some((jid, reign)) = self.requests[no].jid.zip(self.tops[top].reign.as_mut()) else { return };
+        if let Ok(approving) = reign.owner.approve(jid) {
             self.coverage.add("canary stage approved", 1);
             self.say(|| format!("approval of job {jid}: {approving:?}"));
         }
@@ -150,6 +181,11 @@ impl World {
     }
 
     fn shown(&mut self, no: usize, accepted: Accepted) {
+        let elsewhere = accepted.known && self.requests[no].asked.len() > 1;
+        self.coverage.add("retry at another top master got the same jid", u64::from(elsewhere));
+        if self.requests[no].watched && self.requests[no].jid.is_none() {
+            self.watch_job(accepted.jid);
+        }
         let request = &mut self.requests[no];
         let before = request.jid.replace(accepted.jid);
         request.over = true;
@@ -167,7 +203,7 @@ impl World {
             self.agenda.at(self.now + 1, Event::Look(no));
         }
         if let Some(wait) = cancel {
-            self.later(Place::Top, wait, Happening::Cancel(no));
+            self.tell_tops(wait, Happening::Cancel(no));
         }
     }
 }

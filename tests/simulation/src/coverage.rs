@@ -37,15 +37,17 @@ impl fmt::Display for Coverage {
 impl World {
     /// A process is about to die: is it in the middle of a batch?
     pub fn count_death(&mut self, place: Place) {
+        let Some(owner) = self.owner() else { return };
         let what = match place {
-            Place::Top => "top master killed in mid-batch",
+            Place::Top(no) if self.ruler() != Some(no) => return,
+            Place::Top(_) => "top master killed in mid-batch",
             Place::Syndic(_) if self.syndics.len() >= 8 => "one of 8 syndics killed in mid-batch",
             Place::Syndic(_) => "syndic killed in mid-batch",
             Place::Minion(_) => return,
         };
-        let limited = |jid: Jid| self.top.owner.head(jid).is_some_and(|head| head.batch.is_limited());
+        let limited = |jid: Jid| owner.head(jid).is_some_and(|head| head.batch.is_limited());
         let halfway = |ledger: &Ledger| !ledger.unsent().is_empty() && !ledger.in_flight().is_empty();
-        if self.top.owner.ledgers().any(|(jid, ledger)| halfway(ledger) && limited(jid)) {
+        if owner.ledgers().any(|(jid, ledger)| halfway(ledger) && limited(jid)) {
             self.coverage.add(what, 1);
         }
     }

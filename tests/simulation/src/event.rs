@@ -4,13 +4,18 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
-use relay_core::time::Millis;
+use relay_core::{ids::Epoch, owner::WriteError, time::Millis};
+
+use crate::{
+    leadership::{Call, Heard, Holder},
+    watchers::Told,
+};
 
 /// A process of the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// The top master.
-    Top,
+    /// A top master, by number.
+    Top(usize),
     /// A syndic, by number.
     Syndic(usize),
     /// A minion, by number.
@@ -20,7 +25,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Top => f.write_str("top"),
+            Place::Top(no) => write!(f, "top{no}"),
             Place::Syndic(no) => write!(f, "s{no}"),
             Place::Minion(no) => write!(f, "m{no}"),
         }
@@ -57,6 +62,8 @@ pub enum Happening {
     Broken(u64, End),
     /// Try to reach a parent.
     Dial,
+    /// Leave this parent for another.
+    Move,
     /// Time to call `tick`.
     Timer,
     /// The oldest write under way is done.
@@ -69,6 +76,18 @@ pub enum Happening {
     Cancel(usize),
     /// An operator's approval reaches the top master.
     Approve(usize),
+    /// Time to look after the lease and the leadership.
+    Lease,
+    /// What a call to the registry came to.
+    Registry(u64, Heard),
+    /// The registry shows who owns the fabric.
+    Leader(Option<Holder>),
+    /// The store was taken over under this epoch, and read.
+    Begun(Epoch),
+    /// A commit of this reign ended.
+    Committed(Epoch, u64, Result<(), WriteError>),
+    /// A commit of this reign could not be done, and is tried again.
+    Stalled(Epoch),
 }
 
 /// An entry of the agenda.
@@ -94,6 +113,24 @@ pub enum Event {
     DiskMended(Place),
     /// A write of a former owner reaches the store.
     LateWrite(usize),
+    /// A top master (in this life) asks for the store.
+    Begin(usize, u32),
+    /// The oldest commit under way of a top master's reign reaches the store.
+    Commit(usize, Epoch),
+    /// What a top master (in this life) asked the registry then, in its call of this number.
+    AtRegistry(usize, u32, u64, Call, Millis),
+    /// The registry looks for leases that are over.
+    Expire,
+    /// The registry can be reached again, by one top master or by all.
+    RegistryMended(Option<usize>),
+    /// The other top master is restarted as well, in order.
+    Roll(usize),
+    /// A watcher looks for somebody to tell it of its job.
+    Watch(usize),
+    /// A watcher's session: the store is read for it.
+    WatchRead(usize, u32),
+    /// A watcher's session: it is told something.
+    Told(usize, u32, Told),
     /// Look whether everything is quiet.
     Poll,
 }

@@ -11,6 +11,7 @@ use relay_core::{
 
 use crate::{
     event::{End, Event, Happening, Place},
+    leadership::{GRACE, TTL},
     network::Cut,
     random::Random,
     rest::Rest,
@@ -18,6 +19,10 @@ use crate::{
     world::World,
 };
 
+/// A run has at least so many faults.
+pub const FEWEST: u64 = 3;
+/// Half of the longest time between two rolling restarts.
+const ROLLING_PACE: Millis = 8_000;
 /// Link numbers of impostors: beyond any that the network gives.
 const IMPOSTORS: u64 = 1 << 40;
 /// A year, in microseconds: how far a clock may jump.
@@ -34,7 +39,7 @@ pub enum Kind {
     Cut,
     /// Nothing gets through in one direction, for a while.
     OneWay,
-    /// The top master is killed.
+    /// A top master is killed.
     CrashTop,
     /// A syndic is killed.
     CrashSyndic,
@@ -54,12 +59,22 @@ pub enum Kind {
     Compact,
     /// A syndic of one region speaks for a minion of another.
     Impostor,
-    /// The top master's wall clock jumps.
+    /// A top master's wall clock jumps.
     Clock,
+    /// The owner is stopped for so long that another takes over.
+    PauseOwner,
+    /// A top master, or everybody, can't reach the registry for a while.
+    RegistryAway,
+    /// A top master is restarted in order, and then the other.
+    Rolling,
+    /// A minion changes its parent.
+    MoveMinion,
+    /// A syndic changes its parent.
+    MoveSyndic,
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 20] = [
         Kind::Break,
         Kind::HalfOpen,
         Kind::Cut,
@@ -75,6 +90,11 @@ impl Kind {
         Kind::Compact,
         Kind::Impostor,
         Kind::Clock,
+        Kind::PauseOwner,
+        Kind::RegistryAway,
+        Kind::Rolling,
+        Kind::MoveMinion,
+        Kind::MoveSyndic,
     ];
 }
 
@@ -85,6 +105,8 @@ pub struct Faults {
     pub active: bool,
     /// When everything is healed.
     pub until: Millis,
+    /// How often something was made to go wrong.
+    pub struck: u64,
     /// How far the run has come to rest.
     pub rest: Rest,
     /// On whose behalf an impostor speaks now.
@@ -106,6 +128,7 @@ impl Faults {
         Faults {
             active: true,
             until,
+            struck: 0,
             rest: Rest::default(),
             impostor_region: None,
             impostors: 0,
@@ -113,6 +136,13 @@ impl Faults {
             pace,
             mid_crash,
         }
+    }
+}
+
+impl Faults {
+    /// Nothing else goes wrong, and not too often.
+    pub fn only(&mut self, kind: Kind) {
+        (self.kinds, self.pace, self.mid_crash) = (vec![kind], ROLLING_PACE, 0);
     }
 }
 
@@ -129,7 +159,7 @@ impl World {
 
     /// The next fault, or the end of all.
     pub fn fault(&mut self) {
-        if self.now >= self.faults.until {
+        if self.now >= self.faults.until && self.faults.struck >= FEWEST {
             self.heal();
             return;
         }
@@ -142,6 +172,8 @@ impl World {
 
     fn strike(&mut self, kind: Kind) {
         self.say(|| format!("FAULT {kind:?}"));
+        self.faults.struck += 1;
+        let top = self.some_top();
         let minion = self.random.below(self.minions.len());
         let syndic = self.random.below(self.syndics.len());
         match kind {
@@ -155,7 +187,7 @@ impl World {
                 let to = self.random.pick(&[End::Child, End::Parent]);
                 self.cut_one(vec![to]);
             }
-            Kind::CrashTop => self.crash(Place::Top, false),
+            Kind::CrashTop => self.crash(Place::Top(top), false),
             Kind::CrashSyndic => self.crash(Place::Syndic(syndic), false),
             Kind::CrashMinion => self.crash(Place::Minion(minion), false),
             Kind::Reboot => self.crash(Place::Minion(minion), true),
@@ -167,14 +199,39 @@ impl World {
             Kind::Impostor => self.impostor(minion),
             Kind::Clock => {
                 let jump = self.random.pick(&[0, YEAR, -YEAR, 3_000_000, -3_000_000]);
-                self.skew = jump;
+                self.skew[self.random.below(2)] = jump;
             }
+            Kind::PauseOwner => {
+                let lasts = self.random.between(TTL + GRACE, 4 * TTL);
+                self.pause(Place::Top(top), lasts);
+            }
+            Kind::RegistryAway => {
+                let whom = (!self.random.once_in(3)).then_some(top);
+                let lasts = self.random.between(500, 5 * TTL);
+                self.lose_registry(whom, lasts);
+            }
+            Kind::Rolling => self.roll(top),
+            Kind::MoveMinion => self.later(Place::Minion(minion), 0, Happening::Move),
+            Kind::MoveSyndic => self.later(Place::Syndic(syndic), 0, Happening::Move),
         }
+    }
+
+    /// The owner three times of four, otherwise the other.
+    fn some_top(&mut self) -> usize {
+        let (any, owner) = (self.random.below(2), !self.random.once_in(4));
+        self.ruler().filter(|_| owner).unwrap_or(any)
+    }
+
+    /// A top master is restarted in order, and soon after the other.
+    fn roll(&mut self, top: usize) {
+        self.stop_top(top);
+        let wait = self.random.between(1_000, 10_000);
+        self.agenda.at(self.now + wait, Event::Roll(1 - top));
     }
 
     fn any_place(&mut self) -> Place {
         match self.random.below(4) {
-            0 => Place::Top,
+            0 => Place::Top(self.some_top()),
             1 => Place::Syndic(self.random.below(self.syndics.len())),
             _ => Place::Minion(self.random.below(self.minions.len())),
         }
@@ -186,7 +243,7 @@ impl World {
         let top: Vec<u64> = links
             .iter()
             .copied()
-            .filter(|no| self.net.get(*no).is_some_and(|l| l.parent.0 == Place::Top))
+            .filter(|no| self.net.get(*no).is_some_and(|l| matches!(l.parent.0, Place::Top(_))))
             .collect();
         let from = if self.random.once_in(2) && !top.is_empty() { top } else { links };
         if !from.is_empty() {
@@ -198,7 +255,11 @@ impl World {
 
     fn cut_one(&mut self, to: Vec<End>) {
         let (child, parent) = match self.random.below(2) {
-            0 => (Place::Syndic(self.random.below(self.syndics.len())), Place::Top),
+            0 => {
+                let syndic = self.random.below(self.syndics.len());
+                let parents = self.syndics[syndic].parents.clone();
+                (Place::Syndic(syndic), self.random.pick(&parents))
+            }
             _ => {
                 let minion = self.random.below(self.minions.len());
                 let parents = self.minions[minion].parents.clone();
@@ -214,6 +275,10 @@ impl World {
     fn pause_one(&mut self) {
         let place = self.any_place();
         let lasts = self.random.between(300, 15_000);
+        self.pause(place, lasts);
+    }
+
+    fn pause(&mut self, place: Place, lasts: Millis) {
         let process = self.process(place);
         if !process.up || process.paused {
             return;
@@ -222,7 +287,7 @@ impl World {
         let life = process.life;
         self.say(|| format!("{place} stops for {lasts}"));
         self.agenda.at(self.now + lasts, Event::Resume(place, life));
-        if place == Place::Top {
+        if matches!(place, Place::Top(_)) {
             self.postpone(lasts);
         }
     }
@@ -234,14 +299,14 @@ impl World {
         self.say(|| format!("the disk of {place} can't be written for {lasts}"));
         self.set_failing(place, true);
         self.agenda.at(self.now + lasts, Event::DiskMended(place));
-        if place == Place::Top {
+        if matches!(place, Place::Top(_)) {
             self.postpone(lasts + 1_000);
         }
     }
 
     fn set_failing(&mut self, place: Place, failing: bool) {
         match place {
-            Place::Top => self.top.commits.failing = failing,
+            Place::Top(no) => self.tops[no].store_away = failing,
             Place::Syndic(no) => self.syndics[no].spool.failing = failing,
             Place::Minion(no) => self.minions[no].journal.failing = failing,
         }
@@ -256,44 +321,48 @@ impl World {
     fn impostor(&mut self, minion: usize) {
         let home = self.minions[minion].region.clone();
         let Some(region) = self.syndics.iter().map(|s| s.region.clone()).find(|r| *r != home) else { return };
-        if !self.process(Place::Top).up || self.process(Place::Top).paused {
-            return;
-        }
+        let Some(top) = self.ruler().filter(|top| !self.tops[*top].process.paused) else { return };
         // Of a minion that the top master has never seen it can't know the region: that is for its certificate to say.
-        if self.top.owner.inventory().no_of(self.minions[minion].id.as_str()).is_none() {
+        let known = self.owner().and_then(|owner| owner.inventory().no_of(self.minions[minion].id.as_str()));
+        if known.is_none() {
             return;
         }
         self.faults.impostors += 1;
         let link = LinkId(IMPOSTORS + self.faults.impostors);
         let Ok(id) = format!("impostor-{}", self.faults.impostors).parse() else { return };
         let claimed = if self.sabotage == Sabotage::TrustRegion { home } else { region.clone() };
-        self.top.owner.syndic_up(self.now, link, id, claimed, Incarnation(link.0));
+        let (now, wall) = (self.now, self.wall(top));
+        if let Some(reign) = &mut self.tops[top].reign {
+            reign.owner.syndic_up(now, link, id, claimed, Incarnation(link.0));
+        }
         let (no, up, since, grains) = (0, true, 0, "{}".into());
         let (id, incarnation) =
             (self.minions[minion].id.clone(), Incarnation(self.minions[minion].incarnation));
         let entries = vec![RosterEntry { no, id, incarnation, up, since, grains }];
         self.faults.impostor_region = Some(region);
-        self.heard_from(link, Up::Roster(RosterUpdate::Full { version: 1, entries }));
+        self.heard_from(top, link, Up::Roster(RosterUpdate::Full { version: 1, entries }));
         let answer =
             std::sync::Arc::new(Answer { retcode: 66, ..Answer::bare(Outcome::Failed, Reason::None) });
         let group = |jid| ReturnGroup { jid, answer: answer.clone(), members: [0].into_iter().collect() };
-        let groups = self.top.store.open().map(|head| group(head.job.jid)).collect();
-        self.heard_from(link, Up::Returns(ReturnBatch { seq: 1, groups }));
+        let groups = self.store.open().map(|head| group(head.job.jid)).collect();
+        self.heard_from(top, link, Up::Returns(ReturnBatch { seq: 1, groups }));
         self.faults.impostor_region = None;
-        let wall = self.wall();
-        self.top.owner.syndic_down(wall, link);
-        self.later(Place::Top, 0, Happening::Timer);
+        if let Some(reign) = &mut self.tops[top].reign {
+            reign.owner.syndic_down(wall, link);
+        }
+        self.later(Place::Top(top), 0, Happening::Timer);
     }
 
     /// Everything is healed; from here on the fabric must come to rest.
     fn heal(&mut self) {
         self.say(|| "HEALED".into());
         self.faults.active = false;
-        self.skew = 0;
+        self.skew = [0; 2];
+        (self.registry.down, self.registry.cut) = (false, [false; 2]);
         self.net.cuts().into_iter().for_each(|cut| self.mend(cut));
         let minions = (0..self.minions.len()).map(Place::Minion);
         let syndics = (0..self.syndics.len()).map(Place::Syndic);
-        for place in [Place::Top].into_iter().chain(syndics).chain(minions) {
+        for place in [0, 1].map(Place::Top).into_iter().chain(syndics).chain(minions) {
             self.set_failing(place, false);
             let life = self.process(place).life;
             self.resume(place, life);

@@ -25,7 +25,7 @@ impl World {
         let life = self.process(place).die();
         self.drop_links(place);
         match place {
-            Place::Top => self.top_dies(),
+            Place::Top(no) => self.end_reign(no),
             Place::Syndic(no) => {
                 self.syndics[no].spool.crash(&mut self.random);
             }
@@ -63,7 +63,7 @@ impl World {
         process.up = true;
         self.say(|| format!("{place} starts"));
         match place {
-            Place::Top => self.start_top(),
+            Place::Top(no) => self.start_top(no),
             Place::Syndic(no) => self.start_syndic(no),
             Place::Minion(no) => self.start_minion(no),
         }
@@ -86,6 +86,24 @@ impl World {
         let lost = self.syndics[no].holds(u64::MAX);
         self.syndics[no].lose_spool(incarnation);
         self.count_copies(&lost);
+        self.lost_spooled.extend(lost);
+    }
+
+    /// A spool that had it was lost while its acknowledgement was under way.
+    pub fn lost_on_the_way(&self, slot: &(Jid, MinionId)) -> bool {
+        self.lost_spooled.contains(slot)
+    }
+
+    /// At rest: spools have forgotten what was acknowledged to them, by one that was lost since, perhaps. Then only the
+    /// journal has it still.
+    pub fn count_lost(&mut self) {
+        // What a spool still holds was acknowledged to it: that is written down with its next record.
+        for slot in std::mem::take(&mut self.lost_spooled) {
+            let kept = |m: &MinionProcess| m.id == slot.1 && m.holds(slot.0) && !m.lost_journal;
+            if !self.store.has_final(slot.0, &slot.1) && !self.minions.iter().any(kept) {
+                self.note(Observation::Destroyed(slot));
+            }
+        }
     }
 
     /// Something durable was lost: whatever END has no durable copy left can't be expected at the owner (I3). If the
@@ -97,7 +115,7 @@ impl World {
         for slot in slots {
             let asked = |m: &MinionProcess| !(m.lost_journal && lost.contains(&slot));
             let journaled = self.minions.iter().any(|m| m.id == slot.1 && m.holds(slot.0) && asked(m));
-            if !journaled && !spooled.contains(&slot) && !self.top.store.has_final(slot.0, &slot.1) {
+            if !journaled && !spooled.contains(&slot) && !self.store.has_final(slot.0, &slot.1) {
                 self.note(Observation::Destroyed(slot));
             }
         }

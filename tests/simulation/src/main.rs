@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use clap::Parser;
-use simulation::{coverage::Coverage, explain, run, sabotage::Sabotage};
+use simulation::{coverage::Coverage, explain, run, run_rolling, sabotage::Sabotage};
 
 /// Lines of log shown with a failing seed.
 const SHOWN: usize = 60;
@@ -18,6 +18,9 @@ struct Args {
     /// Many seeds, from A up to but not with B.
     #[arg(long, value_name = "A..B", value_parser = range)]
     seeds: Option<Range<u64>>,
+    /// Nothing goes wrong but rolling restarts of the top masters.
+    #[arg(long)]
+    rolling: bool,
     /// Print every line of the log.
     #[arg(long)]
     log: bool,
@@ -34,7 +37,10 @@ fn main() -> anyhow::Result<()> {
     let (mut failed, mut steps, mut starts) = (Vec::new(), 0, 0);
     let mut coverage = Coverage::default();
     for seed in seeds.clone() {
-        let report = run(seed, Sabotage::None, args.log);
+        let report = match args.rolling {
+            true => run_rolling(seed, args.log),
+            false => run(seed, Sabotage::None, args.log),
+        };
         report.log.iter().for_each(|line| println!("{line}"));
         steps += report.steps;
         starts += report.starts;

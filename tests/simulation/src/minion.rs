@@ -58,6 +58,10 @@ pub struct MinionProcess {
     pub lost_journal: bool,
     /// Its link, dialled or open.
     pub link: Option<u64>,
+    /// The syndic it dials next, if that is not left to chance.
+    pub next: Option<usize>,
+    /// The syndic it was attached to last.
+    pub attached: Option<Place>,
     /// What its machine runs, by run number.
     pub runs: BTreeMap<u64, Run>,
     witnessed: BTreeSet<Jid>,
@@ -76,6 +80,8 @@ impl MinionProcess {
             incarnation,
             lost_journal: false,
             link: None,
+            next: None,
+            attached: None,
             runs: BTreeMap::new(),
             witnessed: BTreeSet::new(),
         }
@@ -118,6 +124,7 @@ impl World {
         let now = self.now;
         match happening {
             Happening::Dial => self.dial_syndic(no),
+            Happening::Move => self.move_minion(no),
             Happening::Opened(link, End::Child) => self.minion_opened(no, link),
             Happening::Arrived(link, end) => {
                 let random = self.random.bits();
@@ -132,7 +139,7 @@ impl World {
             Happening::Timer => self.minions[no].seat.tick(now),
             Happening::Written => self.journal_written(no),
             Happening::Finished(run) => self.finished(no, run),
-            Happening::Opened(..) | Happening::Request(_) | Happening::Cancel(_) | Happening::Approve(_) => {}
+            _ => {}
         }
         self.turn_minion(no);
     }
@@ -142,12 +149,26 @@ impl World {
             return;
         }
         let parents = self.minions[no].parents.clone();
-        let parent = Place::Syndic(self.random.pick(&parents));
+        let by_chance = self.random.pick(&parents);
+        let parent = Place::Syndic(self.minions[no].next.take().unwrap_or(by_chance));
         let incarnation = self.minions[no].incarnation;
         match self.connect(Place::Minion(no), parent, incarnation) {
             Some(link) => self.minions[no].link = Some(link),
             None => self.redial(Place::Minion(no)),
         }
+    }
+
+    /// It is told to change its parent.
+    fn move_minion(&mut self, no: usize) {
+        let minion = &mut self.minions[no];
+        let others: Vec<usize> =
+            minion.parents.iter().copied().filter(|s| Some(Place::Syndic(*s)) != minion.attached).collect();
+        let Some(link) = minion.link.filter(|_| !others.is_empty()) else { return };
+        let next = self.random.pick(&others);
+        self.minions[no].next = Some(next);
+        self.say(|| format!("m{no} changes its parent"));
+        self.hang_up(link, End::Child);
+        self.minion_unlinked(no, link);
     }
 
     /// Dials again after a while.
@@ -164,6 +185,12 @@ impl World {
             self.minion_unlinked(no, link);
             return;
         }
+        let parent = self.net.get(link).map(|l| l.parent.0);
+        let minion = &mut self.minions[no];
+        let moved = minion.attached.is_some_and(|before| Some(before) != parent);
+        minion.attached = parent;
+        let busy = moved && (minion.seat.running().next().is_some() || minion.seat.unacked_count() > 0);
+        self.coverage.add("minion at another syndic in mid-job", u64::from(busy));
         let minion = &self.minions[no];
         let roster = roster_of_one(&minion.id, Incarnation(minion.incarnation), "{}".into());
         self.send(link, End::Parent, Message::Up(Up::Roster(roster)));
@@ -247,6 +274,7 @@ impl World {
                     self.minion_unlinked(no, link);
                 }
             }
+            SeatEffect::Keep(_) | SeatEffect::Seek(_) | SeatEffect::Leave => {}
             SeatEffect::Alarm { jid, why } => self.say(|| format!("m{no} alarm: job {jid}, {why:?}")),
         }
     }
@@ -271,7 +299,10 @@ impl World {
             let JournalRecord::Acked { jid } = record else { continue };
             let slot = (*jid, self.minions[no].id.clone());
             let spooled = |s: &crate::syndic::SyndicProcess| s.holds(u64::MAX).contains(&slot);
-            if !self.top.store.has_final(slot.0, &slot.1) && !self.syndics.iter().any(spooled) {
+            if !self.store.has_final(slot.0, &slot.1)
+                && !self.syndics.iter().any(spooled)
+                && !self.lost_on_the_way(&slot)
+            {
                 self.breach(
                     "I3",
                     format!("job {jid}: its return was acknowledged to m{no} and is durable nowhere"),
@@ -293,7 +324,7 @@ impl World {
             6..9 => self.random.between(300, 4_000),
             _ => self.random.between(4_000, 30_000),
         };
-        let limit = self.top.store.head(jid).map_or(takes, |head| head.spec.run_limit);
+        let limit = self.store.head(jid).map_or(takes, |head| head.spec.run_limit);
         self.agenda.at(self.now + takes.min(limit + 100), Event::RunOver(no, run, false));
         if self.sabotage == Sabotage::EndEarly {
             self.minions[no].seat.finished(self.now, jid, Answer::bare(Outcome::Ok, Reason::None));
@@ -302,7 +333,7 @@ impl World {
 
     /// An execution is over on its machine, whether its minion lives or not.
     pub fn run_over(&mut self, no: usize, run: u64, killed: bool) {
-        let limit = |jid| self.top.store.head(jid).map(|head| head.spec.run_limit);
+        let limit = |jid| self.store.head(jid).map(|head| head.spec.run_limit);
         let Some(entry) = self.minions[no].runs.get(&run) else { return };
         if entry.state != RunState::Running {
             return;

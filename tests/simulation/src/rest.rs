@@ -3,7 +3,11 @@
 //!
 //! When it is quiet first, every link is broken once more: a reconnect asks the journals for all that is `unknown`.
 
-use relay_core::{invariants::at_rest, outcome::Outcome, time::Millis};
+use relay_core::{
+    invariants::{at_rest, throughout},
+    outcome::Outcome,
+    time::Millis,
+};
 
 use crate::{
     event::{End, Event, Place},
@@ -70,8 +74,14 @@ impl World {
         if let Some(no) = self.requests.iter().position(|r| !r.over && r.misuses.is_none()) {
             return Some(format!("request {no} has no answer"));
         }
-        if let Some(jid) = self.top.owner.open_jobs().next() {
+        let Some((ruler, owner)) = self.ruler().zip(self.owner()) else {
+            return Some("nobody owns the fabric".into());
+        };
+        if let Some(jid) = owner.open_jobs().next() {
             return Some(format!("job {jid} is open"));
+        }
+        if let Some(no) = self.watchers.iter().position(|watcher| !watcher.over) {
+            return Some(format!("watcher {no} was not told the end of its job"));
         }
         for (no, minion) in self.minions.iter().enumerate() {
             let linked = minion
@@ -89,16 +99,23 @@ impl World {
         }
         for (no, syndic) in self.syndics.iter().enumerate() {
             let left = syndic.relay.spooled_batches();
+            let parent = syndic.link.and_then(|link| self.net.get(link)).map(|l| l.parent.0);
+            let elsewhere = matches!(parent, Some(Place::Top(top)) if top != ruler);
+            if elsewhere {
+                return Some(format!("{} is attached to {parent:?}", Place::Syndic(no)));
+            }
             if syndic.relay.parents_up() == 0 || left > 0 || !syndic.spool.is_idle() {
                 return Some(format!("{}: {left} batches spooled", Place::Syndic(no)));
             }
         }
-        (!self.top.commits.is_idle()).then(|| "the store is being written".into())
+        let idle = self.reign(ruler).is_some_and(|reign| reign.commits.is_idle());
+        (!idle).then(|| "the store is being written".into())
     }
 
     fn conclude(&mut self) {
         self.faults.rest.over = true;
-        let jobs = self.top.store.jobs();
+        self.count_lost();
+        let jobs = self.store.jobs();
         self.note(relay_core::invariants::Observation::Looked { jobs });
         self.know_everyone();
         self.settled();
@@ -107,10 +124,11 @@ impl World {
     /// The top master knows every minion, that it is up, and through which syndic.
     fn know_everyone(&mut self) {
         let mut wrong = Vec::new();
+        let Some(owner) = self.owner() else { return };
         for minion in &self.minions {
             let parent = minion.link.and_then(|l| self.net.get(l)).map(|l| l.parent.0);
-            let Some(Place::Syndic(syndic)) = parent else { continue };
-            let inventory = self.top.owner.inventory();
+            let Some(syndic) = self.top_syndic(parent) else { continue };
+            let inventory = owner.inventory();
             let known = inventory.no_of(minion.id.as_str()).and_then(|no| inventory.get(no));
             let right = |k: &&relay_core::inventory::Minion| {
                 k.up && k.syndic == self.syndics[syndic].id && k.incarnation.0 == minion.incarnation
@@ -121,6 +139,15 @@ impl World {
             }
         }
         wrong.into_iter().for_each(|what| self.breach("inventory", what));
+    }
+
+    /// The syndic under the owner through which a place is reached.
+    fn top_syndic(&self, place: Option<Place>) -> Option<usize> {
+        let Some(Place::Syndic(no)) = place else { return None };
+        match self.net.get(self.syndics[no].link?)?.parent.0 {
+            Place::Top(_) => Some(no),
+            above => self.top_syndic(Some(above)),
+        }
     }
 
     /// Nothing is left `unknown` that a journal could settle: its minion is there, with the journal it had.
@@ -139,7 +166,8 @@ impl World {
 
     /// Everything that is wrong at the end.
     pub fn verdict(&self) -> Vec<relay_core::invariants::Violation> {
-        let mut all = at_rest(&self.trace);
+        let rests = self.faults.rest.over;
+        let mut all = if rests { at_rest(&self.trace) } else { throughout(&self.trace) };
         all.extend(self.breaches.iter().cloned());
         all
     }

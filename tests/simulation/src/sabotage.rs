@@ -43,6 +43,16 @@ pub enum Sabotage {
     IgnoreSerial,
     /// A minion says that an execution is over while it goes on: its place is given to another.
     EndEarly,
+    /// A former owner takes what the store refused for done.
+    IgnoreFence,
+    /// A syndic that changes its parent leaves its returns behind.
+    DropAtMove,
+    /// A watcher that comes again is told everything anew.
+    ForgetCursor,
+    /// A takeover does not raise the epoch: the former owner's writes land.
+    SameEpoch,
+    /// A standby takes links, and acknowledges what it hears.
+    StandbyAccepts,
 }
 
 impl Sabotage {
@@ -62,7 +72,7 @@ impl Sabotage {
     }
 
     /// Every broken rule, the invariant that must notice, and words that it must use for it.
-    pub const ALL: [(Sabotage, &'static str, &'static str); 16] = [
+    pub const ALL: [(Sabotage, &'static str, &'static str); 21] = [
         (Sabotage::StartUnjournaled, "I1", ""),
         (Sabotage::KeepUnknown, "I2", ""),
         (Sabotage::AckUndurable, "I3", ""),
@@ -79,5 +89,10 @@ impl Sabotage {
         (Sabotage::IgnoreStages, "I12", "of earlier stages"),
         (Sabotage::IgnoreSerial, "I12", "is serial"),
         (Sabotage::EndEarly, "I12", "run at once"),
+        (Sabotage::IgnoreFence, "I3", "acknowledged"),
+        (Sabotage::DropAtMove, "I3", ""),
+        (Sabotage::ForgetCursor, "I10", ""),
+        (Sabotage::SameEpoch, "I2", ""),
+        (Sabotage::StandbyAccepts, "I3", "acknowledged"),
     ];
 }

@@ -31,6 +31,17 @@ pub struct Kept {
     cancelled: bool,
     seq: u64,
     approved: u32,
+    /// What each change said, for watchers.
+    changes: Vec<Telling>,
+}
+
+/// What one change of a job's answers says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telling {
+    /// Its number.
+    pub seq: u64,
+    /// Who newly has which outcome.
+    pub told: Vec<(MinionId, Verdict)>,
 }
 
 /// The store.
@@ -63,10 +74,18 @@ impl Store {
     }
 
     /// One transaction: all of it or nothing. Says what it changed.
-    pub fn commit(&mut self, now: Millis, writes: &[Write]) -> Result<Vec<Observation>, WriteError> {
+    ///
+    /// `ours` is the epoch under which the writer began, for writes that carry none. As in the real stores, a transaction
+    /// without any write is not looked at.
+    pub fn commit(
+        &mut self,
+        now: Millis,
+        ours: Epoch,
+        writes: &[Write],
+    ) -> Result<Vec<Observation>, WriteError> {
         let epochs: Vec<(Jid, Epoch)> = writes.iter().filter_map(epoch_of).collect();
-        let fenced = self.sabotage != Sabotage::Unfenced;
-        if fenced && epochs.iter().any(|(_, epoch)| *epoch < self.epoch) {
+        let fenced = self.sabotage != Sabotage::Unfenced && !writes.is_empty();
+        if fenced && epochs.iter().map(|(_, epoch)| *epoch).chain([ours]).any(|epoch| epoch < self.epoch) {
             return Err(WriteError::Fenced);
         }
         writes.iter().try_for_each(|write| self.refusal(write))?;
@@ -106,6 +125,7 @@ impl Store {
                     kept.seq = *seq;
                 }
                 self.returns(*jid, rows, seen);
+                self.change(*jid, *seq, rows, seen);
             }
             Write::Approve(jid, _, stages) => {
                 if let Some(kept) = self.jobs.get_mut(jid) {
@@ -133,7 +153,17 @@ impl Store {
         let (sent, rows, slots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         self.jobs.insert(
             jid,
-            Kept { head, sent, rows, slots, closed: false, cancelled: false, seq: 0, approved: 0 },
+            Kept {
+                head,
+                sent,
+                rows,
+                slots,
+                closed: false,
+                cancelled: false,
+                seq: 0,
+                approved: 0,
+                changes: Vec::new(),
+            },
         );
     }
 
@@ -168,6 +198,27 @@ impl Store {
         }
     }
 
+    /// Keeps what a change says.
+    fn change(&mut self, jid: Jid, seq: u64, rows: &[GroupRow], seen: &mut Vec<Observation>) {
+        let Some(kept) = self.jobs.get(&jid) else { return };
+        let answer = |row: &GroupRow| row.answer.clone().or_else(|| Some(kept.rows.get(&row.no)?.0.clone()));
+        let told = rows.iter().filter_map(|row| Some((Verdict::of(&*answer(row)?), self.names(&row.added))));
+        let told: Vec<(MinionId, Verdict)> = told
+            .flat_map(|(verdict, names)| names.into_iter().map(move |id| (id, verdict.clone())))
+            .collect();
+        seen.push(Observation::Changed { jid, seq, told: told.clone() });
+        if let Some(kept) = self.jobs.get_mut(&jid) {
+            kept.changes.push(Telling { seq, told });
+        }
+    }
+
+    /// A job as a watcher reads it: the changes after one, up to which one it goes, and whether the job is closed.
+    pub fn watched(&self, jid: Jid, after: u64) -> Option<(Vec<Telling>, u64, bool)> {
+        let kept = self.jobs.get(&jid)?;
+        let changes = kept.changes.iter().filter(|change| change.seq > after).cloned().collect();
+        Some((changes, kept.seq, kept.closed))
+    }
+
     /// The names of targets.
     pub fn names(&self, members: &Members) -> BTreeSet<MinionId> {
         members.iter().filter_map(|no| self.minions.get(&no)).map(|record| record.id.clone()).collect()
@@ -188,6 +239,12 @@ impl Store {
         self.jobs.get(&jid).map(|kept| &kept.head)
     }
 
+    /// Whether a job is for this minion.
+    pub fn is_target(&self, jid: Jid, minion: &MinionId) -> bool {
+        let no = self.minions.values().find(|record| record.id == *minion).map(|record| record.no);
+        self.jobs.get(&jid).zip(no).is_some_and(|(kept, no)| kept.head.targets.contains(no))
+    }
+
     /// Whether a final outcome of this minion is in.
     pub fn has_final(&self, jid: Jid, minion: &MinionId) -> bool {
         let no = self.minions.values().find(|record| record.id == *minion).map(|record| record.no);
@@ -197,8 +254,9 @@ impl Store {
     }
 
     /// A new owner takes over: the next epoch, the inventory, and the jobs that are not over.
-    pub fn take_over(&mut self) -> (Epoch, Inventory, Vec<StoredJob>) {
-        self.epoch = Epoch(self.epoch.0 + 1);
+    pub fn begin(&mut self) -> (Epoch, Inventory, Vec<StoredJob>) {
+        let joins = self.sabotage == Sabotage::SameEpoch && self.epoch.0 > 0;
+        self.epoch = if joins { self.epoch } else { Epoch(self.epoch.0 + 1) };
         let mut inventory = Inventory::new();
         for record in self.minions.values() {
             // A record that the inventory wrote itself is in order.

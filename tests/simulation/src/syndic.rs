@@ -1,10 +1,11 @@
 //! A syndic process: the relay, its spool, its link to the top master.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relay_core::{
     fold::FlushRule,
     ids::{Incarnation, Jid, MinionId, RegionName, TierId},
+    ledger::Ledger,
     message::{Down, LinkId, Up},
     relay::{Relay, RelayEffect, RelayRule, SpoolRecord},
     time::Millis,
@@ -40,14 +41,20 @@ pub struct SyndicProcess {
     pub spool: Disk<SpoolRecord>,
     /// The spool's name.
     pub incarnation: u64,
+    /// Its parents, in the order in which it tries them: top masters, or syndics of its region.
+    pub parents: Vec<Place>,
+    /// Which it tries next.
+    pub turn: usize,
     /// Its link upward, dialled or open.
     pub link: Option<u64>,
+    /// To whom it was attached last.
+    pub attached: Option<Place>,
     stalled: bool,
 }
 
 impl SyndicProcess {
     /// A machine with an empty spool, not running yet.
-    pub fn new(id: TierId, region: RegionName, incarnation: u64) -> SyndicProcess {
+    pub fn new(id: TierId, region: RegionName, parents: Vec<Place>, incarnation: u64) -> SyndicProcess {
         SyndicProcess {
             process: Process::default(),
             id,
@@ -55,9 +62,19 @@ impl SyndicProcess {
             relay: Relay::recover(RULE, 0, Vec::new()),
             spool: Disk::default(),
             incarnation,
+            parents,
+            turn: 0,
             link: None,
+            attached: None,
             stalled: false,
         }
+    }
+
+    /// It has work that its parent has not all heard of.
+    pub fn is_busy(&self) -> bool {
+        let open =
+            |(_, ledger): (Jid, &Ledger)| !ledger.in_flight().is_empty() || !ledger.unsent().is_empty();
+        self.relay.spooled_batches() > 0 || self.relay.ledgers().any(open)
     }
 
     /// Everything in the spool is gone.
@@ -89,16 +106,17 @@ impl SyndicProcess {
 impl World {
     /// Something happens to a syndic.
     pub fn at_syndic(&mut self, no: usize, happening: Happening) {
-        let (now, wall) = (self.now, self.wall());
+        let (now, wall) = (self.now, self.wall(0));
         match happening {
-            Happening::Dial => self.dial_top(no),
+            Happening::Dial => self.dial_parent(no),
+            Happening::Move => self.move_syndic(no),
             Happening::Opened(link, End::Child) => self.syndic_opened(no, link),
-            Happening::Opened(link, End::Parent) => self.minion_attached(no, link),
+            Happening::Opened(link, End::Parent) => self.child_attached(no, link),
             Happening::Arrived(link, end) => match self.net.receive(link, end, now) {
                 Some(Message::Up(up)) => self.syndics[no].relay.from_child(now, wall, LinkId(link), up),
                 Some(Message::Down(down)) => {
                     if let Down::ReturnsAck { up_to } = down {
-                        self.acked_by_top(no, up_to);
+                        self.acked_by_parent(no, link, up_to);
                     }
                     self.syndics[no].relay.from_parent(now, LinkId(link), down);
                 }
@@ -110,21 +128,38 @@ impl World {
             }
             Happening::Timer => self.syndics[no].relay.tick(now),
             Happening::Written => self.spool_written(no),
-            Happening::Request(_) | Happening::Cancel(_) | Happening::Approve(_) | Happening::Finished(_) => {
-            }
+            _ => {}
         }
         self.turn_syndic(no);
     }
 
-    fn dial_top(&mut self, no: usize) {
-        if self.syndics[no].link.is_some() {
+    /// Tries the next parent. There is one link upward, whoever accepts it.
+    fn dial_parent(&mut self, no: usize) {
+        let syndic = &mut self.syndics[no];
+        if syndic.link.is_some() {
             return;
         }
-        let incarnation = self.syndics[no].incarnation;
-        match self.connect(Place::Syndic(no), Place::Top, incarnation) {
+        let parent = syndic.parents[syndic.turn % syndic.parents.len()];
+        syndic.turn += 1;
+        let incarnation = syndic.incarnation;
+        match self.connect(Place::Syndic(no), parent, incarnation) {
             Some(link) => self.syndics[no].link = Some(link),
             None => self.redial(Place::Syndic(no)),
         }
+    }
+
+    /// It is told to change its parent; what it holds goes along.
+    fn move_syndic(&mut self, no: usize) {
+        let Some(link) = self.syndics[no].link else { return };
+        let syndic = &mut self.syndics[no];
+        let at = syndic.parents.iter().position(|parent| Some(*parent) == syndic.attached);
+        syndic.turn = at.map_or(0, |at| at + 1);
+        self.say(|| format!("s{no} changes its parent"));
+        if self.sabotage == Sabotage::DropAtMove {
+            self.syndics[no].relay.from_parent(self.now, LinkId(link), Down::ReturnsAck { up_to: u64::MAX });
+        }
+        self.hang_up(link, End::Child);
+        self.syndic_unlinked(no, link, End::Child);
     }
 
     fn syndic_opened(&mut self, no: usize, link: u64) {
@@ -135,21 +170,34 @@ impl World {
             self.syndic_unlinked(no, link, End::Child);
             return;
         }
+        let Some(parent) = self.net.get(link).map(|l| l.parent.0) else { return };
+        let syndic = &mut self.syndics[no];
+        syndic.turn = syndic.parents.iter().position(|p| *p == parent).unwrap_or(0);
+        let moved = syndic.attached.replace(parent).is_some_and(|before| before != parent);
+        let what = match parent {
+            Place::Top(_) => "syndic at another top master in mid-job",
+            _ => "syndic at another syndic in mid-job",
+        };
+        let busy = moved && syndic.is_busy();
+        self.coverage.add(what, u64::from(busy));
         self.syndics[no].relay.parent_up(self.now, 0, LinkId(link));
     }
 
-    fn minion_attached(&mut self, no: usize, link: u64) {
+    fn child_attached(&mut self, no: usize, link: u64) {
         if !self.net.open(link, End::Parent) {
             return;
         }
-        let Some(Place::Minion(minion)) = self.net.get(link).map(|l| l.child.0) else { return };
+        let Some(child) = self.net.get(link).map(|l| l.child.0) else { return };
         let Some(incarnation) = self.net.get(link).map(|l| Incarnation(l.incarnation)) else { return };
-        let id = self.minions[minion].id.clone();
-        self.syndics[no].relay.child_up(self.now, LinkId(link), Some(&id), incarnation);
+        let id = match child {
+            Place::Minion(minion) => Some(self.minions[minion].id.clone()),
+            _ => None,
+        };
+        self.syndics[no].relay.child_up(self.now, LinkId(link), id.as_ref(), incarnation);
     }
 
     fn syndic_unlinked(&mut self, no: usize, link: u64, end: End) {
-        let (now, wall) = (self.now, self.wall());
+        let (now, wall) = (self.now, self.wall(0));
         let syndic = &mut self.syndics[no];
         if end == End::Parent {
             syndic.relay.child_down(now, wall, LinkId(link));
@@ -205,16 +253,26 @@ impl World {
         self.wake(Place::Syndic(no), at);
     }
 
-    /// An acknowledgement by the top master means that the store has it (I3: a hop may forget what the next holds).
-    fn acked_by_top(&mut self, no: usize, up_to: u64) {
-        for (jid, id) in self.syndics[no].holds(up_to) {
-            let store = &self.top.store;
-            let target = store.jobs().get(&jid).is_some_and(|targets| targets.contains(&id));
-            if target && !store.has_final(jid, &id) {
-                self.breach(
-                    "I3",
-                    format!("job {jid}: the return of {id} was acknowledged to s{no} and is not stored"),
-                );
+    /// An acknowledgement means that the parent has it durably (I3: a hop may forget what the next holds): a syndic in
+    /// its spool or beyond, a top master in the store.
+    fn acked_by_parent(&mut self, no: usize, link: u64, up_to: u64) {
+        let Some(parent) = self.net.get(link).map(|l| l.parent.0) else { return };
+        let held = self.syndics[no].holds(up_to);
+        if held.is_empty() {
+            return;
+        }
+        let others =
+            (0..self.syndics.len()).filter(|other| *other != no && matches!(parent, Place::Syndic(_)));
+        let spooled: BTreeSet<(Jid, MinionId)> =
+            others.flat_map(|other| self.syndics[other].holds(u64::MAX)).collect();
+        for (jid, id) in held {
+            let target = self.store.is_target(jid, &id);
+            let slot = (jid, id.clone());
+            let durable = self.store.has_final(jid, &id) || spooled.contains(&slot);
+            if target && !durable && !self.lost_on_the_way(&slot) {
+                let what =
+                    format!("job {jid}: the return of {id} was acknowledged to s{no} and is durable nowhere");
+                self.breach("I3", what);
             }
         }
     }

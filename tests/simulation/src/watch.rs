@@ -12,7 +12,7 @@ use relay_core::{
     ledger::{AnswerKey, Ledger},
     message::{Down, LinkId},
     outcome::{Outcome, Reason},
-    owner::HOPS,
+    owner::{HOP_GRACE, HOPS, Owner},
     time::Millis,
 };
 
@@ -37,16 +37,21 @@ fn those(ledger: &Ledger, which: impl Fn(&AnswerKey) -> bool) -> Members {
     groups.fold(Members::new(), |all, group| all | &group.members)
 }
 
+fn named(owner: &Owner, members: &Members) -> BTreeSet<MinionId> {
+    let inventory = owner.inventory();
+    members.iter().filter_map(|no| inventory.get(no)).map(|minion| minion.id.clone()).collect()
+}
+
 impl World {
     /// What a job promises, from what its operator asked for.
     fn limits(&self, jid: Jid) -> Option<Limits> {
         let request = self.wanted(jid)?;
-        let targets = self.top.store.names(&self.top.store.head(jid)?.targets);
+        let targets = self.store.names(&self.store.head(jid)?.targets);
         let mut by_region: BTreeMap<RegionName, BTreeSet<MinionId>> = BTreeMap::new();
         for minion in self.minions.iter().filter(|minion| targets.contains(&minion.id)) {
             by_region.entry(minion.region.clone()).or_default().insert(minion.id.clone());
         }
-        Some(batches::limits(&request.batch, &self.top.batches.regions, &by_region))
+        Some(batches::limits(&request.batch, &self.batches.regions, &by_region))
     }
 
     /// A job was accepted.
@@ -54,16 +59,16 @@ impl World {
         if let Some(limits) = self.limits(jid) {
             self.coverage.add("serial job", u64::from(limits.serial));
             self.coverage.add("canary", u64::from(!limits.stages.is_empty()));
-            self.top.accepted.insert(jid, self.now);
+            self.accepted.insert(jid, self.now);
             self.note(Observation::Limited(jid, limits));
         }
     }
 
     /// How long a job may take at the longest, from now on (I6). A serial one waits for others, perhaps for all.
     pub fn bound(&self, jid: Jid) -> Option<Millis> {
-        let head = self.top.store.head(jid)?;
+        let head = self.store.head(jid)?;
         let own = self.bound_alone(jid)?;
-        let others = self.top.store.jobs().into_keys().filter(|other| *other != jid);
+        let others = self.store.jobs().into_keys().filter(|other| *other != jid);
         let others: Millis = others.filter_map(|other| self.bound_alone(other)).sum();
         // And for those to come, each of which has its places for a while.
         let coming = self.requests.len() as u64 * (own + others) / 2;
@@ -72,14 +77,16 @@ impl World {
 
     fn bound_alone(&self, jid: Jid) -> Option<Millis> {
         let (request, limits) = (self.wanted(jid)?, self.limits(jid)?);
-        let bound = Bound { delivery: request.delivery_limit, run: request.run_limit };
+        let bound = Bound { delivery: request.delivery_limit, run: request.run_limit, hops: self.hops };
         Some(bound.of(&request.batch, &limits))
     }
 
     /// Looks what the owner knows by now.
-    pub fn know(&mut self) {
+    pub fn know(&mut self, top: usize) {
+        // One that another has replaced may know less, and nothing of what it asks for is done any more.
+        let Some(reign) = self.reign(top).filter(|reign| reign.epoch == self.store.epoch) else { return };
         let mut news = Vec::new();
-        for (jid, ledger) in self.top.owner.ledgers() {
+        for (jid, ledger) in reign.owner.ledgers() {
             let open = ledger.unsent() | ledger.in_flight();
             let decided = ledger.targets() - &open;
             let canary = self.wanted(jid).is_some_and(|r| matches!(r.batch.size, BatchSize::Canary(_)));
@@ -88,47 +95,47 @@ impl World {
                 those(ledger, |key| key.outcome.is_final() && !key.by_tier),
             );
             let counts = [decided.len(), failed.len(), answered.len()];
-            if self.top.known.get(&jid) != Some(&counts) {
+            if reign.known.get(&jid) != Some(&counts) {
                 let [decided, failed, answered] =
-                    [decided, failed, answered].map(|members| self.named(&members));
+                    [decided, failed, answered].map(|members| named(&reign.owner, &members));
                 news.push((jid, counts, Knowledge { decided, failed, answered }, ledger.clone()));
             }
         }
         for (jid, counts, known, ledger) in news {
-            self.top.known.insert(jid, counts);
+            if let Some(reign) = &mut self.tops[top].reign {
+                reign.known.insert(jid, counts);
+            }
             self.count_stop(&ledger);
             self.note(Observation::Known(jid, known));
         }
     }
 
-    fn named(&self, members: &Members) -> BTreeSet<MinionId> {
-        let inventory = self.top.owner.inventory();
-        members.iter().filter_map(|no| inventory.get(no)).map(|minion| minion.id.clone()).collect()
-    }
-
     /// A message leaves the top master.
-    pub fn leaves(&mut self, link: LinkId, down: &Down) {
+    pub fn leaves(&mut self, top: usize, link: LinkId, down: &Down) {
         let Down::Dispatch(dispatch) = down else { return };
         let (jid, within) = (dispatch.job.jid, dispatch.deliver_within);
         let names = self.names_below(link, &dispatch.members);
+        let rules = self.ruler() == Some(top);
+        let Some(owner) = self.reign(top).map(|reign| &reign.owner) else { return };
         if within == 0 {
-            let stopped = self.top.owner.batch_state(jid).is_some_and(|state| state.stopped.is_some());
+            let stopped = owner.batch_state(jid).is_some_and(|state| state.stopped.is_some());
             self.coverage.add("recall", u64::from(stopped));
             return;
         }
-        let head = self.top.owner.head(jid);
+        let head = owner.head(jid);
         let queued =
             head.is_some_and(|head| head.batch.queue.is_some_and(|queue| queue > head.delivery_limit));
-        let late = self
-            .top
-            .accepted
-            .get(&jid)
-            .zip(head)
-            .is_some_and(|(at, head)| self.now > at + head.delivery_limit);
+        let late =
+            self.accepted.get(&jid).zip(head).is_some_and(|(at, head)| self.now > at + head.delivery_limit);
         self.coverage.add("offer from the queue", u64::from(queued && late));
-        let until = self.now + within + HOPS * HEARTBEAT.dead_after;
+        let until = self.now + within + self.hops * HEARTBEAT.dead_after + (self.hops - HOPS) * HOP_GRACE;
+        self.coverage.add("offer of a former owner", u64::from(!rules));
         for id in names {
-            self.note(Observation::Offered((jid, id), until));
+            let slot = (jid, id);
+            self.note(match rules {
+                true => Observation::Offered(slot, until),
+                false => Observation::OfferedBefore(slot, until),
+            });
         }
     }
 

@@ -3,10 +3,13 @@
 //! Owns the main loop and what all processes have in common (lives, pauses, timers, links). What a role does with an
 //! event is in [`crate::top`], [`crate::syndic`] and [`crate::minion`]; what goes wrong is in [`crate::faults`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use relay_core::{
-    ids::RegionName,
+    ids::{Epoch, Jid, MinionId, RegionName},
     invariants::{Observation, Trace, Violation},
     message::{Down, Up},
+    owner::{Batches, HOPS, Write},
     seat::HeartbeatRule,
     time::{Millis, WallMicros},
 };
@@ -16,12 +19,15 @@ use crate::{
     coverage::Coverage,
     event::{Agenda, End, Event, Happening, Place},
     faults::Faults,
+    leadership::Registry,
     minion::MinionProcess,
     network::{Message, Network},
     random::Random,
     sabotage::Sabotage,
+    store::Store,
     syndic::SyndicProcess,
     top::TopProcess,
+    watchers::Watcher,
 };
 
 /// Shorter than in production, so that a run finds half-open links in seconds of simulated time.
@@ -61,8 +67,28 @@ pub struct World {
     pub random: Random,
     /// Links and cuts.
     pub net: Network,
-    /// The top master and its store.
-    pub top: TopProcess,
+    /// The top masters.
+    pub tops: Vec<TopProcess>,
+    /// The store that they share: it outlives everything.
+    pub store: Store,
+    /// What decides who owns the fabric.
+    pub registry: Registry,
+    /// Who owned it last.
+    pub last_owner: Option<usize>,
+    /// Writes of former owners that have not reached the store, and their epochs.
+    pub late: Vec<(Epoch, Vec<Write>)>,
+    /// What the topology says of batches.
+    pub batches: Batches,
+    /// Links between the owner and a minion, at most.
+    pub hops: u64,
+    /// By when each job must be closed.
+    pub due: BTreeMap<Jid, Millis>,
+    /// When each job was accepted.
+    pub accepted: BTreeMap<Jid, Millis>,
+    /// Returns that were in spools that were lost.
+    pub lost_spooled: BTreeSet<(Jid, MinionId)>,
+    /// Who watches jobs.
+    pub watchers: Vec<Watcher>,
     /// The syndics.
     pub syndics: Vec<SyndicProcess>,
     /// The minions.
@@ -77,8 +103,8 @@ pub struct World {
     pub breaches: Vec<Violation>,
     /// A rule that is broken on purpose.
     pub sabotage: Sabotage,
-    /// The top master's wall clock is wrong by this.
-    pub skew: i64,
+    /// The top masters' wall clocks are wrong by this.
+    pub skew: [i64; 2],
     /// Lines, if they are kept.
     pub log: Option<Vec<String>>,
     /// Events so far.
@@ -90,13 +116,23 @@ pub struct World {
 
 impl World {
     /// An empty fabric; see [`crate::build`].
-    pub fn new(random: Random, faults: Faults, top: TopProcess, sabotage: Sabotage, log: bool) -> World {
+    pub fn new(random: Random, faults: Faults, sabotage: Sabotage, log: bool) -> World {
         World {
             now: 0,
             agenda: Agenda::default(),
             random,
             net: Network::default(),
-            top,
+            tops: vec![TopProcess::default(), TopProcess::default()],
+            store: Store::new(sabotage),
+            registry: Registry::default(),
+            last_owner: None,
+            late: Vec::new(),
+            batches: Batches::default(),
+            hops: HOPS,
+            due: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            lost_spooled: BTreeSet::new(),
+            watchers: Vec::new(),
             syndics: Vec::new(),
             minions: Vec::new(),
             requests: Vec::new(),
@@ -104,7 +140,7 @@ impl World {
             trace: Trace::default(),
             breaches: Vec::new(),
             sabotage,
-            skew: 0,
+            skew: [0; 2],
             log: log.then(Vec::new),
             steps: 0,
             coverage: Coverage::default(),
@@ -132,6 +168,7 @@ impl World {
             Observation::Slot((jid, id), verdict) => self.say(|| format!("  SLOT {jid} {id}: {verdict}")),
             Observation::Ended((jid, id), verdict) => self.say(|| format!("  END {jid} {id}: {verdict}")),
             Observation::Wrote { .. } | Observation::SaidBy { .. } | Observation::Known(..) => {}
+            Observation::Changed { .. } => {}
             other => self.say(|| format!("  {other:?}")),
         }
         self.observed = true;
@@ -150,9 +187,9 @@ impl World {
         }
     }
 
-    /// The wall clock of the top master.
-    pub fn wall(&self) -> WallMicros {
-        (WALL + self.now * 1_000).saturating_add_signed(self.skew)
+    /// The wall clock of a top master.
+    pub fn wall(&self, top: usize) -> WallMicros {
+        (WALL + self.now * 1_000).saturating_add_signed(self.skew[top])
     }
 
     fn happen(&mut self, event: Event) {
@@ -168,6 +205,15 @@ impl World {
             Event::DiskMended(place) => self.mend_disk(place),
             Event::LateWrite(no) => self.late_write(no),
             Event::Poll => self.poll(),
+            Event::Begin(top, life) => self.begin(top, life),
+            Event::Commit(top, epoch) => self.reach_store(top, epoch),
+            Event::AtRegistry(top, life, no, call, asked) => self.at_registry(top, life, no, call, asked),
+            Event::Expire => self.expire_leases(),
+            Event::RegistryMended(whom) => self.mend_registry(whom),
+            Event::Roll(top) => self.stop_top(top),
+            Event::Watch(no) => self.watch(no),
+            Event::WatchRead(no, session) => self.watch_read(no, session),
+            Event::Told(no, session, told) => self.told(no, session, told),
         }
     }
 
@@ -187,7 +233,7 @@ impl World {
             self.process(place).timer = None;
         }
         match place {
-            Place::Top => self.at_top(happening),
+            Place::Top(no) => self.at_top(no, happening),
             Place::Syndic(no) => self.at_syndic(no, happening),
             Place::Minion(no) => self.at_minion(no, happening),
         }
@@ -198,16 +244,16 @@ impl World {
     /// What a process has in common with all.
     pub fn process(&mut self, place: Place) -> &mut Process {
         match place {
-            Place::Top => &mut self.top.process,
+            Place::Top(no) => &mut self.tops[no].process,
             Place::Syndic(no) => &mut self.syndics[no].process,
             Place::Minion(no) => &mut self.minions[no].process,
         }
     }
 
-    /// The region of a place (the top master's is never asked for).
+    /// The region of a place; a top master has none.
     pub fn region(&self, place: Place) -> Option<&RegionName> {
         match place {
-            Place::Top => None,
+            Place::Top(_) => None,
             Place::Syndic(no) => Some(&self.syndics[no].region),
             Place::Minion(no) => Some(&self.minions[no].region),
         }

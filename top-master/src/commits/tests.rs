@@ -1,14 +1,15 @@
 use std::sync::Mutex;
 
 use relay_core::{
-    ids::{Epoch, Jid, RequestId},
+    ids::{Epoch, Jid, RegionName, RequestId},
     ledger::GroupNo,
     outcome::Answer,
     time::WallMicros,
 };
 use relay_runtime::store::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, NewSchedule, PlanId, Pruned, Put, Ran,
-    Recovered, ScheduleRun, StoreError, StoredPlan, StoredSchedule,
+    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, NewRevision, NewSchedule, PlanId, Pruned,
+    Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut, ScheduleRun, StoreError, StoredPlan,
+    StoredSchedule, Which,
 };
 
 use super::*;
@@ -77,6 +78,21 @@ impl Store for Grudging {
         unused()
     }
     fn remove_schedule(&self, _: &str) -> StoreFuture<bool> {
+        unused()
+    }
+    fn put_revision(&self, _: NewRevision) -> StoreFuture<RevisionPut> {
+        unused()
+    }
+    fn revision(&self, _: Which) -> StoreFuture<Option<Revision>> {
+        unused()
+    }
+    fn revisions(&self, _: usize, _: Option<u64>) -> StoreFuture<Vec<Revision>> {
+        unused()
+    }
+    fn stage_revision(&self, _: u64, _: Vec<RegionName>) -> StoreFuture<bool> {
+        unused()
+    }
+    fn end_revision(&self, _: u64, _: RevisionEnd) -> StoreFuture<bool> {
         unused()
     }
     fn close(&self) -> futures_core::future::BoxFuture<'static, ()> {

@@ -11,7 +11,8 @@ use relay_core::{
 use relay_proto::operator as wire;
 use relay_runtime::link::SOFTWARE;
 
-use super::{Daemon, Known};
+use super::{Daemon, Known, Lead};
+use crate::{register::Presence, topology::Effective};
 
 /// Whom the topology names, so that who is missing is shown also if nothing is known of them (any more): the minions of
 /// a dead syndic have moved to its neighbours.
@@ -48,7 +49,37 @@ pub(super) fn never_attached(inventory: &Inventory, expected: &Expected) -> BTre
     seen.chain(named).map(down).collect()
 }
 
+fn top_masters(lead: &Lead) -> Vec<wire::TopMaster> {
+    let one = |(id, presence): (&TierId, &Presence)| wire::TopMaster {
+        id: id.to_string(),
+        listen: presence.listen.clone(),
+        operators: presence.operators.clone(),
+        software: presence.version.clone(),
+        owner: lead.owner.as_ref() == Some(id),
+        leaving: presence.leaving,
+    };
+    lead.present.iter().map(one).collect()
+}
+
 impl Daemon {
+    /// Goes by another topology from now on.
+    pub fn effective(&mut self, effective: Option<Effective>) {
+        let (batches, expected) = match &effective {
+            Some(effective) => (effective.batches(), Expected::of(&effective.topology, &self.id)),
+            None => Default::default(),
+        };
+        self.owner.set_batches(batches);
+        effective.iter().for_each(|effective| self.place_by(effective));
+        self.expected = expected;
+        let inventory = self.owner.inventory();
+        let never = never_attached(inventory, &self.expected);
+        // Whoever is named no more, is down and has no minions, is gone for good.
+        self.known.retain(|syndic, known| known.up || never.contains_key(syndic));
+        for (syndic, down) in never {
+            self.known.entry(syndic).or_insert(down);
+        }
+    }
+
     pub(super) fn status(&self, now: u64) -> wire::StatusReply {
         let inventory = self.owner.inventory();
         let by_syndic: BTreeMap<_, _> = inventory.by_syndic().collect();
@@ -81,6 +112,8 @@ impl Daemon {
             jobs_open: self.owner.open_jobs().count() as u64,
             syndics: self.known.iter().map(syndic).collect(),
             regions: regions.into_iter().map(region).collect(),
+            epoch: self.standings.epoch.0,
+            top_masters: top_masters(&self.standings.lead.borrow()),
         }
     }
 }

@@ -8,17 +8,38 @@ use relay_core::{
     owner::{OwnerRule, Write},
     seat::HeartbeatRule,
 };
-use relay_runtime::store::{SqliteStore, Store};
+use relay_runtime::{
+    config::{self, FollowConfig},
+    registry::Embedded,
+    store::{SqliteStore, Store},
+};
 use tempfile::TempDir;
 
 use super::*;
-use crate::operator::{Defaults, OperatorService, REQUEST_QUEUE};
+use crate::{
+    operator::{Defaults, OperatorService, REQUEST_QUEUE, Reach},
+    topology::{self, Topologies},
+};
+
+/// What a top master is configured with beside its limits.
+#[derive(Default)]
+pub(crate) struct Setting {
+    /// A followed repository.
+    pub(crate) follow: Option<FollowConfig>,
+    /// The configured topology.
+    pub(crate) topology: Option<std::path::PathBuf>,
+    /// Who is attached: the only minions that are up.
+    pub(crate) up: Vec<&'static str>,
+    /// The time by which topologies are staged. Default: the real one.
+    pub(crate) now: Option<topology::Now>,
+}
 
 /// A running top master. Nobody is attached to it: jobs stay open until they are cancelled.
 pub(crate) struct Bench {
     pub(crate) directory: TempDir,
     pub(crate) service: OperatorService,
     daemon: tokio::task::JoinHandle<()>,
+    topologies: tokio::task::JoinHandle<()>,
 }
 
 fn record(no: u32, id: &str) -> Record {
@@ -39,19 +60,36 @@ fn record(no: u32, id: &str) -> Record {
 impl Bench {
     /// A new one that knows these minions; `aws-x` is in region aws, behind syndic aws-1.
     pub(crate) async fn new(ids: &[&str], defaults: Defaults) -> Bench {
-        Bench::start(tempfile::tempdir().unwrap(), ids, defaults).await
+        Bench::start(tempfile::tempdir().unwrap(), ids, defaults, Setting::default()).await
+    }
+
+    /// One with more settings.
+    pub(crate) async fn with(
+        directory: TempDir,
+        ids: &[&str],
+        defaults: Defaults,
+        setting: Setting,
+    ) -> Bench {
+        Bench::start(directory, ids, defaults, setting).await
     }
 
     /// The same store under a new top master, which knows these minions.
     pub(crate) async fn restart(self, ids: &[&str]) -> Bench {
-        self.daemon.abort();
-        let _ = self.daemon.await;
-        self.service.store.close().await;
-        let defaults = Defaults::clone(&self.service.defaults);
-        Bench::start(self.directory, ids, defaults).await
+        let defaults = Defaults::clone(&self.service.defaults.borrow());
+        Bench::start(self.stop().await, ids, defaults, Setting::default()).await
     }
 
-    async fn start(directory: TempDir, ids: &[&str], defaults: Defaults) -> Bench {
+    /// Ends it as a kill does; what is durable is in the directory.
+    pub(crate) async fn stop(self) -> TempDir {
+        for task in [self.topologies, self.daemon] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.service.store.close().await;
+        self.directory
+    }
+
+    async fn start(directory: TempDir, ids: &[&str], defaults: Defaults, setting: Setting) -> Bench {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&directory.path().join("store")).unwrap());
         let recovered = store.begin().await.unwrap();
         let mut inventory = Inventory::new();
@@ -59,35 +97,64 @@ impl Bench {
         for record in records.clone() {
             inventory.restore(record).unwrap();
         }
+        let up = (0..).zip(ids).filter(|(_, id)| setting.up.contains(id)).map(|(no, _)| no).collect();
+        inventory.set_up(&up, true, 0);
+        let file =
+            setting.topology.as_ref().map(|file| (file.as_path(), config::load_topology(file).unwrap()));
+        let file = file.as_ref().map(|(path, topology)| (*path, topology));
+        let boot = topology::boot::boot(&*store, file).await.unwrap();
         store.commit(0, vec![Write::Minions(records)]).await.unwrap();
         let rule = OwnerRule {
             fabric: "test.example".into(),
             epoch: recovered.epoch,
             heartbeat: HeartbeatRule { interval: 1_000, dead_after: 3_000 },
             seal: relay_proto::envelope::seal,
-            batches: defaults.batches.clone(),
+            batches: boot.effective.as_ref().map_or(defaults.batches.clone(), |e| e.batches()),
         };
         let owner = Owner::recover(rule, 0, wall(), inventory, recovered.jobs);
         let (registered, _) = watch::channel(Syndics::new());
+        let standings =
+            Standings { registered, lead: watch::channel(Lead::default()).1, epoch: recovered.epoch };
         let directory_of_names = Directory::default();
-        let daemon = Daemon::new(
+        let mut daemon = Daemon::new(
             "test.example".into(),
             "top-1".parse().unwrap(),
             owner,
             Commits::new(store.clone()),
             directory_of_names.clone(),
-            registered,
-            Expected::default(),
+            standings,
         );
+        if boot.effective.is_some() {
+            daemon.effective(boot.effective.clone());
+        }
         let (asks, asked) = mpsc::channel(REQUEST_QUEUE);
+        let parts = topology::Parts {
+            store: store.clone(),
+            asks: asks.clone(),
+            registry: Arc::new(Embedded::new(Arc::new(|| 0))),
+            own: "top-1".parse().unwrap(),
+            fabric: "test.example".parse().unwrap(),
+            limits: defaults,
+            follow: setting.follow,
+            state_dir: directory.path().into(),
+            now: setting.now.unwrap_or_else(|| {
+                let clock = Clock::start();
+                Arc::new(move || clock.now())
+            }),
+        };
+        let (topology, topologies) = Topologies::new(parts, boot);
         let service = OperatorService {
             asks,
             store,
             directory: directory_of_names,
-            defaults: Arc::new(defaults),
+            defaults: topology.defaults(),
             schedules_changed: Arc::default(),
+            reach: Reach::always(),
+            topology,
         };
-        Bench { directory, service, daemon: tokio::spawn(daemon.drive(asked)) }
+        let daemon = tokio::spawn(daemon.drive(asked));
+        let topologies = tokio::spawn(topologies.run(CancellationToken::new()));
+        Bench { directory, service, daemon, topologies }
     }
 }
 

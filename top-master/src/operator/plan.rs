@@ -121,7 +121,7 @@ impl OperatorService {
 
     /// The rule with what the topology says of the regions, as the owner freezes it.
     fn full_rule(&self, rule: &BatchRule) -> BatchRule {
-        BatchRule { regions: self.defaults.batches.regions.clone(), ..rule.clone() }
+        BatchRule { regions: self.defaults.borrow().batches.regions.clone(), ..rule.clone() }
     }
 }
 

@@ -56,6 +56,7 @@ impl OperatorService {
         digest: [u8; 32],
         request: wire::SubmitRequest,
     ) -> Result<wire::Submitted, Status> {
+        self.reach.check()?;
         let submission = match request.plan_id.is_empty() {
             true => self.submission(caller, id, request)?,
             false => self.planned_submission(caller, id, request).await?,
@@ -94,13 +95,14 @@ impl OperatorService {
         }
         let delivery = limit("delivery timeout", request.delivery_timeout_ms, MAX_DELIVERY_LIMIT)?;
         let run = limit("timeout", request.run_timeout_ms, MAX_RUN_LIMIT)?;
+        let defaults = self.defaults.borrow().clone();
         Ok(Submission {
             request_id,
             request_digest: [0; 32],
             target: self.target(&request.target)?,
             written: request.target,
-            delivery_limit: if delivery == 0 { self.defaults.delivery } else { delivery },
-            run_limit: if run == 0 { self.defaults.run } else { run },
+            delivery_limit: if delivery == 0 { defaults.delivery } else { delivery },
+            run_limit: if run == 0 { defaults.run } else { run },
             function: request.function,
             args: request.args.into(),
             caller,
@@ -136,7 +138,7 @@ impl OperatorService {
     /// A target expression with its node groups in place.
     pub(super) fn target(&self, text: &str) -> Result<Target, Status> {
         let target = Target::parse(text).map_err(invalid)?;
-        self.defaults.groups.expand(&target).map_err(invalid)
+        self.defaults.borrow().groups.expand(&target).map_err(invalid)
     }
 }
 
@@ -196,6 +198,7 @@ pub(super) fn submit_error(error: SubmitError) -> Status {
         SubmitError::TooWide { .. } => Code::TooWide,
         SubmitError::RequestReused(_) => Code::RequestReused,
         SubmitError::TooManyJobs => Code::Busy,
+        SubmitError::NotOwner => Code::NotOwner,
         SubmitError::Store(_) => Code::Store,
     };
     code.status((&error as &dyn Display).to_string())

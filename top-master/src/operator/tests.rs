@@ -85,7 +85,7 @@ async fn a_retry_is_the_same_job_also_where_it_would_be_refused_by_now() {
     }
     // Nobody has the name aws-c any more, aws-d is new, and the node group is gone.
     let mut bench = bench.restart(&["aws-a", "aws-b", "aws-x", "gcp-a", "aws-d"]).await;
-    bench.service.defaults = Arc::new(limits());
+    bench.service.defaults = tokio::sync::watch::channel(Arc::new(limits())).1;
     let codes = [Code::PlanMoved, Code::NoMatch, Code::Invalid, Code::Invalid];
     for ((request, first), code) in requests.into_iter().zip(accepted).zip(codes) {
         let again = submit(&bench, request.clone()).await.unwrap();
@@ -200,8 +200,8 @@ async fn a_plan_moves_when_a_regions_batch_changes() {
     let plan = bench.service.make_plan("alice".into(), request("*", 1)).await.unwrap();
     let cap = RegionBatch { cap: Some(Share::Count(1)), ..RegionBatch::default() };
     let regions = [("aws".parse().unwrap(), cap)].into();
-    bench.service.defaults =
-        Arc::new(Defaults { batches: Batches { regions, unbatched_limit: None }, ..limits() });
+    let defaults = Defaults { batches: Batches { regions, ..Batches::default() }, ..limits() };
+    bench.service.defaults = tokio::sync::watch::channel(Arc::new(defaults)).1;
     assert_eq!(told(submit(&bench, run_plan(plan.plan_id, 1)).await).0, Some(Code::PlanMoved));
 }
 

@@ -38,11 +38,11 @@ pub struct Output {
 }
 
 impl Trial {
-    /// Starts it.
+    /// Starts it, with `more` options of `relayctl dev up`.
     ///
     /// # Errors
     /// It does not come up; then nothing of it is left.
-    pub fn up(bin: &Path, minions: u64, keep: bool) -> anyhow::Result<Trial> {
+    pub fn up(bin: &Path, minions: u64, keep: bool, more: &[&str]) -> anyhow::Result<Trial> {
         let own = (!keep).then(|| std::env::temp_dir().join(format!("relay-demo-{}", std::process::id())));
         // A start that fails leaves nothing. In a directory of our own we make sure; under a name that a person uses,
         // another fabric may be what stood in the way, and it is not ours to stop.
@@ -50,6 +50,7 @@ impl Trial {
         let minions = minions.to_string();
         let topology = tree::root().join("topology.yaml").display().to_string();
         let mut args = vec!["dev", "up", "--topology", &topology, "--minions", &minions, "--name", NAME];
+        args.extend(more);
         let dir = trial.fabric_dir();
         if let Some(dir) = &dir {
             args.extend(["--dir", dir]);
@@ -112,17 +113,38 @@ impl Trial {
         serde_json::from_str(&text).with_context(|| format!("exit code {}, and no JSON: {text}", ended.code))
     }
 
-    /// The process of a syndic.
+    /// Shows `relayctl dev …` for this fabric, runs it, shows what it prints.
+    ///
+    /// # Errors
+    /// As [`Trial::show`].
+    pub fn dev(&self, words: &[&str]) -> anyhow::Result<Output> {
+        let args = self.dev_words(words);
+        self.show(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Reads what `relayctl dev …` says of this fabric as JSON, without showing it.
+    ///
+    /// # Errors
+    /// As [`Trial::look`].
+    pub fn look_dev(&self, words: &[&str]) -> anyhow::Result<Value> {
+        let mut args = self.dev_words(words);
+        args.extend(["--out", "json"].map(str::to_owned));
+        self.look(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn dev_words(&self, words: &[&str]) -> Vec<String> {
+        let words = ["dev"].iter().chain(words).chain(&["--name", NAME]).map(|word| (*word).to_owned());
+        let dir = self.fabric_dir().into_iter().flat_map(|dir| ["--dir".to_owned(), dir]);
+        words.chain(dir).collect()
+    }
+
+    /// The process of a syndic or, of several, a top master.
     ///
     /// # Errors
     /// There is none of that id.
     pub fn pid(&self, id: &str) -> anyhow::Result<i32> {
-        let mut args = vec!["dev", "status", "--name", NAME];
-        let dir = self.fabric_dir();
-        if let Some(dir) = &dir {
-            args.extend(["--dir", dir]);
-        }
-        let status = self.ask(&args)?;
+        let args = self.dev_words(&["status"]);
+        let status = self.ask(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
         let mut processes = status["processes"].as_array().into_iter().flatten();
         let pid = processes.find(|process| process["name"] == id).and_then(|process| process["pid"].as_i64());
         pid.and_then(|pid| i32::try_from(pid).ok()).with_context(|| format!("no process is called {id}"))
@@ -147,11 +169,8 @@ impl Trial {
         if self.own.as_ref().is_some_and(|own| !own.join("fabric/dev.json").exists()) {
             return self.remove();
         }
-        let mut args = vec!["dev", "down", "--delete", "--name", NAME];
-        let dir = self.fabric_dir();
-        if let Some(dir) = &dir {
-            args.extend(["--dir", dir]);
-        }
+        let args = self.dev_words(&["down", "--delete"]);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         println!("$ {}", shown(&args));
         // A group of its own, and no look at the stop flag: a second Ctrl-C does not end the tidying.
         let status = self.relayctl(&args).process_group(0).status()?;

@@ -175,6 +175,33 @@ fn as_many_are_made_up_as_are_expected() {
     );
 }
 
+#[test]
+fn range_sets_say_who_belongs_where_before_patterns_do() {
+    let id = |text: &str| text.parse::<MinionId>().unwrap();
+    let t = with(|f| f["regions"][1]["minions"]["ranges"] = json!(["web[01-20]", "east-[01-02]"]));
+    let (fleet, strangers) = Fleet::of_ids(&t, ["web20", "web21", "east-02", "east-03"].map(id));
+    assert_eq!(strangers, [id("web21")]);
+    let of = |text: &str| fleet.region(&id(text)).unwrap().as_str();
+    assert_eq!((of("web20"), of("east-02"), of("east-03")), ("west", "west", "east"));
+}
+
+#[test]
+fn the_ids_of_range_sets_are_expected_before_any_is_made_up() {
+    let ids = |count: u32| -> Vec<String> {
+        let t = with(|f| {
+            let ranges = ["w[01-02,02]", "b[00001,00003]"];
+            let patterns = ["b*"];
+            f["regions"][0]["minions"] =
+                json!({"count": count, "ids": ["odd"], "ranges": ranges, "patterns": patterns});
+            f["regions"][1]["minions"]["count"] = json!(0);
+        });
+        Fleet::expected(&t).iter().map(|(id, _)| id.to_string()).collect()
+    };
+    assert_eq!(ids(2), ["odd", "w01"]);
+    assert_eq!(ids(5), ["b00001", "b00003", "odd", "w01", "w02"]);
+    assert_eq!(ids(8), ["b00000", "b00001", "b00002", "b00003", "b00004", "odd", "w01", "w02"]);
+}
+
 /// One random edit; it may make a bad file.
 fn edit(file: &mut Value, (what, which, amount): (u8, usize, u32)) {
     let fresh = format!("n-{}", amount % 40);
@@ -192,7 +219,7 @@ fn edit(file: &mut Value, (what, which, amount): (u8, usize, u32)) {
         array.as_array_mut().into_iter().for_each(|a| a.push(value.clone()))
     };
     let region_of = &mut file["regions"][r];
-    match what % 22 {
+    match what % 23 {
         0 | 1 => push(&mut region_of["syndics"], syndic(&fresh)),
         2 => one(&mut region_of["syndics"], s),
         3 => region_of["syndics"][s]["capacity"] = json!(amount % 2000 + 1),
@@ -203,6 +230,10 @@ fn edit(file: &mut Value, (what, which, amount): (u8, usize, u32)) {
         8 => region_of["syndics"][s]["address"] = json!(format!("10.0.0.{}:9", amount % 250)),
         9 => region_of["minions"]["count"] = json!(amount % 3000),
         10 => region_of["minions"]["patterns"] = json!([fresh, "x-*"]),
+        21 => {
+            region_of["minions"]["ranges"] =
+                json!([["n-[00-09,20]", "p[01-05]"], ["q[001-120]", "q[200,300]"]][which % 2])
+        }
         11 => region_of["minions"]["ids"] = json!(["z", fresh]),
         12 => region_of["minions"]["grains"] = json!({"dc": [fresh, "a"], "os": "b"}),
         13 => region_of["batch"] = json!({"cap": amount % 50 + 1, "auto": {"min": "1%"}}),

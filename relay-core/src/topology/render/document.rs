@@ -11,6 +11,7 @@ use crate::{
     batch::RegionBatch,
     document::{At, Kind, Node, Position, Problem},
     ids::{RegionName, TierId},
+    target::RangeSet,
     topology::{Membership, Network, Provider, Region, Share, Syndic, TopMaster, Topology, VERSION},
 };
 
@@ -88,7 +89,8 @@ fn top_master(top: &TopMaster) -> (Part, Fields) {
 }
 
 fn of_region(region: &Region) -> Fields {
-    let Region { name: _, provider, cloud_region, platforms, network, syndics: _, minions, batch } = region;
+    let Region { name: _, provider, cloud_region, platforms, network, syndics: _, minions, ranges, batch } =
+        region;
     let Network { notes, allowed_cidrs } = network;
     let Membership { count, patterns, ids, grains } = minions;
     let RegionBatch { default_window, max_failures, cap, auto_min, auto_max } = batch;
@@ -103,6 +105,7 @@ fn of_region(region: &Region) -> Fields {
         ("network.allowed_cidrs", sorted(allowed_cidrs)),
         ("minions.count", Some(json!(count))),
         ("minions.patterns", sorted(patterns)),
+        ("minions.ranges", sorted(&ranges.iter().map(RangeSet::as_str).collect::<Vec<_>>())),
         ("minions.ids", sorted(ids)),
         ("minions.grains", (!grains.is_empty()).then_some(Value::Object(grains))),
         ("batch.batch", share(default_window)),

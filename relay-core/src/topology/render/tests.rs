@@ -61,9 +61,21 @@ fn the_digest_is_of_what_is_meant() {
     same["regions"][1]["minions"]["patterns"] = json!(["a", "b"]);
     same["regions"][1]["syndics"][0]["weight"] = json!(100);
     assert_eq!(checked(&same).digest(), checked(&file()).digest());
-    let mut other = file();
-    other["regions"][0]["syndics"][0]["weight"] = json!(101);
-    assert_ne!(checked(&other).digest(), checked(&file()).digest());
+    let other = |change: fn(&mut Value)| {
+        let mut other = file();
+        change(&mut other);
+        checked(&other).digest()
+    };
+    let weight = other(|f| f["regions"][0]["syndics"][0]["weight"] = json!(101));
+    let ranges = other(|f| f["regions"][1]["minions"]["ranges"] = json!(["x[01-02]", "w[01-03]"]));
+    let turned = other(|f| f["regions"][1]["minions"]["ranges"] = json!(["w[01-03]", "x[01-02]"]));
+    let own = checked(&file()).digest();
+    assert!(weight != own && ranges != own && ranges == turned);
+    assert_eq!(
+        other(|f| f["regions"][1]["minions"]["ranges"] = json!([])),
+        own,
+        "as if the key were not there"
+    );
     assert_eq!(checked(&file()).digest().len(), 64);
 }
 

@@ -187,6 +187,11 @@ static MINIONS: Keys = Keys {
     keys: &[
         need("count", Kind::Number(0, 10_000_000), "How many are expected."),
         may("patterns", Kind::List(&Kind::Text), "Globs on the ids that belong here."),
+        may(
+            "ranges",
+            Kind::List(&Kind::Text),
+            "Range sets of ids that belong here: web[001-120,200]. In quotes within a list in brackets.",
+        ),
         may("ids", Kind::List(&Kind::Id), "Ids that belong here, one by one."),
         may(
             "grains",

@@ -18,7 +18,10 @@ fn full() -> Value {
             "syndics": [{
                 "id": "e1", "address": "e1:4510", "parents": ["top-1"], "capacity": 500, "weight": 50, "standby": false,
             }],
-            "minions": {"count": 400, "patterns": ["east-*"], "ids": ["odd"], "grains": {"dc": ["a", "b"]}},
+            "minions": {
+                "count": 400, "patterns": ["east-*"], "ranges": ["web[001-120,200]"], "ids": ["odd"],
+                "grains": {"dc": ["a", "b"]},
+            },
             "batch": {"batch": 10, "max_failures": "5%", "cap": 50, "auto": {"min": 2, "max": 40}},
         }],
         "unbatched_limit": "50%",

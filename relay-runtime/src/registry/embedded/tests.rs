@@ -1,3 +1,5 @@
+//! What is of the registry in this process alone: see [`super::super::tests`] for what is promised of every registry.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use relay_core::ids::TierId;
@@ -49,69 +51,6 @@ async fn keys_live_as_long_as_their_lease_is_kept() {
     assert_eq!(bench.at(599).keep_alive(lease).await, Err(RegistryError::LeaseEnded(lease)));
     let late = bench.at(599).put(syndic("aws-1"), value("b"), Some(lease)).await;
     assert_eq!(late, Err(RegistryError::LeaseEnded(lease)));
-}
-
-#[tokio::test]
-async fn revoking_ends_keys_at_once_and_twice_is_no_error() {
-    let bench = Bench::new();
-    let (one, two) = (bench.at(0).grant(300).await.unwrap(), bench.at(0).grant(300).await.unwrap());
-    bench.at(0).put(syndic("a"), value(""), Some(one)).await.unwrap();
-    bench.at(0).put(syndic("b"), value(""), Some(two)).await.unwrap();
-    bench.at(0).revoke(one).await.unwrap();
-    bench.at(0).revoke(one).await.unwrap();
-    let left = bench.at(0).list(Area::Syndics).await.unwrap().entries;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].key, syndic("b"));
-}
-
-#[tokio::test]
-async fn a_key_put_under_another_lease_outlives_the_first() {
-    let bench = Bench::new();
-    let (old, new) = (bench.at(0).grant(100).await.unwrap(), bench.at(0).grant(1_000).await.unwrap());
-    bench.at(0).put(syndic("a"), value("1"), Some(old)).await.unwrap();
-    bench.at(0).put(syndic("a"), value("2"), Some(new)).await.unwrap();
-    assert_eq!(bench.at(100).list(Area::Syndics).await.unwrap().entries[0].value, value("2"));
-}
-
-#[tokio::test]
-async fn swap_writes_only_over_what_was_expected() {
-    let bench = Bench::new();
-    let registry = bench.at(0);
-    let Swap::Done(first) = registry.swap(Key::Topology, None, value("1"), None).await.unwrap() else {
-        panic!()
-    };
-    let Swap::Other(Some(there)) = registry.swap(Key::Topology, None, value("2"), None).await.unwrap() else {
-        panic!()
-    };
-    assert_eq!((there.value, there.revision), (value("1"), first));
-    let Swap::Done(second) = registry.swap(Key::Topology, Some(first), value("2"), None).await.unwrap()
-    else {
-        panic!()
-    };
-    assert!(second > first);
-    assert!(!registry.remove(Key::Topology, first).await.unwrap());
-    assert!(registry.remove(Key::Topology, second).await.unwrap());
-    let gone = registry.swap(Key::Topology, Some(second), value("3"), None).await.unwrap();
-    assert_eq!(gone, Swap::Other(None));
-}
-
-#[tokio::test]
-async fn a_watch_begins_where_its_listing_ends_and_sees_its_area_only() {
-    let bench = Bench::new();
-    let registry = bench.at(0);
-    registry.put(syndic("a"), value("1"), None).await.unwrap();
-    let (listing, mut watch) = registry.watch(Area::Syndics).await.unwrap();
-    assert_eq!(listing.entries.len(), 1);
-    registry.put(Key::Topology, value("x"), None).await.unwrap();
-    let revision = registry.put(syndic("b"), value("2"), None).await.unwrap();
-    assert!(revision > listing.revision);
-    let entry = Entry { key: syndic("b"), value: value("2"), revision, lease: None };
-    assert_eq!(watch.try_next(), Some(Event::Put(entry)));
-    registry.remove(syndic("b"), revision).await.unwrap();
-    assert!(
-        matches!(watch.try_next(), Some(Event::Gone { key, revision: r }) if key == syndic("b") && r > revision)
-    );
-    assert_eq!(watch.try_next(), None);
 }
 
 #[tokio::test]

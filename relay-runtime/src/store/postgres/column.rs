@@ -29,7 +29,7 @@ pub(super) fn text_column(text: &str) -> Cow<'_, str> {
     Cow::Owned(stored)
 }
 
-fn text_back(stored: String) -> Result<String, &'static str> {
+pub(super) fn text_back(stored: String) -> Result<String, &'static str> {
     if !stored.contains(ESCAPE) {
         return Ok(stored);
     }

@@ -15,6 +15,8 @@ use super::{
     tls::{self, Tls},
 };
 
+/// By this name the server and whoever maintains the store know a top master's connection.
+pub(super) const APPLICATION: &str = "relay-top-master";
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A silent connection is asked after so long whether it still stands.
@@ -94,7 +96,7 @@ impl Settings {
     fn config(&self) -> Result<Config, String> {
         let PostgresConfig { host, port, database, user, password_file, .. } = &self.config;
         let mut config = Config::new();
-        config.host(host).port(*port).dbname(database).user(user).application_name("relay-top-master");
+        config.host(host).port(*port).dbname(database).user(user).application_name(APPLICATION);
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE_IDLE);
         config.tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
         // A standby would take reads and refuse everything else.
@@ -113,7 +115,7 @@ pub(crate) fn wrong_password_file(path: &Path) -> Option<String> {
 }
 
 /// The first line of the file.
-fn password(path: &Path) -> Result<String, String> {
+pub(crate) fn password(path: &Path) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("the password in {}: {e}", path.display());
     // A pipe would block.
     if !fs::metadata(path).map_err(failed)?.is_file() {

@@ -6,9 +6,9 @@ use super::{
 };
 
 /// One per schema version, in order; the first makes version 1. Never changed once released.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 /// "rely": of all that lock something by number in this database, us.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(1919249529)";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(1919249529)";
 /// The version's table. Not there: everything is to be made.
 const VERSION: &str = "CREATE SCHEMA IF NOT EXISTS relay;
     CREATE TABLE relay.store (
@@ -59,7 +59,7 @@ async fn update(session: &Session, server: &str, steps: &[&str]) -> Result<(), T
 }
 
 /// The version that is there, if any; refused if it is newer, or if the schema's name is another's.
-async fn version(session: &Session, server: &str, known: usize) -> Result<Option<usize>, Trouble> {
+pub(super) async fn version(session: &Session, server: &str, known: usize) -> Result<Option<usize>, Trouble> {
     let ours = "SELECT to_regclass('relay.store') IS NOT NULL, EXISTS (
         SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'relay')";
     let found = session.row(ours, &[]).await?.map(|row| (row.get(0), row.get(1)));

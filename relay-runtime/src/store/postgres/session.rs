@@ -138,6 +138,12 @@ impl Session {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
+    /// The rows of a statement that is not asked again: nothing of it is kept.
+    pub(super) async fn once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
+        let statement = answered(self.client.prepare(sql)).await?;
+        answered(self.client.query(&statement, values)).await
+    }
+
     /// How many rows a statement changed.
     pub(super) async fn execute(&self, sql: &'static str, values: Values<'_>) -> Result<u64, Trouble> {
         let statement = self.statement(sql).await?;

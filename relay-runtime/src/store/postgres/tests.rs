@@ -3,6 +3,7 @@
 use super::{super::steps::Step, *};
 
 mod faults;
+mod maintenance;
 mod opening;
 pub(in crate::store) mod server;
 mod wire;

@@ -15,7 +15,8 @@ use super::super::StoreError;
 /// Marks the file as ours, in SQLite's own header ("rely").
 const APPLICATION_ID: i32 = 0x7265_6c79;
 /// One per schema version, in order; the first makes version 1. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// How long another process (a backup, a person with `sqlite3`) may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a large transaction.
@@ -68,7 +69,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let sql = |e: rusqlite::Error| match e.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotAStore { path: path.into() },
         _ => StoreError::Open { path: path.into(), why: e.to_string() },
@@ -97,7 +98,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_size_limit", MAX_IDLE_WAL_BYTES, |_| Ok(()))
 }
 
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let missing = MIGRATIONS.get(usize::try_from(found).unwrap_or(usize::MAX)..).unwrap_or_default();

@@ -21,6 +21,7 @@ use super::{
 };
 
 mod files;
+mod maintenance;
 mod migration;
 
 impl SqliteStore {

@@ -1,27 +1,27 @@
 //! A plan as data.
 
-use relay_core::topology::plan::{Change, Edit, Part, RegionMoves};
+use relay_core::topology::plan::{Change, Edit, Part, Plan, RegionMoves};
 use serde_json::{Value, json};
 
-use super::{Counts, Planned};
+use super::{Counted, Counts, Live, Planned, jobs::TouchedJob};
 use crate::topology::{capacity_data, problems};
 
 pub(super) fn plan(planned: &Planned<'_>) -> Value {
-    let Planned { args, new, plan, strangers } = planned;
-    let counts = Counts::of(plan);
+    let Planned { file, new, plan, counted, strangers, live } = planned;
+    let counts = Counts::of(&plan.changes);
     let ways = plan
         .moves
         .ways
         .iter()
         .map(|way| json!({ "from": way.from.as_str(), "to": way.to.as_str(), "minions": way.minions }));
     json!({
-        "changes_found": !plan.is_empty(),
+        "changes_found": !planned.is_empty(),
         "from": plan.from,
         "to": plan.to,
         "summary": { "add": counts.add, "change": counts.change, "remove": counts.remove },
-        "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": changes(plan),
         "minions": {
-            "known": args.minions.is_some(),
+            "known": !matches!(counted, Counted::Expected),
             "without_region": strangers,
             "staying": plan.moves.minions(),
             "moved": plan.moves.moved(),
@@ -30,8 +30,34 @@ pub(super) fn plan(planned: &Planned<'_>) -> Value {
             "ways": ways.collect::<Vec<_>>(),
         },
         "capacity": capacity_data(&plan.capacity),
-        "warnings": problems(&args.new, &new.warnings),
+        "warnings": problems(file, &new.warnings),
+        "planned_on": live.as_ref().map(|live| live.on),
+        "staging": live.as_ref().and_then(|live| live.staging),
+        "jobs": live.iter().flat_map(|live| &live.jobs.jobs).map(job).collect::<Vec<_>>(),
+        "jobs_not_looked_at": live.as_ref().is_some_and(|live| live.jobs.more),
+        "apply": apply(planned, live.as_ref()),
     })
+}
+
+/// What to type; nothing where there is nothing to apply.
+fn apply<'a>(planned: &Planned<'_>, live: Option<&'a Live>) -> Option<&'a str> {
+    live.filter(|_| !planned.is_empty()).map(|live| live.apply.as_str())
+}
+
+fn job(job: &TouchedJob) -> Value {
+    json!({
+        "jid": job.jid.to_string(),
+        "function": job.function,
+        "target": job.target,
+        "outstanding": job.outstanding,
+        "moving": job.moving,
+        "in_changed_regions": job.in_changed,
+    })
+}
+
+/// The changes alone, each with the same fields.
+pub(super) fn changes(plan: &Plan) -> Vec<Value> {
+    plan.changes.iter().map(change).collect()
 }
 
 fn change(change: &Change) -> Value {
@@ -43,7 +69,10 @@ fn change(change: &Change) -> Value {
         Part::NodeGroup(name) => ("node_group", None, Some(name.as_str())),
         Part::Label(name) => ("label", None, Some(name.as_str())),
     };
-    let mut data = json!({ "kind": kind, "region": region, "name": name });
+    let mut data = json!({
+        "kind": kind, "region": region, "name": name,
+        "action": null, "field": null, "before": null, "after": null, "fields": null,
+    });
     let edit = match &change.edit {
         Edit::Added(fields) => json!({ "action": "add", "fields": fields }),
         Edit::Removed(fields) => json!({ "action": "remove", "fields": fields }),

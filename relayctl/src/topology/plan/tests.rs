@@ -17,20 +17,20 @@ fn topology(syndics: usize, more: &str) -> Topology {
     parse_topology(&text).unwrap()
 }
 
-fn args(minions: Option<PathBuf>) -> PlanArgs {
-    PlanArgs { old: "old.yaml".into(), new: "new.yaml".into(), minions }
+fn planned<'a>(old: &Topology, new: &'a Topology, list: Option<&'a Path>) -> Planned<'a> {
+    offline(old, (Path::new("new.yaml"), new), list).unwrap()
 }
 
 #[test]
 fn people_see_changes_moves_and_capacity() {
-    let (old, new, args) = (topology(3, ""), topology(4, "labels: {a: b}\n"), args(None));
-    let planned = planned(&args, &old, &new).unwrap();
-    let text = text::plan(&planned, &Paint::PLAIN);
+    let (old, new) = (topology(3, ""), topology(4, "labels: {a: b}\n"));
+    let plan = planned(&old, &new, None);
+    let text = plan.text(&Paint::PLAIN);
     assert!(text.starts_with("+ syndic e4 of east\n    address: e4:4510\n    parents: [t]\n"), "{text}");
     assert!(text.contains("+ label \"a\"\n    value: b\n"), "{text}");
     assert!(text.contains("\nminions (as many as the files expect, under made-up ids"), "{text}");
     let last = text.lines().last().unwrap();
-    let moved = planned.plan.moves.moved();
+    let moved = plan.plan.moves.moved();
     assert_eq!(
         last,
         format!(
@@ -38,11 +38,7 @@ fn people_see_changes_moves_and_capacity() {
             moved as f64 / 10.0
         )
     );
-    assert_eq!(text::plan(&planned_between(&args, &old, &old), &Paint::PLAIN), "nothing changes");
-}
-
-fn planned_between<'a>(args: &'a PlanArgs, old: &Topology, new: &'a Topology) -> Planned<'a> {
-    planned(args, old, new).unwrap()
+    assert_eq!(planned(&old, &old, None).text(&Paint::PLAIN), "nothing changes");
 }
 
 #[test]
@@ -50,10 +46,8 @@ fn programs_see_all_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join("minions");
     std::fs::write(&list, "m-1 east\nm-2 east\nm-3 mars\nalien\n").unwrap();
-    let (old, new, args) =
-        (topology(1, "labels: {a: b}\n"), topology(2, "labels: {a: c}\n"), args(Some(list)));
-    let planned = planned(&args, &old, &new).unwrap();
-    let data = data::plan(&planned);
+    let (old, new) = (topology(1, "labels: {a: b}\n"), topology(2, "labels: {a: c}\n"));
+    let data = data::plan(&planned(&old, &new, Some(&list)));
     assert_eq!(data["summary"], json!({"add": 1, "change": 1, "remove": 0}));
     assert_eq!(
         (&data["changes"][0]["action"], &data["changes"][0]["region"]),
@@ -63,7 +57,7 @@ fn programs_see_all_of_it() {
         data["changes"][1],
         json!({
             "kind": "label", "region": null, "name": "a",
-            "action": "change", "field": "value", "before": "b", "after": "c",
+            "action": "change", "field": "value", "before": "b", "after": "c", "fields": null,
         })
     );
     let minions = &data["minions"];

@@ -5,31 +5,84 @@ use std::fmt::Write as _;
 use relay_core::topology::plan::{Change, Edit, Plan, RegionMoves};
 use serde_json::Value;
 
-use super::{Counts, Planned};
+use super::{Counted, Counts, Live, Planned, jobs::Touched};
 use crate::{
     output::{Paint, clean, table},
-    topology::{capacity_table, warnings},
+    topology::{api::OPEN_JOBS, capacity_table, warnings},
 };
 
 /// Most ways (from one syndic to another) that people are shown; programs get all.
 const WAYS_SHOWN: usize = 12;
 
 pub(super) fn plan(planned: &Planned<'_>, paint: &Paint) -> String {
-    let Planned { args, new, plan, strangers } = planned;
-    if plan.is_empty() {
-        return warnings(&args.new, new) + &paint.green("nothing changes");
+    let Planned { file, new, plan, live, .. } = planned;
+    let mut warnings = warnings(file, new);
+    if let Some((n, on)) = live.as_ref().and_then(|live| Some((live.staging?, live.on))) {
+        warnings.push_str(&format!(
+            "revision {n} is being applied; this is planned on {on}: plan again after it\n"
+        ));
+    }
+    if planned.is_empty() {
+        let same =
+            live.as_ref().map_or(String::new(), |live| format!(": revision {} means the same", live.on));
+        return warnings + &paint.green(format!("nothing changes{same}"));
     }
     let mut out = changes(&plan.changes, paint);
-    let source = match (&args.minions, strangers) {
-        (Some(file), 0) => format!("those of {}", file.display()),
-        (Some(file), n) => {
-            format!("those of {}; {n} of them belong to no region of the new file", file.display())
-        }
-        (None, _) => "as many as the files expect, under made-up ids; --minions FILE counts real ones".into(),
-    };
-    let _ = writeln!(out, "\n{}\n{}", paint.cyan(clean(&format!("minions ({source})"))), moves(plan));
+    if planned.is_first() {
+        out.push_str(&paint.green("no topology is active yet: this is the first one"));
+        out.push('\n');
+    } else {
+        let heading = paint.cyan(clean(&format!("minions ({})", source(planned))));
+        let _ = writeln!(out, "\n{heading}\n{}", moves(plan));
+    }
     let _ = writeln!(out, "{}\n{}", paint.cyan("capacity after it"), capacity_table(&plan.capacity));
-    out + &warnings(&args.new, new) + &paint.yellow(last_line(plan))
+    if let Some(live) = live {
+        out.push_str(&jobs(&live.jobs, paint));
+    }
+    out.push_str(&warnings);
+    if !planned.is_first() {
+        out.push_str(&paint.yellow(last_line(plan)));
+    }
+    out + &apply(live.as_ref())
+}
+
+/// Which minions were counted.
+fn source(planned: &Planned<'_>) -> String {
+    let known = match planned.counted {
+        Counted::Expected => {
+            return "as many as the files expect, under made-up ids; --minions LIST counts real ones".into();
+        }
+        Counted::List(file) => format!("those of {}", file.display()),
+        Counted::Inventory => "those that the top master knows".into(),
+    };
+    match planned.strangers {
+        0 => known,
+        n => format!("{known}; {n} of them belong to no region of the new file"),
+    }
+}
+
+/// The jobs that are touched, if there are any.
+fn jobs(touched: &Touched, paint: &Paint) -> String {
+    let mut out = String::new();
+    if !touched.jobs.is_empty() {
+        let row = |job: &super::jobs::TouchedJob| {
+            let counts = [job.outstanding, job.moving, job.in_changed].map(|n| n.to_string());
+            let [outstanding, moving, changed] = counts;
+            [job.jid.to_string(), job.function.clone(), outstanding, moving, changed]
+        };
+        let heading = ["JID", "FUNCTION", "WITHOUT OUTCOME", "OF THEM MOVE", "IN CHANGED REGIONS"];
+        let title = "running jobs touched (a minion moves when it runs nothing)";
+        let rows = table(heading, touched.jobs.iter().map(row));
+        let _ = writeln!(out, "{}\n{rows}", paint.cyan(title));
+    }
+    if touched.more {
+        let _ = writeln!(out, "only the newest {OPEN_JOBS} open jobs were looked at\n");
+    }
+    out
+}
+
+fn apply(live: Option<&Live>) -> String {
+    live.map_or(String::new(), |live| format!("\napply it: {}", live.apply))
 }
 
 /// A line for each part, its fields below it.
@@ -107,7 +160,7 @@ fn percent(thousandths: u64, of: u64) -> String {
 }
 
 fn last_line(plan: &Plan) -> String {
-    let Counts { add, change, remove } = Counts::of(plan);
+    let Counts { add, change, remove } = Counts::of(&plan.changes);
     let (moved, minions) = (plan.moves.moved(), plan.moves.minions());
     format!(
         "{add} to add, {change} to change, {remove} to remove; {moved} of {minions} minions move ({}, ideal {})",

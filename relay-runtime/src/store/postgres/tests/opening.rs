@@ -20,7 +20,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     PostgresStore::open(&database.config()).await.unwrap().close().await;
     database.psql("UPDATE relay.store SET version = 99; DROP TABLE relay.plans");
     let path: PathBuf = database.config().to_string().into();
-    assert_eq!(refused(&database.config()).await, StoreError::Newer { path, found: 99, known: 1 });
+    assert_eq!(refused(&database.config()).await, StoreError::Newer { path, found: 99, known: 2 });
     assert_eq!(database.psql("SELECT to_regclass('relay.plans') IS NULL, version FROM relay.store"), "t|99");
 }
 
@@ -71,8 +71,27 @@ async fn many_that_open_at_once_make_the_tables_once() {
     for opened in opening {
         opened.await.unwrap().unwrap();
     }
-    assert_eq!(database.psql("SELECT version FROM relay.store"), "1");
+    assert_eq!(database.psql("SELECT version FROM relay.store"), "2");
     assert_eq!(database.psql("SELECT count(*) FROM relay.owner"), "1");
+}
+
+#[tokio::test]
+async fn an_older_store_is_brought_up_to_date_with_what_it_has() {
+    if !server::is_here() {
+        return;
+    }
+    let database = Database::new();
+    let session = connect::Settings::new(&database.config()).unwrap().connect().await.unwrap();
+    schema::migrate(&session, "x", &schema::MIGRATIONS[..1]).await.unwrap();
+    database.psql("UPDATE relay.owner SET epoch = 4");
+    assert_eq!(
+        database.psql("SELECT to_regclass('relay.topologies') IS NULL, version FROM relay.store"),
+        "t|1"
+    );
+    let store = PostgresStore::open(&database.config()).await.unwrap();
+    assert_eq!(store.begin().await.unwrap().epoch.0, 5);
+    assert_eq!(store.revisions(9, None).await.unwrap(), []);
+    assert_eq!(database.psql("SELECT version FROM relay.store"), "2");
 }
 
 #[tokio::test]

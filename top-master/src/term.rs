@@ -1,0 +1,298 @@
+//! One term of ownership: from taking the store over to stepping down.
+//!
+//! Everything that only the owner does lives and ends in here: the loop, the scheduler, pruning. Nothing of a term is left in
+//! memory after it; what counts is in the store, where the next owner finds it. When a term begins and must end is
+//! [`crate::owning`]'s.
+
+use std::{sync::Arc, time::Duration};
+
+use relay_core::{
+    ids::Epoch,
+    inventory::Inventory,
+    message::Up,
+    owner::{Owner, OwnerRule},
+    seat::HeartbeatRule,
+};
+use relay_proto::{Code, envelope, operator::operator_server::OperatorServer};
+use relay_runtime::{
+    admin::{Health, Readiness},
+    clock::{Clock, wall},
+    config::{self, StoreKind, TopMasterConfig},
+    link::{EVENT_QUEUE, LinkEvent, Serving},
+    registry::SharedRegistry,
+    shutdown::{Role, Shutdown},
+    store::{PostgresStore, Recovered, SqliteStore, Store, StoreError, maintenance::SQLITE_FILE},
+    telemetry,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    commits::Commits,
+    daemon::{Daemon, End, Sources, Standings},
+    directory::Directory,
+    operator::{Ask, Defaults, OperatorService, REQUEST_QUEUE, Reach},
+    owning::Lead,
+    register::Syndics,
+    schedule,
+    topology::{
+        self, Effective, Topologies,
+        boot::{Boot, boot},
+    },
+};
+
+/// Old jobs are looked for this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often an owner that has lost the registry asks the store whether it still is the owner: nobody else would tell it.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// The process is shown to be alive this often where its loop does not run.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How long the end of a term may take. What is durable needs none of it.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// What stays over all terms of a process.
+pub struct House {
+    /// What it was told.
+    pub config: TopMasterConfig,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Beaten by whoever is the main loop.
+    pub health: Health,
+    /// Ready is who owns the fabric.
+    pub ready: Readiness,
+    /// How this top master stands.
+    pub lead: watch::Receiver<Lead>,
+    /// Whether new jobs are taken.
+    pub reach: Reach,
+    /// Tells the registry who is attached.
+    pub registered: watch::Sender<Syndics>,
+    /// Who is there, and which topology is active.
+    pub registry: SharedRegistry,
+    /// Who takes links.
+    pub links: watch::Sender<Serving<mpsc::Sender<LinkEvent<Up>>>>,
+    /// Who answers operators.
+    pub calls: watch::Sender<Serving<OperatorServer<OperatorService>>>,
+}
+
+/// How a term ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was told to end.
+    Told,
+    /// Another top master has taken the store over.
+    Fenced,
+    /// It could not begin.
+    Failed(anyhow::Error),
+    /// A task that it needs has died.
+    Died(String),
+}
+
+impl House {
+    /// Runs one term, until its token is cancelled or it ends by itself.
+    pub async fn term(&self, token: CancellationToken) -> Ended {
+        let begun = self.beating(self.begin());
+        let (store, recovered, boot) = tokio::select! {
+            () = token.cancelled() => return Ended::Told,
+            begun = begun => match begun {
+                Ok(begun) => begun,
+                Err(error) => return Ended::Failed(error),
+            },
+        };
+        let epoch = recovered.epoch;
+        let ended = match self.owner(recovered, &boot) {
+            Ok(owner) => self.serve(owner, epoch, store.clone(), boot, token).await,
+            Err(error) => Ended::Failed(error),
+        };
+        metrics::gauge!(telemetry::OWNER).set(0.0);
+        self.registered.send_replace(Syndics::new());
+        if self.beating(timeout(END_TIME, store.close())).await.is_err() {
+            warn!("the store could not be closed in time; what is durable needs no closing");
+        }
+        info!(epoch = epoch.0, ?ended, "stepped down");
+        ended
+    }
+
+    /// Shows that the process is alive while something takes its time.
+    pub async fn beating<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            self.health.beat(self.clock.now());
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(BEAT_EVERY) => {}
+            }
+        }
+    }
+
+    /// Turns links and calls away from now on.
+    pub fn close(&self) {
+        let why = self.lead.borrow().refusal(&self.config.id);
+        self.ready.not_ready(why.clone());
+        self.links.send_replace(Serving::Nobody(Code::NotOwner, why.as_str().into()));
+        self.calls.send_replace(Serving::Nobody(Code::NotOwner, why.into()));
+    }
+
+    async fn begin(&self) -> anyhow::Result<(Arc<dyn Store>, Recovered, Boot)> {
+        // Opened anew for each term: a newer top master may have brought it up to date meanwhile.
+        let store = open_store(&self.config).await?;
+        let recovered = store.begin().await?;
+        let file = self.config.topology_file.as_deref().zip(self.config.topology.as_ref());
+        let boot = boot(&*store, file).await?;
+        Ok((store, recovered, boot))
+    }
+
+    fn owner(&self, recovered: Recovered, boot: &Boot) -> anyhow::Result<Owner> {
+        let mut inventory = Inventory::new();
+        for record in recovered.minions {
+            if let Some(refused) = inventory.restore(record)? {
+                warn!(why = %refused, "stored grains refused");
+            }
+        }
+        // Nobody is attached yet.
+        let everybody = inventory.all().clone();
+        inventory.set_up(&everybody, false, wall());
+        let now = self.clock.now();
+        info!(
+            minions = everybody.len(),
+            open_jobs = recovered.jobs.len(),
+            epoch = recovered.epoch.0,
+            after_ms = now.saturating_sub(self.lead.borrow().vacant_since),
+            "took over"
+        );
+        let config::HeartbeatConfig { interval, dead_after } = self.config.heartbeat;
+        let millis = |d: Duration| d.as_millis() as u64;
+        let rule = OwnerRule {
+            fabric: self.config.fabric.to_string(),
+            epoch: recovered.epoch,
+            heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
+            seal: envelope::seal,
+            batches: boot.effective.as_ref().map(Effective::batches).unwrap_or_default(),
+        };
+        Ok(Owner::recover(rule, now, wall(), inventory, recovered.jobs))
+    }
+
+    async fn serve(
+        &self,
+        owner: Owner,
+        epoch: Epoch,
+        store: Arc<dyn Store>,
+        boot: Boot,
+        token: CancellationToken,
+    ) -> Ended {
+        // Its tasks are the term's: they end with it, and the death of one ends it.
+        let tasks = Shutdown::with_token(token.clone());
+        let directory = Directory::default();
+        let (events, links) = mpsc::channel(EVENT_QUEUE);
+        let (asks_tx, asks) = mpsc::channel(REQUEST_QUEUE);
+        let effective = boot.effective.clone();
+        let (topology, topologies) = self.topologies(store.clone(), asks_tx.clone(), boot);
+        let service = OperatorService {
+            asks: asks_tx,
+            store: store.clone(),
+            directory: directory.clone(),
+            defaults: topology.defaults(),
+            schedules_changed: Arc::default(),
+            reach: self.reach.clone(),
+            topology,
+        };
+        let schedules = schedule::run(service.clone(), token.clone());
+        tasks.spawn_named("schedules", Role::Vital, schedules);
+        tasks.spawn_named("topologies", Role::Vital, topologies.run(token.clone()));
+        let pruning = prune(store.clone(), self.config.keep_jobs_hours, token.clone());
+        tasks.spawn_named("prune", Role::Vital, pruning);
+        let standings = Standings { registered: self.registered.clone(), lead: self.lead.clone(), epoch };
+        let (config, commits) = (&self.config, Commits::new(store.clone()));
+        let (fabric, id) = (config.fabric.to_string(), config.id.clone());
+        let mut daemon = Daemon::new(fabric, id, owner, commits, directory, standings);
+        daemon.effective(effective);
+        let sources = Sources { links, asks, token: token.clone() };
+        self.links.send_replace(Serving::By(events, token.clone()));
+        self.calls.send_replace(Serving::By(OperatorServer::new(service), token.clone()));
+        self.ready.ready();
+        metrics::gauge!(telemetry::OWNER).set(1.0);
+        let end = tokio::select! {
+            end = daemon.run(sources, self.clock, &self.health) => end,
+            () = self.found_fenced(&*store) => End::Fenced,
+        };
+        // Before links are cut: who comes back at once is told where to go.
+        self.close();
+        let finished = self.beating(tasks.finish(END_TIME)).await;
+        match (end, finished.died) {
+            (_, Some(died)) => Ended::Died(died),
+            (End::Fenced, None) => Ended::Fenced,
+            (End::Stopped, None) => Ended::Told,
+        }
+    }
+
+    fn topologies(
+        &self,
+        store: Arc<dyn Store>,
+        asks: mpsc::Sender<Ask>,
+        boot: Boot,
+    ) -> (Topologies, topology::Running) {
+        let (config, clock) = (&self.config, self.clock);
+        let parts = topology::Parts {
+            store,
+            asks,
+            registry: self.registry.clone(),
+            own: config.id.clone(),
+            fabric: config.fabric.clone(),
+            limits: limits(config),
+            follow: config.follow.clone(),
+            state_dir: config.state_dir.clone(),
+            now: Arc::new(move || clock.now()),
+        };
+        Topologies::new(parts, boot)
+    }
+
+    /// Ends when the store says that another owner has begun; it is asked only while the registry says nothing.
+    async fn found_fenced(&self, store: &dyn Store) {
+        loop {
+            tokio::time::sleep(PROBE_EVERY).await;
+            let silent = self.lead.borrow().certain_until <= self.clock.now();
+            // A write that changes nothing: no schedule has an empty name.
+            if silent && matches!(store.remove_schedule("").await, Err(StoreError::Fenced)) {
+                return;
+            }
+        }
+    }
+}
+
+/// Opens the store.
+///
+/// # Errors
+/// It is not there, not ours, or of a newer version.
+pub async fn open_store(config: &TopMasterConfig) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match &config.store {
+        StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.state_dir.join(SQLITE_FILE))?),
+        StoreKind::Postgres(database) => Arc::new(PostgresStore::open(database).await?),
+    })
+}
+
+/// What requests leave open. Names and batches are the topology's.
+fn limits(config: &TopMasterConfig) -> Defaults {
+    let millis = |d: Duration| d.as_millis() as u64;
+    Defaults {
+        delivery: millis(config.delivery_timeout),
+        run: millis(config.run_timeout),
+        ..Defaults::default()
+    }
+}
+
+async fn prune(store: Arc<dyn Store>, keep_hours: u64, token: CancellationToken) {
+    loop {
+        match store.prune(keep_hours, wall()).await {
+            Ok(pruned) if pruned.jobs > 0 => info!(jobs = pruned.jobs, requests = pruned.requests, "pruned"),
+            Ok(_) => {}
+            Err(error) => warn!(%error, "pruning stopped; it goes on later"),
+        }
+        tokio::select! {
+            () = token.cancelled() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+    }
+}
