@@ -59,10 +59,28 @@ pub struct RelayRule {
     pub parents: usize,
     /// When a fold is flushed.
     pub flush: FlushRule,
-    /// Heartbeats, both ways.
+    /// Heartbeats of the children.
     pub heartbeat: HeartbeatRule,
+    /// Heartbeats with the parent: [`RelayRule::uplink_of`].
+    pub uplink: HeartbeatRule,
     /// Bytes of unacknowledged returns, in memory and on disk; beyond it minions keep theirs.
     pub spool_max_bytes: usize,
+}
+
+/// How often a parent is asked for a sign of life, at least: there are few syndics, so this costs nothing.
+const UPLINK_INTERVAL: Millis = 2_000;
+/// A parent that is silent for so long is left. A standby has taken over from a frozen owner in about this time, and its jobs wait
+/// 10 s for the syndics.
+const UPLINK_DEAD_AFTER: Millis = 7_000;
+
+impl RelayRule {
+    /// The rule for the parent, where `children` is that for the children: never slower than it.
+    pub fn uplink_of(children: HeartbeatRule) -> HeartbeatRule {
+        HeartbeatRule {
+            interval: children.interval.min(UPLINK_INTERVAL),
+            dead_after: children.dead_after.min(UPLINK_DEAD_AFTER),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -256,8 +274,8 @@ impl Relay {
         for parent in 0..self.uplinks.len() {
             let uplink = &self.uplinks[parent];
             let Some(link) = uplink.link() else { continue };
-            if uplink.is_silent(now, self.rule.heartbeat.dead_after) {
-                self.uplinks[parent].next_beat = now + self.rule.heartbeat.interval;
+            if uplink.is_silent(now, self.rule.uplink.dead_after) {
+                self.uplinks[parent].next_beat = now + self.rule.uplink.interval;
                 self.effects.push(RelayEffect::Hangup { link, why: "silent" });
             } else if tell || uplink.next_beat <= now {
                 self.heartbeat(now, parent);

@@ -75,7 +75,7 @@ struct Entry {
 }
 
 /// Timing of one link, from the config.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeartbeatRule {
     /// A heartbeat at least this often.
     pub interval: Millis,

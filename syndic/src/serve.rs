@@ -106,6 +106,7 @@ fn open_spool(
 fn rule(config: &SyndicConfig) -> RelayRule {
     let millis = |d: Duration| d.as_millis() as u64;
     let config::HeartbeatConfig { interval, dead_after } = config.heartbeat;
+    let heartbeat = HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) };
     RelayRule {
         // One link, to the top master that owns the fabric: the other parents are where it may be next.
         parents: 1,
@@ -114,7 +115,8 @@ fn rule(config: &SyndicConfig) -> RelayRule {
             bytes: config.flush.bytes as usize,
             age: millis(config.flush.age),
         },
-        heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
+        heartbeat,
+        uplink: RelayRule::uplink_of(heartbeat),
         spool_max_bytes: usize::try_from(config.spool_max_bytes).unwrap_or(usize::MAX),
     }
 }

@@ -124,7 +124,7 @@ impl Relay {
 
     pub(super) fn heartbeat(&mut self, now: Millis, parent: ParentNo) {
         let Some(link) = self.uplinks[parent].link() else { return };
-        self.uplinks[parent].next_beat = now + self.rule.heartbeat.interval;
+        self.uplinks[parent].next_beat = now + self.rule.uplink.interval;
         let started = |(&jid, work): (&Jid, &Work)| {
             let members = work.ledger.started().clone();
             (!members.is_empty()).then_some(Running { jid, members })

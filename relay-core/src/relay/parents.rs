@@ -27,7 +27,7 @@ impl Relay {
         let Some(parent) = self.uplinks.iter().position(|u| u.link() == Some(link)) else { return };
         // It may have waited here for as long as nothing was heard (this process was stopped): too old to be believed
         // about time. The tick drops the link, and the parent offers again.
-        if self.uplinks[parent].is_silent(now, self.rule.heartbeat.dead_after) {
+        if self.uplinks[parent].is_silent(now, self.rule.uplink.dead_after) {
             return;
         }
         self.uplinks[parent].heard(now);

@@ -5,7 +5,7 @@ const PARENT: LinkId = LinkId(1_000);
 
 fn rule() -> RelayRule {
     let (flush, heartbeat) = (FlushRule::default(), HeartbeatRule::default());
-    RelayRule { parents: 1, flush, heartbeat, spool_max_bytes: 1 << 20 }
+    RelayRule { parents: 1, flush, heartbeat, uplink: heartbeat, spool_max_bytes: 1 << 20 }
 }
 
 fn set(members: &[u32]) -> Members {
@@ -300,6 +300,23 @@ fn a_second_session_takes_over_with_the_same_journal_and_is_refused_with_another
         _ => None,
     };
     assert_eq!(bench.sent.iter().filter_map(hung_up).collect::<Vec<_>>(), [LinkId(50), LinkId(0)]);
+}
+
+#[test]
+fn a_frozen_parent_is_left_long_before_a_frozen_child() {
+    let children = HeartbeatRule::default();
+    let uplink = RelayRule::uplink_of(children);
+    assert!(uplink.dead_after < children.dead_after && 3 * uplink.interval < uplink.dead_after);
+    let quick = HeartbeatRule { interval: 100, dead_after: 300 };
+    assert_eq!(RelayRule::uplink_of(quick), quick);
+    let mut relay = Relay::recover(RelayRule { uplink, ..rule() }, 0, Vec::new());
+    relay.parent_up(0, 0, PARENT);
+    let hung_up = |relay: &mut Relay, now| {
+        relay.tick(now);
+        relay.effects().iter().any(|e| matches!(e, RelayEffect::Hangup { link: PARENT, .. }))
+    };
+    assert!(!hung_up(&mut relay, uplink.dead_after - 1));
+    assert!(hung_up(&mut relay, uplink.dead_after));
 }
 
 #[test]

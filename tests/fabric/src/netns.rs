@@ -52,7 +52,7 @@ impl Network {
     /// the machine allows no such thing.
     ///
     /// # Panics
-    /// It does, and then a host can't be set up; or there are too many.
+    /// There are too many.
     pub fn of(names: &[&str]) -> Option<Network> {
         match Network::begin(names) {
             Ok(network) => Some(network),
@@ -81,12 +81,12 @@ impl Network {
         new_space()?;
         // Some kernels have namespaces, and no nftables in them.
         run("nft", &["-f", "-"], CHAIN).map_err(|e| format!("nftables are refused ({e})"))?;
-        network.join();
+        network.join().map_err(|e| format!("bridges between network namespaces are refused ({e})"))?;
         Ok(network)
     }
 
     /// Puts a cable between each host and the bridge.
-    fn join(&self) {
+    fn join(&self) -> Result<(), String> {
         let here = Network::HERE;
         let mut batch = format!(
             "link set lo up\nlink add bridge type bridge\nlink set bridge up\naddress add {here}/24 dev bridge\n"
@@ -96,15 +96,12 @@ impl Network {
             batch += &format!("link add cable{no} type veth peer name cable netns {space}\n");
             batch += &format!("link set cable{no} master bridge\nlink set cable{no} up\n");
         }
-        run("ip", &["-batch", "-"], &batch).expect("a bridge");
-        for Host { ip, .. } in self.hosts.values() {
+        run("ip", &["-batch", "-"], &batch)?;
+        self.hosts.values().try_for_each(|host| {
+            let ip = host.ip;
             let batch = format!("link set lo up\naddress add {ip}/24 dev cable\nlink set cable up\n");
-            self.at(*ip).within(|| run("ip", &["-batch", "-"], &batch)).expect("a host's address");
-        }
-    }
-
-    fn at(&self, ip: IpAddr) -> &Host {
-        self.hosts.values().find(|host| host.ip == ip).expect("an address of ours")
+            host.within(|| run("ip", &["-batch", "-"], &batch))
+        })
     }
 
     /// A host by its name.
@@ -227,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether the next datagram to arrive is the one that is sent now, and not `before`, the one sent before it.
+    /// Sends a datagram; gives the first that arrives, which may be an earlier one.
     fn hears(from: &UdpSocket, to: &UdpSocket, sent: u8) -> u8 {
         from.send_to(&[sent], to.local_addr().unwrap()).unwrap();
         let mut first = [0];

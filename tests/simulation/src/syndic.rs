@@ -24,6 +24,7 @@ const RULE: RelayRule = RelayRule {
     parents: 1,
     flush: FlushRule { count: 4, bytes: 4_096, age: 25 },
     heartbeat: HEARTBEAT,
+    uplink: HEARTBEAT,
     spool_max_bytes: 1 << 20,
 };
 
