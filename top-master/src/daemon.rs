@@ -62,6 +62,8 @@ pub enum End {
     Stopped,
     /// Another top master has taken the store over. What is in memory here is worth nothing any more.
     Fenced,
+    /// Neither the registry nor the store answers: what comes in can't be made durable here.
+    CutOff,
 }
 
 /// How a top master stands among the others.

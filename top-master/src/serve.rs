@@ -113,6 +113,9 @@ async fn take_turns(
                 return Ok(());
             }
             Ended::Fenced => error!("another top master has taken the store over"),
+            Ended::CutOff => error!(
+                "neither the registry nor the store answers: stepping down, so that syndics look for a top master that can go on"
+            ),
             Ended::Failed(error) if alone => return Err(error),
             Ended::Failed(error) => {
                 error!(error = format!("{error:#}"), "cannot own the fabric; others may try")

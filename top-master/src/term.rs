@@ -26,7 +26,7 @@ use relay_runtime::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -49,6 +49,10 @@ use crate::{
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often an owner that has lost the registry asks the store whether it still is the owner: nobody else would tell it.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// An owner that has heard neither from the registry nor from the store for so long steps down. It can't make anything durable,
+/// and can't know whether another one owns the fabric by now: its links would hold the syndics off from that one. Longer than
+/// a restart of both takes on one machine.
+const CUT_OFF: Duration = Duration::from_secs(10);
 /// The process is shown to be alive this often where its loop does not run.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How long the end of a term may take. What is durable needs none of it.
@@ -85,6 +89,8 @@ pub enum Ended {
     Told,
     /// Another top master has taken the store over.
     Fenced,
+    /// Neither the registry nor the store answers: another one may own the fabric by now.
+    CutOff,
     /// It could not begin.
     Failed(anyhow::Error),
     /// A task that it needs has died.
@@ -216,7 +222,7 @@ impl House {
         metrics::gauge!(telemetry::OWNER).set(1.0);
         let end = tokio::select! {
             end = daemon.run(sources, self.clock, &self.health) => end,
-            () = self.found_fenced(&*store) => End::Fenced,
+            end = self.doubted(&*store) => end,
         };
         // Before links are cut: who comes back at once is told where to go.
         self.close();
@@ -224,6 +230,7 @@ impl House {
         match (end, finished.died) {
             (_, Some(died)) => Ended::Died(died),
             (End::Fenced, None) => Ended::Fenced,
+            (End::CutOff, None) => Ended::CutOff,
             (End::Stopped, None) => Ended::Told,
         }
     }
@@ -249,14 +256,22 @@ impl House {
         Topologies::new(parts, boot)
     }
 
-    /// Ends when the store says that another owner has begun; it is asked only while the registry says nothing.
-    async fn found_fenced(&self, store: &dyn Store) {
+    /// Ends when the store says that another owner has begun, or when it says nothing for too long; it is asked only while the
+    /// registry says nothing.
+    async fn doubted(&self, store: &dyn Store) -> End {
+        let mut answered = Instant::now();
         loop {
             tokio::time::sleep(PROBE_EVERY).await;
-            let silent = self.lead.borrow().certain_until <= self.clock.now();
+            if self.lead.borrow().certain_until > self.clock.now() {
+                answered = Instant::now();
+                continue;
+            }
             // A write that changes nothing: no schedule has an empty name.
-            if silent && matches!(store.remove_schedule("").await, Err(StoreError::Fenced)) {
-                return;
+            match timeout_at(answered + CUT_OFF, store.remove_schedule("")).await {
+                Ok(Ok(_)) => answered = Instant::now(),
+                Ok(Err(StoreError::Fenced)) => return End::Fenced,
+                Ok(Err(_)) if answered.elapsed() < CUT_OFF => {}
+                Ok(Err(_)) | Err(_) => return End::CutOff,
             }
         }
     }
