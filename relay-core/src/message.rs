@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
@@ -57,6 +59,8 @@ pub enum Down {
     },
     /// Which syndics minions belong to.
     Placed(Placed),
+    /// Whom to believe, as its signers encoded it. Read, kept and passed on by the processes around the core.
+    Trust(Bytes),
 }
 
 /// Most lists in one message: orders of a region's syndics are few, but a hostile parent's need not be.

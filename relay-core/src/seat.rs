@@ -232,6 +232,7 @@ impl Seat {
         match down {
             Down::Heartbeat | Down::RosterResync => {}
             Down::Placed(placed) => self.placed(now, &placed, random),
+            Down::Trust(_) => {}
             Down::Dispatch(dispatch) => self.dispatch(now, dispatch, random, place),
             Down::Cancel { jid, .. } => self.cancel(now, jid),
             Down::ReturnsAck { up_to } => self.acked(up_to),

@@ -279,8 +279,9 @@ pub fn down_out(down: &Down) -> link::Down {
             Message::ReturnsBusy(link::ReturnsBusy { retry_after_ms: *retry_after })
         }
         Down::Placed(placed) => Message::Placed(placed_out(placed)),
+        Down::Trust(bundle) => Message::Trust(link::Trust { bundle: bundle.clone() }),
     };
-    link::Down { message: Some(message), incarnation: 0 }
+    link::Down { message: Some(message), incarnation: 0, proof: None }
 }
 
 fn dispatch_out(dispatch: &Dispatch) -> link::Dispatch {
@@ -292,6 +293,7 @@ fn dispatch_out(dispatch: &Dispatch) -> link::Dispatch {
         members: members_out(&dispatch.members),
         reoffer: dispatch.reoffer,
         deliver_within_ms: dispatch.deliver_within,
+        proof: None,
     }
 }
 
@@ -306,6 +308,7 @@ pub fn down_in(down: link::Down) -> Result<Down, WireError> {
         Some(Message::ReturnsAck(ack)) => Ok(Down::ReturnsAck { up_to: ack.up_to }),
         Some(Message::ReturnsBusy(busy)) => Ok(Down::ReturnsBusy { retry_after: busy.retry_after_ms }),
         Some(Message::Placed(placed)) => Ok(Down::Placed(placed_in(placed)?)),
+        Some(Message::Trust(trust)) => Ok(Down::Trust(trust.bundle)),
         Some(Message::Welcome(_) | Message::Fragment(_)) | None => Err(WireError::Empty),
     }
 }

@@ -29,9 +29,27 @@ mod relay {
             tonic::include_proto!("relay.operator.v1");
         }
     }
+    pub mod trust {
+        pub mod v1 {
+            tonic::include_proto!("relay.trust.v1");
+        }
+    }
+    pub mod access {
+        pub mod v1 {
+            tonic::include_proto!("relay.access.v1");
+        }
+    }
+    pub mod audit {
+        pub mod v1 {
+            tonic::include_proto!("relay.audit.v1");
+        }
+    }
 }
 
-pub use relay::{link::v1 as link, operator::v1 as operator, spool::v1 as spool};
+pub use relay::{
+    access::v1 as access, audit::v1 as audit, link::v1 as link, operator::v1 as operator, spool::v1 as spool,
+    trust::v1 as trust,
+};
 
 /// The protocol versions this build speaks, oldest and newest. A peer without one in common is refused by name; a link
 /// speaks the newest that both ends know.

@@ -50,6 +50,7 @@ impl Relay {
             }
             Down::ReturnsBusy { retry_after } => self.uplinks[parent].hold(now + retry_after),
             Down::Placed(placed) => self.placed(placed),
+            Down::Trust(_) => {}
         }
     }
 

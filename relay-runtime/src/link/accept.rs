@@ -254,7 +254,7 @@ impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
 
 fn welcome(version: u32) -> Encoded {
     let welcome = link::Welcome { version, software: SOFTWARE.into() };
-    Encoded::new(&link::Down { message: Some(link::down::Message::Welcome(welcome)), incarnation: 0 })
+    Encoded::new(&link::Down { message: Some(link::down::Message::Welcome(welcome)), incarnation: 0, proof: None })
 }
 
 /// The first message: who it says it is, and that we have a version in common.

@@ -93,7 +93,7 @@ impl Encoded {
 
 fn fragment(data: Bytes, last: bool) -> Bytes {
     let fragment = link::Fragment { data, last };
-    link::Down { message: Some(link::down::Message::Fragment(fragment)), incarnation: 0 }
+    link::Down { message: Some(link::down::Message::Fragment(fragment)), incarnation: 0, proof: None }
         .encode_to_vec()
         .into()
 }
@@ -160,7 +160,7 @@ mod tests {
 
     fn dispatch(size: usize) -> link::Down {
         let dispatch = link::Dispatch { envelope: vec![7; size].into(), ..Default::default() };
-        link::Down { message: Some(link::down::Message::Dispatch(dispatch)), incarnation: 0 }
+        link::Down { message: Some(link::down::Message::Dispatch(dispatch)), incarnation: 0, proof: None }
     }
 
     proptest! {

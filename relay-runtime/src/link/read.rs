@@ -38,7 +38,7 @@ impl Incoming for Down {
     fn split(wire: link::Down) -> Result<link::Fragment, link::Down> {
         match wire.message {
             Some(link::down::Message::Fragment(fragment)) => Ok(fragment),
-            message => Err(link::Down { message, incarnation: wire.incarnation }),
+            message => Err(link::Down { message, incarnation: wire.incarnation, proof: wire.proof }),
         }
     }
     fn convert(wire: link::Down) -> Result<Down, WireError> {
