@@ -1,4 +1,4 @@
-//! libFuzzer's way into [`fuzz::target`].
+//! libFuzzer's way into [`fuzz::target::target`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::target(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::target::target(data));

@@ -13,9 +13,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use minion::{
     journal::Journal,
+    policy::LocalPolicy,
     session::{LINK_QUEUE, Parts, Session},
+    verify::{Verified, Verifier},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use relay_core::{
@@ -30,6 +33,7 @@ use relay_runtime::{
     identity::LoadedIdentity,
     link::{LinkIds, LinkLimits, dial::Dialler},
     tls,
+    trust::{self, Trusted},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
@@ -78,6 +82,7 @@ struct Made {
     incarnation: Incarnation,
     parent: Parent,
     tls: Arc<rustls::ClientConfig>,
+    root: CertificateDer<'static>,
 }
 
 /// The process: makes its minions, says `ready`, waits for `go`, then dials and says `attached N`.
@@ -132,7 +137,8 @@ fn one(
     };
     let address = place.address.parse()?;
     let parent = Parent { id: place.id.parse()?, region, role: Role::Syndic, address };
-    Ok(Made { id: id.parse()?, fabric: fabric.clone(), incarnation, parent, tls: tls::client(&loaded)? })
+    let (id, fabric, root) = (id.parse()?, fabric.clone(), root.clone());
+    Ok(Made { id, fabric, incarnation, parent, tls: tls::client(&loaded)?, root })
 }
 
 async fn host(made: Vec<Made>) -> anyhow::Result<()> {
@@ -142,6 +148,11 @@ async fn host(made: Vec<Made>) -> anyhow::Result<()> {
     let token = CancellationToken::new();
     let clock = Clock::start();
     let grains = Arc::new(serde_json::json!({ "os": "Linux", "role": "swarm" }));
+    // One list of keys, one memory of what was verified: as in a process with many minions.
+    let Some(first) = made.first() else { anyhow::bail!("no minions in the plan") };
+    let trusted = Trusted::of_roots(first.fabric.clone(), std::slice::from_ref(&first.root))?;
+    let verifier = Verifier::new(Arc::new(trusted.clone()), Verified::default());
+    let trust: Told = Arc::new(move |bundle| drop(trusted.offer(&bundle, trust::now())));
     for minion in made {
         let turn = dialling.clone().acquire_owned().await?;
         let turn = Mutex::new(Some(turn));
@@ -153,15 +164,20 @@ async fn host(made: Vec<Made>) -> anyhow::Result<()> {
             };
             turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         };
-        start(minion, grains.clone(), clock, Arc::new(count), token.clone());
+        let believes = (verifier.clone(), trust.clone());
+        start(minion, grains.clone(), believes, clock, Arc::new(count), token.clone());
     }
     // Until the scenario ends this process.
     std::future::pending().await
 }
 
+/// What a session does with a bundle of trust.
+type Told = Arc<dyn Fn(Bytes) + Send + Sync>;
+
 fn start(
     minion: Made,
     grains: Arc<serde_json::Value>,
+    (verifier, trust): (Verifier, Told),
     clock: Clock,
     attached: Arc<dyn Fn(bool) + Send + Sync>,
     token: CancellationToken,
@@ -172,7 +188,7 @@ fn start(
     let dialler = Dialler {
         parents: vec![minion.parent],
         fabric: minion.fabric.clone(),
-        tls: minion.tls,
+        tls: minion.tls.into(),
         incarnation: minion.incarnation,
         check_incarnation: true,
         limits: LinkLimits::MINION,
@@ -189,6 +205,9 @@ fn start(
         incarnation: minion.incarnation,
         records: Vec::new(),
         runner: None,
+        verifier,
+        policy: LocalPolicy::none(),
+        trust,
         clock,
         links,
         reports,

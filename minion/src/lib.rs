@@ -4,12 +4,16 @@
 //! [`journal`], [`parents`] and
 //! [`execution`] carry out what the seat asks for, [`functions`], [`grains`] and [`runner`] do the work. [`local`] does it without a fabric.
 
+pub mod enrol;
 pub mod execution;
 pub mod functions;
 pub mod grains;
 pub mod journal;
 pub mod local;
 pub mod parents;
+pub mod policy;
 pub mod runner;
 pub mod serve;
 pub mod session;
+pub mod trust;
+pub mod verify;

@@ -5,10 +5,7 @@
 
 mod file;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use relay_core::{
     identity::{FabricName, Role},
@@ -18,10 +15,10 @@ use relay_core::{
 };
 use relay_runtime::{
     config::Parent,
-    link::{channel, dial::Order},
+    link::{Channel, channel, dial::Order},
     telemetry,
+    tls::ClientTls,
 };
-use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
@@ -42,7 +39,7 @@ pub struct Answer {
 /// The parents of one minion that goes where it is told.
 pub struct Parents {
     fabric: FabricName,
-    tls: Arc<ClientConfig>,
+    tls: ClientTls,
     configured: Vec<Parent>,
     order: watch::Sender<Order>,
     kept: watch::Sender<Option<Home>>,
@@ -69,6 +66,12 @@ pub struct Opened {
     pub writer: Writer,
 }
 
+/// Whether somebody there proves to be this.
+async fn reach(address: &str, name: &str, tls: &ClientTls) -> Result<Channel, String> {
+    let tls = tls.config().map_err(|e| e.to_string())?;
+    channel(address, name, tls).await.map_err(|e| e.to_string())
+}
+
 impl Parents {
     /// The parents of a minion with this state directory and configuration.
     ///
@@ -77,7 +80,7 @@ impl Parents {
     pub fn open(
         state_dir: &Path,
         fabric: FabricName,
-        tls: Arc<ClientConfig>,
+        tls: ClientTls,
         configured: Vec<Parent>,
     ) -> Result<Opened, ListError> {
         let path = state_dir.join(file::NAME);
@@ -104,7 +107,7 @@ impl Parents {
         let name = parent.identity(&self.fabric).map(|identity| identity.to_dns());
         tokio::spawn(async move {
             let reached = match name {
-                Ok(name) => channel(&parent.address.to_string(), &name, tls).await.map_err(|e| e.to_string()),
+                Ok(name) => reach(&parent.address.to_string(), &name, &tls).await,
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = &reached {

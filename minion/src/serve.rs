@@ -1,7 +1,8 @@
 //! A minion process: one or many minions (`--count`), one thread for all their journals.
 
 use std::{
-    path::Path,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -22,18 +23,24 @@ use relay_runtime::{
     process::{Process, private_dir},
     record_log::RecordLog,
     shutdown::Role,
-    telemetry, tls,
+    telemetry,
+    tls::{self, Tls},
+    trust,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
+    enrol,
     grains::GrainBook,
     journal::{self, Journal},
     parents::Parents,
+    policy::{self, LocalPolicy},
     runner::Runner,
     session::{LINK_QUEUE, Parts, Session},
+    trust::Beliefs,
+    verify::{Verified, Verifier},
 };
 
 /// Reports of the journal thread waiting, for all minions of the process.
@@ -47,6 +54,8 @@ const OWN_REPORT_QUEUE: usize = 64;
 /// Every problem found, with its place.
 pub fn check(path: &Path, count: usize) -> Result<Vec<MinionConfig>, config::ConfigErrors> {
     let configs = config::load_minions(path, count)?;
+    let policies: BTreeSet<&PathBuf> = configs.iter().filter_map(|config| config.policy.as_ref()).collect();
+    policies.into_iter().try_for_each(|file| policy::load(file).map(drop))?;
     let ports: Vec<_> = configs.iter().filter_map(|c| c.admin).collect();
     match config::check_ports_free(&ports) {
         busy if busy.is_empty() => Ok(configs),
@@ -62,7 +71,9 @@ pub async fn serve(configs: Vec<MinionConfig>) -> anyhow::Result<()> {
     let first = configs.first().context("no minion is configured")?;
     let unready = "not attached to any parent";
     let process = Process::begin("minion", first.id.as_str(), &first.log, first.admin, unready).await?;
-    start(configs, &process)?;
+    if enrol::join(&configs, &process).await? {
+        start(configs, &process)?;
+    }
     process.until_stopped().await.map_err(anyhow::Error::msg)
 }
 
@@ -86,7 +97,7 @@ struct Made {
 
 fn make(config: MinionConfig) -> anyhow::Result<Made> {
     private_dir(&config.state_dir)
-        .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
+        .with_context(|| format!("{}: cannot be used", config.state_dir.display()))?;
     let journal = journal::open(&config.state_dir)?;
     let runner = Runner::new(&config.state_dir.join("runs"))?;
     let identity = identity::load(&config.tls, &config.fabric)?;
@@ -105,16 +116,25 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
     let writer = LogWriter::start("journal", logs, report)?;
     let mut inboxes = Vec::with_capacity(count);
     let attached = Arc::new(AtomicUsize::new(0));
+    let (verified, mut beliefs) = (Verified::default(), Beliefs::default());
     for (log, (config, incarnation, records, runner, identity)) in made.into_iter().enumerate() {
         let (events, links) = mpsc::channel(LINK_QUEUE);
         let (inbox, own_reports) = mpsc::channel(OWN_REPORT_QUEUE);
         inboxes.push(inbox);
         let grains = Arc::new(grains_of(&config)?);
-        let tls = tls::client(&identity)?;
+        let policy = config.policy.as_deref().map(LocalPolicy::open).transpose()?;
+        let policy = policy.unwrap_or_else(LocalPolicy::none);
+        let trusted = beliefs.of(&config, &identity, shutdown)?;
+        let tls = Tls::new(identity, trusted.clone())?;
+        if config.enrol.is_none() {
+            let files = tls::follow_files(tls.clone(), config.tls.clone(), shutdown.token.clone());
+            shutdown.spawn_named(format!("certificate {}", config.id), Role::Passing, files);
+        }
+        enrol::stay(&config, &tls, process)?;
         let dialler = Dialler {
             parents: in_order(&config),
             fabric: config.fabric.clone(),
-            tls: tls.clone(),
+            tls: tls.clone().into(),
             incarnation,
             check_incarnation: true,
             limits: LinkLimits::MINION,
@@ -131,6 +151,9 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             incarnation,
             records,
             runner: Some(runner),
+            verifier: Verifier::new(Arc::new(trusted.clone()), verified.clone()),
+            policy,
+            trust: Arc::new(move |bundle| drop(trusted.offer(&bundle, trust::now()))),
             clock: *clock,
             links,
             reports: own_reports,
@@ -140,7 +163,7 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
         let (dialling, minion) = (format!("dialler {}", config.id), format!("minion {}", config.id));
         if config.parents_order == ParentsOrder::Placed {
             let (fabric, parents) = (config.fabric.clone(), config.parents.clone());
-            let opened = Parents::open(&config.state_dir, fabric, tls, parents)?;
+            let opened = Parents::open(&config.state_dir, fabric, tls.into(), parents)?;
             shutdown.spawn_named(format!("list {}", config.id), Role::Passing, opened.writer.run());
             shutdown.spawn_named(dialling, Role::Passing, dialler.run_with(opened.order));
             let session = Session::run_with(parts, grains, Some(opened.following));

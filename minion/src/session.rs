@@ -6,13 +6,17 @@ mod roster;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use relay_core::{
     identity::FabricName,
     ids::{Incarnation, Jid, MinionId},
-    message::{Down, LinkId, Up},
+    job::JobSpec,
+    message::{Dispatch, Down, LinkId, Up},
+    outcome::Reason,
     seat::{HeartbeatRule, JournalRecord, Place, Seat, SeatEffect},
+    warrant::Bearer,
 };
-use relay_proto::envelope;
+use relay_proto::SIGNED_SINCE;
 use relay_runtime::{
     clock::{Clock, wall},
     link::{LinkEvent, table::LinkTable},
@@ -28,13 +32,19 @@ use crate::{
     grains::GrainBook,
     journal::Journal,
     parents::{Answer, Following, Parents},
+    policy::LocalPolicy,
     runner::Runner,
+    verify::Verifier,
 };
 
 use roster::OwnRoster;
 
 /// Events of one minion's link waiting for its loop; a minion hears little.
 pub const LINK_QUEUE: usize = 16;
+
+/// Refused dispatches told in the log, each minute; whoever sends them could fill the disk with them. All are counted.
+const ALARMS_TOLD: u32 = 30;
+const ALARM_MINUTE: u64 = 60_000;
 
 /// What a session is made of.
 pub struct Parts {
@@ -54,6 +64,12 @@ pub struct Parts {
     pub records: Vec<JournalRecord>,
     /// Runs commands; none for simulated minions.
     pub runner: Option<Runner>,
+    /// Whose jobs it takes,
+    pub verifier: Verifier,
+    /// and which of them.
+    pub policy: LocalPolicy,
+    /// Is given what the parent passes on of the fabric's trust.
+    pub trust: Arc<dyn Fn(Bytes) + Send + Sync>,
     /// The process's clock.
     pub clock: Clock,
     /// Events of its link, from a dialler.
@@ -69,7 +85,12 @@ pub struct Parts {
 /// One minion.
 pub struct Session {
     id: MinionId,
-    fabric: FabricName,
+    verifier: Verifier,
+    bearer: Bearer,
+    policy: LocalPolicy,
+    trust: Arc<dyn Fn(Bytes) + Send + Sync>,
+    /// Since when alarms are counted, and how many there were.
+    alarms: (u64, u32),
     roster: OwnRoster,
     seat: Seat,
     journal: Journal,
@@ -97,9 +118,14 @@ impl Session {
         let (parents, mut answers) = following.map(|f| follow(&mut seat, f)).unzip();
         let executions = Executions::new(parts.id.clone(), grains.clone(), parts.runner, finished);
         let roster = OwnRoster::new(parts.id.clone(), parts.incarnation, grains);
+        let bearer = Bearer::new(parts.fabric.as_str(), parts.id.clone(), parts.incarnation);
         let mut session = Session {
             id: parts.id,
-            fabric: parts.fabric,
+            verifier: parts.verifier,
+            bearer,
+            policy: parts.policy,
+            trust: parts.trust,
+            alarms: (0, 0),
             roster,
             seat,
             journal: parts.journal,
@@ -189,17 +215,36 @@ impl Session {
         let mut place = Place::Common;
         match &mut down {
             Down::Dispatch(dispatch) => {
-                match envelope::verify(dispatch, self.fabric.as_str()) {
+                match self.examine(dispatch) {
                     Ok(spec) => place = functions::place_of(&spec.function),
                     Err(flaw) => dispatch.flaw = Some(flaw),
                 }
                 debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
             }
+            Down::Trust(bundle) => (self.trust)(bundle.clone()),
             Down::RosterResync => self.show_roster(),
             Down::Placed(placed) => self.compare(placed.revision),
             _ => {}
         }
         self.seat.received_for(self.clock.now(), down, rand::random(), place);
+    }
+
+    /// Everything that a job has to be before the journal is asked.
+    fn examine(&mut self, dispatch: &Dispatch) -> Result<Arc<JobSpec>, Reason> {
+        // An older parent passes on no proof, and would not understand what is said of it.
+        let parent = self.link.and_then(|link| self.table.get(link));
+        if parent.is_none_or(|parent| parent.hello.protocol < SIGNED_SINCE) {
+            return Err(Reason::Version);
+        }
+        let spec = self.verifier.verify(&dispatch.job)?;
+        self.bearer.check(wall(), &spec, dispatch)?;
+        match self.policy.objection(&spec.function) {
+            None => Ok(spec),
+            Some(why) => {
+                info!(jid = %spec.jid, minion = %self.id, function = spec.function, why = why.word(), "not allowed here");
+                Err(why)
+            }
+        }
     }
 
     /// Nothing is lost by an older list that was under way for long. But it comes also if the top masters have lost their
@@ -213,6 +258,25 @@ impl Session {
                 "told of an older topology than it knows: not taken; if the fabric's history was lost, remove parents.json \
                  in the state directory and restart"
             );
+        }
+    }
+
+    /// Somebody tries what he may not, or is misconfigured.
+    fn alarm(&mut self, jid: Jid, why: Reason) {
+        metrics::counter!(relay_runtime::telemetry::FRAMES_REFUSED_TOTAL, "why" => why.word()).increment(1);
+        let now = self.clock.now();
+        if now >= self.alarms.0 + ALARM_MINUTE {
+            self.alarms = (now, 0);
+        }
+        self.alarms.1 += 1;
+        match self.alarms.1 {
+            ..ALARMS_TOLD => {
+                error!(%jid, minion = %self.id, why = why.word(), at = wall(), "refused a dispatch: {}", why.explain());
+            }
+            ALARMS_TOLD => {
+                error!(minion = %self.id, "refused {ALARMS_TOLD} dispatches within a minute: the rest of it is only counted");
+            }
+            _ => {}
         }
     }
 
@@ -292,11 +356,7 @@ impl Session {
                 info!(minion = %self.id, "idle: moves to where it belongs");
                 self.parents.iter().for_each(Parents::leave);
             }
-            SeatEffect::Alarm { jid, why } => {
-                error!(%jid, minion = %self.id, why = why.word(), at = wall(), "refused a forged or stale dispatch");
-                metrics::counter!(relay_runtime::telemetry::FRAMES_REFUSED_TOTAL, "why" => why.word())
-                    .increment(1);
-            }
+            SeatEffect::Alarm { jid, why } => self.alarm(jid, why),
         }
     }
 }

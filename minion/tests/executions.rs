@@ -8,9 +8,10 @@ use minion::{
     runner::{Request, Runner},
 };
 use relay_core::{
-    ids::Jid,
+    ids::{Epoch, Jid},
     job::JobSpec,
     outcome::{Answer, Outcome, Reason},
+    signing::{KeyId, NoKey, Signature},
 };
 use relay_proto::envelope;
 use serde_json::{Value, json};
@@ -75,8 +76,14 @@ impl Minion {
             args: json!({"args": args}).to_string().into(),
             caller: "tests".into(),
             run_limit: 600_000,
+            epoch: Epoch(1),
+            request: [0; 32],
+            targets: Default::default(),
+            span: Default::default(),
         };
-        (spec.jid, self.executions.start(&envelope::seal(&spec), self.next))
+        let nobody = Signature { key: KeyId([0; 8]), bytes: [0; 64] };
+        let job = envelope::seal_with(&spec, |_| Ok::<_, NoKey>(nobody)).unwrap();
+        (spec.jid, self.executions.start(&job, self.next))
     }
 
     /// Starts a job that goes on.

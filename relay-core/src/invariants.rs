@@ -17,9 +17,12 @@ use crate::{
 };
 
 mod batches;
+mod signed;
 mod watching;
 use batches::Batches;
 pub use batches::{Knowledge, Limits, RegionLimits, START_GRACE, i12};
+use signed::Signed;
+pub use signed::{Execution, Order, i13};
 use watching::Watching;
 pub use watching::{Telling, i10};
 
@@ -29,7 +32,7 @@ pub type Slot = (Jid, MinionId);
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which: `I1` to `I12`.
+    /// Which: `I1` to `I13`.
     pub invariant: &'static str,
     /// What was seen, with the job and the minion.
     pub what: String,
@@ -124,6 +127,10 @@ pub enum Observation {
     },
     /// The witness saw a job body start.
     Started(Slot),
+    /// A job is durable, and this is what was signed of it.
+    Ordered(Jid, Order),
+    /// What it was that started.
+    Executed(Slot, Execution),
     /// A minion's journal holds this END durably.
     Ended(Slot, Verdict),
     /// The last durable copy of an END is gone.
@@ -217,6 +224,7 @@ pub struct Trace {
     broken_ledgers: Vec<String>,
     batches: Batches,
     watching: Watching,
+    signed: Signed,
 }
 
 impl Trace {
@@ -227,6 +235,8 @@ impl Trace {
             Observation::Shown { jid, targets } => drop(self.shown.insert(jid, targets)),
             Observation::Looked { jobs } => self.looked(&jobs),
             Observation::Started(slot) => self.started(slot),
+            Observation::Ordered(jid, order) => self.signed.ordered(jid, order),
+            Observation::Executed(slot, execution) => self.signed.executed(slot, execution),
             Observation::Ended(slot, verdict) => {
                 let end = JournaledEnd { verdict, destroyed: false };
                 self.ends.entry(slot).or_default().push(end);
@@ -424,7 +434,7 @@ pub fn i11(trace: &Trace) -> Vec<Violation> {
 
 /// What must hold at every instant.
 pub fn throughout(trace: &Trace) -> Vec<Violation> {
-    [i1, i2, i4, i5, i7, i8, i10, i11, i12].iter().flat_map(|check| check(trace)).collect()
+    [i1, i2, i4, i5, i7, i8, i10, i11, i12, i13].iter().flat_map(|check| check(trace)).collect()
 }
 
 /// What must hold once everything is healed and quiet, besides what must hold throughout.

@@ -11,20 +11,29 @@
 //! * what happens to a job: [`batch`], [`ledger`], [`window`], [`fold`], [`tier`]
 //! * the three roles: [`owner`] (top master), [`relay`] (syndic), [`seat`] (minion)
 //! * jobs at times: [`schedule`]
+//! * who becomes a member, and who stays one: [`enrol`]
 //! * which of several top masters owns the fabric: [`tenure`]
+//! * who may do what: [`access`]
+//! * what was decided, for ever: [`audit`]
 //! * [`topology`], [`placement`] and who is told of it ([`placed`]), [`backoff`], and the [`invariants`] every test checks
 
+pub mod access;
+pub mod allowance;
+pub mod audit;
 pub mod backoff;
 pub mod batch;
 pub mod compact;
 pub mod document;
+pub mod enrol;
 pub mod fold;
 pub mod identity;
 pub mod ids;
 pub mod invariants;
 pub mod inventory;
 pub mod job;
+pub mod leaves;
 pub mod ledger;
+pub mod merkle;
 pub mod message;
 pub mod outcome;
 pub mod owner;
@@ -34,11 +43,15 @@ pub mod relay;
 pub mod roster;
 pub mod schedule;
 pub mod seat;
+pub mod signing;
 pub mod target;
 pub mod tenure;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tier;
 pub mod time;
 pub mod topology;
+pub mod warrant;
 pub mod window;
 
 /// A set of minions, by number. Which numbering (inventory or a link's roster) is said where it is used.

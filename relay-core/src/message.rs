@@ -11,6 +11,7 @@ use crate::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
     job::Job,
+    merkle::Proof,
     outcome::{Answer, Reason},
     time::{Millis, WallMicros},
     topology::HostPort,
@@ -108,6 +109,9 @@ pub struct Dispatch {
     pub epoch: Epoch,
     /// Numbers in the child's roster.
     pub members: Members,
+    /// That they are targets of the job, in the order of their numbers. To minions, whose message is shared, each one's own goes
+    /// along with it ([`crate::tier::Sending`]).
+    pub proof: Proof,
     /// These members may have been sent the job on another path: only their journals can prove that it did not start.
     pub reoffer: bool,
     /// What is left of the delivery window; with 0 nothing may start any more, the journals are only asked.

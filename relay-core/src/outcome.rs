@@ -100,11 +100,34 @@ pub enum Reason {
     Deadline,
     /// Nobody approved the next stage of the canary in time.
     NotApproved,
+    /// There is no signature on the job. A security event.
+    Unsigned,
+    /// It is signed by a key that the minion's key list does not name for that time. A security event.
+    UnknownKey,
+    /// The signature is not of this job. A security event.
+    BadSignature,
+    /// It was signed for another fabric. A security event.
+    WrongFabric,
+    /// It came from an owner that another one has replaced, or says so. Not taken, and not answered.
+    StaleEpoch,
+    /// Nothing shows that this minion, with this journal, is one of the job's targets. Not taken, and not answered. A security
+    /// event.
+    NotTarget,
+    /// By the minion's clock, the job's time has not come.
+    NotYet,
+    /// The time for which the job was signed is over.
+    Outdated,
+    /// The minion's own policy file does not allow the function.
+    NotAllowed,
+    /// The minion is in a blackout, by its own policy file.
+    Blackout,
+    /// The minion lost its journal after the targets were frozen: the job is signed for the one before.
+    NewJournal,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 28] = [
         Reason::None,
         Reason::Unreachable,
         Reason::Expired,
@@ -122,6 +145,17 @@ impl Reason {
         Reason::Enough,
         Reason::Deadline,
         Reason::NotApproved,
+        Reason::Unsigned,
+        Reason::UnknownKey,
+        Reason::BadSignature,
+        Reason::WrongFabric,
+        Reason::StaleEpoch,
+        Reason::NotTarget,
+        Reason::NotYet,
+        Reason::Outdated,
+        Reason::NotAllowed,
+        Reason::Blackout,
+        Reason::NewJournal,
     ];
 
     /// The word in JSON and in the store; empty for [`Reason::None`].
@@ -144,12 +178,34 @@ impl Reason {
             Reason::Enough => "enough",
             Reason::Deadline => "deadline",
             Reason::NotApproved => "not_approved",
+            Reason::Unsigned => "unsigned",
+            Reason::UnknownKey => "unknown_key",
+            Reason::BadSignature => "bad_signature",
+            Reason::WrongFabric => "wrong_fabric",
+            Reason::StaleEpoch => "stale_epoch",
+            Reason::NotTarget => "not_target",
+            Reason::NotYet => "not_yet",
+            Reason::Outdated => "outdated",
+            Reason::NotAllowed => "not_allowed",
+            Reason::Blackout => "blackout",
+            Reason::NewJournal => "new_journal",
         }
     }
 
     /// The reason that a word names.
     pub fn from_word(word: &str) -> Option<Reason> {
         Reason::ALL.into_iter().find(|r| r.word() == word)
+    }
+
+    /// Somebody tried what he may not, or something is broken that keeps him from it: to be looked at.
+    pub fn is_alarming(self) -> bool {
+        self.is_unproven() || matches!(self, Reason::DigestMismatch | Reason::StaleEpoch | Reason::NotTarget)
+    }
+
+    /// What was refused for it need not be a job that an owner ever accepted: anybody between could have made it up.
+    pub fn is_unproven(self) -> bool {
+        use Reason::{BadSignature, UnknownKey, Unsigned, Version, WrongFabric};
+        matches!(self, Unsigned | UnknownKey | BadSignature | WrongFabric | Version)
     }
 
     /// One line for people: what happened and what to do.
@@ -182,6 +238,29 @@ impl Reason {
                 "the job's deadline passed (--deadline); a late return resolves what is unknown"
             }
             Reason::NotApproved => "nobody approved its stage in time; safe to run again",
+            Reason::Unsigned => "its job was not signed: look at the audit log; safe to run again",
+            Reason::UnknownKey => {
+                "signed with a key that the minion does not know for that time: see that its trust is up to date; safe to run again"
+            }
+            Reason::BadSignature => {
+                "the signature does not fit the job: look at the audit log; safe to run again"
+            }
+            Reason::WrongFabric => "the job was signed for another fabric: look at the audit log",
+            Reason::StaleEpoch => "it came from a top master that is the owner no more",
+            Reason::NotTarget => {
+                "the job was not signed for this minion and its journal: look at the audit log; safe to run again"
+            }
+            Reason::NotYet => {
+                "the job's time has not come by the minion's clock: see that the clocks agree; safe to run again"
+            }
+            Reason::Outdated => "the time for which the job was signed was over; safe to run again",
+            Reason::NotAllowed => {
+                "the minion's own policy file does not allow the function; safe to run again"
+            }
+            Reason::Blackout => "the minion is in a blackout by its own policy file; safe to run again",
+            Reason::NewJournal => {
+                "the minion has another journal than when the job was accepted; nothing was sent, safe to run again"
+            }
         }
     }
 }
@@ -216,6 +295,14 @@ impl Answer {
     pub fn without_body(&self) -> Answer {
         let whole = self.truncated.unwrap_or_else(|| Sha256::digest(&self.body).into());
         Answer { body: Bytes::new(), truncated: Some(whole), ..self.clone() }
+    }
+
+    /// It claims that nothing was started.
+    pub fn denies_start(&self) -> bool {
+        matches!(
+            (self.outcome, self.reason),
+            (Outcome::NotStarted | Outcome::Refused, _) | (Outcome::Cancelled, Reason::BeforeStart)
+        )
     }
 
     /// What a tier says on its own knowledge.

@@ -17,6 +17,7 @@ use crate::{
     ids::{Epoch, Incarnation, Jid, MinionId, RegionName, TierId},
     inventory::{Inventory, MinionNo, Record},
     job::{JobSpec, MAX_OPEN_JOBS, Seal},
+    leaves::Leaves,
     ledger::{GroupNo, Ledger},
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
@@ -33,6 +34,7 @@ mod commit;
 mod effect;
 mod record;
 mod request;
+mod sealing;
 mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
@@ -40,6 +42,7 @@ pub use commit::FENCE_CHECK;
 pub use effect::*;
 pub use record::*;
 pub use request::*;
+pub use sealing::MAX_WAIT;
 use timing::Timing;
 pub use timing::{HOP_GRACE, HOPS, SILENCE_CHECK};
 
@@ -57,8 +60,8 @@ pub struct OwnerRule {
     pub epoch: Epoch,
     /// Heartbeats.
     pub heartbeat: HeartbeatRule,
-    /// Encodes a job.
-    pub seal: Seal,
+    /// Encodes and signs a job.
+    pub seal: Arc<dyn Seal>,
     /// What regions have for jobs whose operator does not say.
     pub batches: Batches,
 }
@@ -88,8 +91,8 @@ struct OpenJob {
     closed: bool,
     /// Who waits for the acceptance; gone once answered.
     token: Option<u64>,
-    /// Targets that were first sent the job as an incarnation that was not known when the targets were frozen.
-    sent_to: BTreeMap<u32, Incarnation>,
+    /// Nobody is sent it for the first time from then on: the time for which it is signed is over.
+    grant_until: Millis,
     /// The number of the last change of its answers.
     seq: u64,
 }
@@ -209,10 +212,8 @@ impl Owner {
         work.deadlines.set(now, deliver_by, work.ledger.in_flight());
         self.tier.works.insert(jid, work);
         self.serial.extend((head.batch.serial && !closed).then_some(jid));
-        self.jobs.insert(
-            jid,
-            OpenJob { head, timing, window, closed, token: None, sent_to: BTreeMap::new(), seq },
-        );
+        let grant_until = now + sealing::left(&head.spec.span, wall);
+        self.jobs.insert(jid, OpenJob { head, timing, window, closed, token: None, grant_until, seq });
         self.ready.insert(jid);
         // A crash between the last outcome and the close.
         self.dirty.entry(jid).or_default();
@@ -311,7 +312,9 @@ impl Owner {
     pub fn next_deadline(&self, now: Millis) -> Millis {
         let due = self.jobs.iter().filter(|(_, j)| !j.closed).filter_map(|(jid, job)| {
             let work = self.tier.works.get(jid)?;
+            let outdated = (!work.ledger.unsent().is_empty()).then_some(job.grant_until);
             let own = job.timing.next(&work.ledger).into_iter().chain(job.window.next(&work.ledger));
+            let own = own.chain(outdated);
             own.min()
         });
         due.min().unwrap_or(u64::MAX).min(self.ticked + 1_000).max(now)
@@ -359,5 +362,7 @@ impl Owner {
 mod batch_tests;
 #[cfg(test)]
 mod fence_tests;
+#[cfg(test)]
+mod sealing_tests;
 #[cfg(test)]
 mod tests;

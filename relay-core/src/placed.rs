@@ -68,14 +68,14 @@ pub(crate) fn sendings(told: impl Iterator<Item = Told>, spread: Millis) -> Vec<
     let mut sendings = Vec::new();
     for ((revision, syndics, no), links) in direct {
         let groups = vec![PlacedGroup { members: Members::from_iter([no]), syndics }];
-        sendings.push(Sending { links, down: Down::Placed(Placed { revision, groups, spread }) });
+        sendings.push(Sending::new(links, Down::Placed(Placed { revision, groups, spread })));
     }
     for ((link, revision), lists) in shared {
         let groups = lists.into_iter().map(|(syndics, members)| PlacedGroup { members, syndics });
         let groups: Vec<PlacedGroup> = groups.collect();
         for groups in groups.chunks(MAX_PLACED_GROUPS) {
             let placed = Placed { revision, groups: groups.to_vec(), spread };
-            sendings.push(Sending { links: vec![link], down: Down::Placed(placed) });
+            sendings.push(Sending::new(vec![link], Down::Placed(placed)));
         }
     }
     sendings

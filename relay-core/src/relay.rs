@@ -24,6 +24,7 @@ mod children;
 mod commit;
 mod effect;
 mod homes;
+mod journals;
 mod parents;
 mod uplink;
 pub use effect::*;
@@ -130,6 +131,7 @@ pub struct Relay {
     tell_due: Option<Millis>,
     /// Where minions below belong.
     homes: Homes,
+    journals: journals::Journals,
     ticked: Millis,
     stalled: bool,
     effects: Vec<RelayEffect>,
@@ -156,6 +158,7 @@ impl Relay {
             roster_due: None,
             tell_due: None,
             homes: Homes::default(),
+            journals: journals::Journals::default(),
             ticked: now,
             stalled: false,
             effects: Vec::new(),

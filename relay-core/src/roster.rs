@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Members,
     ids::{Incarnation, MinionId},
+    merkle::{Hash, leaf},
     message::{RosterChange, RosterEntry, RosterUpdate},
     time::WallMicros,
 };
@@ -34,6 +35,8 @@ pub struct Roster {
     entries: BTreeMap<u32, RosterEntry>,
     /// Ordered, so that compacting a spool twice gives the same bytes.
     numbers: BTreeMap<(MinionId, Incarnation), u32>,
+    /// The same, by number.
+    named: BTreeMap<u32, (MinionId, Incarnation)>,
     current: HashMap<MinionId, u32>,
     next: u32,
     version: u64,
@@ -48,9 +51,15 @@ impl Roster {
         let mut roster = Roster::default();
         for (no, id, incarnation) in numbers {
             roster.next = roster.next.max(no + 1);
+            roster.named.insert(no, (id.clone(), incarnation));
             roster.numbers.insert((id, incarnation), no);
         }
         roster
+    }
+
+    /// Whether a minion has a number under this journal.
+    pub fn has_number(&self, id: &MinionId, incarnation: Incarnation) -> bool {
+        self.numbers.contains_key(&(id.clone(), incarnation))
     }
 
     /// The number of a minion; a new one for a new incarnation. `None` when the roster is full.
@@ -63,6 +72,7 @@ impl Roster {
         }
         let no = self.next;
         self.next += 1;
+        self.named.insert(no, (id.clone(), incarnation));
         self.numbers.insert((id.clone(), incarnation), no);
         Some(Numbered { no, new: true })
     }
@@ -99,6 +109,11 @@ impl Roster {
     /// The entry of an id.
     pub fn by_id(&self, id: &MinionId) -> Option<&RosterEntry> {
         self.current.get(id).and_then(|no| self.entries.get(no))
+    }
+
+    /// The leaf of a number in the tree over a job's targets, whether its minion is still there or not.
+    pub fn leaf(&self, no: u32) -> Option<Hash> {
+        self.named.get(&no).map(|(id, incarnation)| leaf(*incarnation, id))
     }
 
     /// How many entries there are.

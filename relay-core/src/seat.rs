@@ -33,6 +33,13 @@ pub const MAX_RUNNING: usize = 16;
 pub const CONTROL_PLACES: usize = 4;
 /// Journal entries kept at once; beyond it new jobs are `refused (busy)`. At 200 bytes each: a few MiB.
 pub const MAX_ENTRIES: usize = 16_384;
+/// Longest that a parent may say a job can still be delivered, in milliseconds: no operator's window is longer than a week.
+pub const MAX_DELIVERY: Millis = 8 * 24 * 3_600 * 1_000;
+/// Longest that a parent may have returns held for, in milliseconds: one of ours says a second.
+pub const MAX_HOLD: Millis = 60_000;
+/// Entries of jobs that were refused because nothing shows that an owner ever accepted them, or that were cancelled unseen. Whoever
+/// passes jobs on could make up any number of those, and the journal would be full for hours; beyond it they are not answered.
+pub const MAX_UNPROVEN: usize = 1_024;
 /// How long an acknowledged entry is kept after its job can no longer be delivered (SEMANTICS, Delivery: "more than an hour").
 pub const RETAIN: Millis = 70 * 60 * 1_000;
 /// Bytes of returns sent and not acknowledged, per link. Bounds what the parent must hold for one minion.
@@ -264,13 +271,28 @@ impl Seat {
         if dispatch.deliver_within == 0 && self.may_have_forgotten(jid) {
             return;
         }
-        match self.objection(&dispatch, place) {
-            Some(Reason::DigestMismatch) => {
-                self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch })
-            }
+        let objection = self.objection(&dispatch, place);
+        if let Some(why) = objection.filter(|why| why.is_alarming()) {
+            self.effects.push(SeatEffect::Alarm { jid, why });
+        }
+        match objection {
+            // Another of that name may be the right one; or it was for the journal before this, and has run there.
+            Some(Reason::DigestMismatch | Reason::StaleEpoch | Reason::NotTarget) => {}
+            Some(why) if why.is_unproven() && self.is_full_of_unproven() => {}
             Some(why) => self.tombstone(now, jid, Answer::bare(Outcome::Refused, why)),
             None => self.intend(now, dispatch, random),
         }
+    }
+
+    fn is_full_of_unproven(&self) -> bool {
+        let unproven = |entry: &&Entry| match &entry.state {
+            State::Ending(answer) | State::Ended { answer, .. } => {
+                entry.digest.is_none()
+                    && (answer.reason.is_unproven() || answer.reason == Reason::BeforeStart)
+            }
+            _ => false,
+        };
+        self.entries.values().filter(unproven).count() >= MAX_UNPROVEN
     }
 
     /// Asked about such a job, the minion keeps silent: "never started" would be a guess.
@@ -297,7 +319,7 @@ impl Seat {
     fn intend(&mut self, now: Millis, dispatch: Dispatch, run: u64) {
         let (jid, digest) = (dispatch.job.jid, dispatch.job.digest);
         let state = State::Intending { job: dispatch.job, cancelled: false };
-        let forget_after = now + dispatch.deliver_within + RETAIN;
+        let forget_after = now.saturating_add(dispatch.deliver_within.min(MAX_DELIVERY)) + RETAIN;
         self.entries
             .insert(jid, Entry { digest: Some(digest), epoch: dispatch.epoch, run, forget_after, state });
         self.persist(vec![JournalRecord::Intent { jid, digest, run }], vec![jid], true);
@@ -312,7 +334,8 @@ impl Seat {
     }
 
     fn cancel(&mut self, now: Millis, jid: Jid) {
-        if !self.entries.contains_key(&jid) && self.may_have_forgotten(jid) {
+        let unseen = !self.entries.contains_key(&jid);
+        if unseen && (self.may_have_forgotten(jid) || self.is_full_of_unproven()) {
             return;
         }
         match self.entries.get_mut(&jid).map(|e| &mut e.state) {
@@ -433,7 +456,7 @@ impl Seat {
     /// The parent can't take returns: all unacknowledged ones go again later.
     fn hold(&mut self, now: Millis, retry_after: Millis) {
         let Some(session) = &mut self.session else { return };
-        session.held_until = now + retry_after;
+        session.held_until = now.saturating_add(retry_after.min(MAX_HOLD));
         session.unacked_bytes = 0;
         self.outbox.extend(session.unacked.drain(..).map(|(_, jid, _)| jid));
     }

@@ -251,7 +251,7 @@ impl Target {
     }
 
     /// The same text with another expression: what that text means where its node groups are known.
-    fn with_expr(&self, expr: Expr) -> Target {
+    pub(crate) fn with_expr(&self, expr: Expr) -> Target {
         Target { expr, text: self.text.clone() }
     }
 

@@ -1,7 +1,7 @@
 //! What a top master and a syndic have in common: links from children, rosters below them, and the work in progress.
 //!
-//! Owns who sits where ([`Tier::roster`]), which members of a job go over which link ([`Tier::place`]), and whether a
-//! child's word about a member may be believed ([`Tier::believable`]). Deadlines, durability and what to do with an
+//! Owns who sits where ([`Tier::roster`]) and whether a child's word about a member may be believed ([`Tier::believable`]). Which
+//! members of a job go over which link is `placing`'s, by what of their job's tree can be shown is `provable`'s. Deadlines, durability and what to do with an
 //! answer belong to [`crate::owner`] and [`crate::relay`].
 
 use std::{
@@ -14,24 +14,38 @@ use crate::{
     ids::{Epoch, Incarnation, Jid},
     job::Job,
     ledger::Ledger,
-    message::{Dispatch, Down, LinkId, RosterChange, RosterEntry, RosterUpdate, Running},
-    outcome::Answer,
+    merkle::Proof,
+    message::{Down, LinkId, RosterChange, RosterEntry, RosterUpdate, Running},
+    outcome::{Answer, Outcome, Reason},
     time::Millis,
 };
 
 mod deadlines;
+mod placing;
+mod provable;
 pub use deadlines::Deadlines;
+pub use placing::{Placement, SendMark};
+pub use provable::{MAX_TREE_BYTES, Provable, Trees};
 
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
+
+/// What a child's number stands for.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// The local number.
+    member: u32,
+    /// The journal: a child's number stands for one.
+    incarnation: Incarnation,
+}
 
 /// A child's link.
 #[derive(Debug)]
 struct Child {
     via: Incarnation,
     version: Option<u64>,
-    /// Child number -> local number.
-    local: HashMap<u32, u32>,
+    /// By the child's number.
+    local: HashMap<u32, Told>,
     /// Numbers that were told and refused: what is said of them is dropped, and not asked for again.
     refused: Members,
     /// Child numbers that it says are up, whoever sits where.
@@ -42,6 +56,14 @@ struct Child {
 }
 
 impl Child {
+    fn member(&self, no: u32) -> Option<u32> {
+        self.local.get(&no).map(|told| told.member)
+    }
+
+    fn members(&self) -> Members {
+        self.local.values().map(|told| told.member).collect()
+    }
+
     fn new(via: Incarnation, now: Millis) -> Child {
         Child {
             via,
@@ -99,9 +121,27 @@ pub struct Sending {
     pub links: Vec<LinkId>,
     /// What goes.
     pub down: Down,
+    /// For a job that goes to minions: each link's proof, in the same order. Empty otherwise.
+    pub proofs: Vec<Proof>,
 }
 
 impl Sending {
+    /// The same for each of these links.
+    pub fn new(links: Vec<LinkId>, down: Down) -> Sending {
+        Sending { links, down, proofs: Vec::new() }
+    }
+
+    /// What each link is sent, its own proof in it: for who does not encode.
+    pub fn each(&self) -> impl Iterator<Item = (LinkId, Down)> + '_ {
+        self.links.iter().enumerate().map(|(at, link)| {
+            let mut down = self.down.clone();
+            if let (Down::Dispatch(dispatch), Some(proof)) = (&mut down, self.proofs.get(at)) {
+                dispatch.proof = proof.clone();
+            }
+            (*link, down)
+        })
+    }
+
     /// It waited for so long before it could leave, and of the time to start so much is gone.
     pub fn aged(mut self, by: Millis) -> Sending {
         if let Down::Dispatch(dispatch) = &mut self.down {
@@ -109,36 +149,6 @@ impl Sending {
         }
         self
     }
-}
-
-/// "Send begun": what must be durable before a placement's messages leave.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SendMark {
-    /// The job.
-    pub jid: Jid,
-    /// The path.
-    pub via: Incarnation,
-    /// Who, in local numbers.
-    pub members: Members,
-}
-
-/// What one message can say of all its members.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    /// The link of a tier below; nothing for minions' own links, which share a message.
-    shared: Option<LinkId>,
-    reoffer: bool,
-    /// What is left of the delivery window.
-    within: Millis,
-}
-
-/// What [`Tier::place`] decided.
-#[derive(Debug, Default)]
-pub struct Placement {
-    /// Durable first,
-    pub marks: Vec<SendMark>,
-    /// then these may leave.
-    pub sendings: Vec<Sending>,
 }
 
 /// What a roster update changed, in local numbers.
@@ -166,6 +176,8 @@ pub struct Tier {
     contested: BTreeSet<LinkId>,
     /// Work by jid, oldest first.
     pub works: BTreeMap<Jid, Work>,
+    /// What of their trees can be shown.
+    pub trees: Trees,
 }
 
 impl Tier {
@@ -177,8 +189,7 @@ impl Tier {
     /// A link is gone; those who sat there are down.
     pub fn detach(&mut self, link: LinkId) -> Members {
         let Some(child) = self.links.remove(&link) else { return Members::new() };
-        let members: Members = child.local.into_values().collect();
-        self.unseat(link, &members)
+        self.unseat(link, &child.members())
     }
 
     /// Whether the link is attached.
@@ -224,9 +235,21 @@ impl Tier {
         self.seats.get(&member).copied()
     }
 
+    /// The journal of a member, as the child says over whose link it is reached.
+    pub fn incarnation_of(&self, member: u32) -> Option<Incarnation> {
+        let (link, no) = self.seats.get(&member)?;
+        self.links.get(link)?.local.get(no).map(|told| told.incarnation)
+    }
+
     /// Who sits at a link.
     pub fn members_of(&self, link: LinkId) -> Members {
-        self.links.get(&link).map(|child| child.local.values().copied().collect()).unwrap_or_default()
+        self.links.get(&link).map(Child::members).unwrap_or_default()
+    }
+
+    /// Nothing about a job is needed any more.
+    pub fn forget(&mut self, jid: Jid) {
+        self.works.remove(&jid);
+        self.trees.forget(jid);
     }
 
     /// Takes a roster update. `number` gives an entry its local number, or refuses it.
@@ -242,7 +265,8 @@ impl Tier {
             RosterUpdate::Full { version, entries } => {
                 child.version = Some(*version);
                 child.says_up.clear();
-                let before: Members = std::mem::take(&mut child.local).into_values().collect();
+                let before = child.members();
+                child.local.clear();
                 for entry in entries {
                     self.put(link, entry, number, &mut news);
                 }
@@ -274,7 +298,7 @@ impl Tier {
             RosterChange::Put(entry) => self.put(link, entry, number, news),
             RosterChange::Up(members) => {
                 for no in members {
-                    if let Some(local) = self.links.get(&link).and_then(|c| c.local.get(&no)).copied() {
+                    if let Some(local) = self.links.get(&link).and_then(|child| child.member(no)) {
                         self.seat(link, no, local, news);
                     }
                 }
@@ -299,8 +323,8 @@ impl Tier {
     ) {
         let given = number(entry);
         if let Some(child) = self.links.get_mut(&link) {
-            if let Some(local) = given {
-                child.local.insert(entry.no, local);
+            if let Some(member) = given {
+                child.local.insert(entry.no, Told { member, incarnation: entry.incarnation });
             } else {
                 child.refused.insert(entry.no);
             }
@@ -323,7 +347,7 @@ impl Tier {
     /// Those of a child's numbers that sit at its link under just that number (a newer incarnation has another).
     fn seated(&self, link: LinkId, numbers: &Members) -> Members {
         let Some(child) = self.links.get(&link) else { return Members::new() };
-        let local = numbers.iter().filter_map(|no| child.local.get(&no).map(|local| (no, *local)));
+        let local = numbers.iter().filter_map(|no| child.member(no).map(|local| (no, local)));
         local
             .filter(|(no, local)| self.seats.get(local) == Some(&(link, *no)))
             .map(|(_, local)| local)
@@ -356,8 +380,7 @@ impl Tier {
     /// down there, and nobody would say again that it is up. (Minions under several links take over: no contest.)
     fn contest(&mut self, link: LinkId, gone: &Members) {
         let others = self.links.iter().filter(|(other, c)| **other != link && c.via != DIRECT);
-        let claims =
-            |c: &Child| c.says_up.iter().any(|no| c.local.get(&no).is_some_and(|m| gone.contains(*m)));
+        let claims = |c: &Child| c.says_up.iter().any(|no| c.member(no).is_some_and(|m| gone.contains(m)));
         let claiming: Vec<LinkId> = others.filter(|(_, c)| claims(c)).map(|(other, _)| *other).collect();
         self.contested.extend(claiming);
     }
@@ -378,7 +401,7 @@ impl Tier {
         let next = child.next_batch.get_or_insert(seq);
         let takes = able && seq <= *next;
         if takes {
-            *next = (*next).max(seq + 1);
+            *next = (*next).max(seq.saturating_add(1));
         }
         takes
     }
@@ -392,72 +415,7 @@ impl Tier {
     /// A child's numbers in local ones; strangers are left out.
     pub fn localise(&self, link: LinkId, members: &Members) -> Members {
         let Some(child) = self.links.get(&link) else { return Members::new() };
-        members.iter().filter_map(|no| child.local.get(&no).copied()).collect()
-    }
-
-    /// Decides what to send for a job to those `among` its open members who are reachable, and writes it into the work.
-    ///
-    /// First sends go to the unsent; members in flight (and `unknown` ones) are offered again, which a minion's
-    /// journal makes harmless. A member that had it by another path is tainted from then on.
-    ///
-    /// Of a cancelled job the minions in flight are sent the cancel, which asks their journals too. A syndic is sent the
-    /// job first, with no time left to start it: the syndic may not know it (its spool was lost, or the first dispatch
-    /// was), and a cancel names no members.
-    pub fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
-        let Tier { works, links, seats, up, .. } = self;
-        let mut placement = Placement::default();
-        let Some(work) = works.get_mut(&jid) else { return placement };
-        let job = work.job.clone();
-        if job.is_none() && !work.cancelled {
-            return placement;
-        }
-        let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
-        let mut todo = &open & &(among & &*up);
-        if work.cancelled {
-            todo -= work.ledger.unsent() - &work.tainted;
-        }
-        if todo.is_empty() {
-            return placement;
-        }
-        let mut routes: BTreeMap<Route, (Vec<LinkId>, Members)> = BTreeMap::new();
-        let mut marks: BTreeMap<Incarnation, Members> = BTreeMap::new();
-        for member in &todo {
-            let Some(&(link, no)) = seats.get(&member) else { continue };
-            let Some(child) = links.get(&link) else { continue };
-            let here = work.sent_via.get(&child.via).is_some_and(|m| m.contains(member));
-            if !here && !work.ledger.unsent().contains(member) {
-                work.tainted.insert(member);
-            }
-            if !(here || work.cancelled && child.via == DIRECT) {
-                marks.entry(child.via).or_default().insert(member);
-            }
-            let left = work.deadlines.of(member).saturating_sub(now);
-            let reoffer = left == 0 || work.cancelled || work.tainted.contains(member);
-            let over = work.cancelled || work.stopped.contains(member);
-            let shared = (child.via != DIRECT).then_some(link);
-            let within = if over { 0 } else { left };
-            let route = routes.entry(Route { shared, reoffer, within }).or_default();
-            if shared.is_none() || route.0.is_empty() {
-                route.0.push(link);
-            }
-            route.1.insert(no);
-        }
-        for (via, members) in marks {
-            *work.sent_via.entry(via).or_default() |= &members;
-            placement.marks.push(SendMark { jid, via, members });
-        }
-        work.ledger.sent(&todo);
-        for (Route { shared, reoffer, within }, (links, members)) in routes {
-            if let Some(job) = job.clone().filter(|_| shared.is_some() || !work.cancelled) {
-                let dispatch =
-                    Dispatch { job, epoch: work.epoch, members, reoffer, deliver_within: within, flaw: None };
-                placement.sendings.push(Sending { links: links.clone(), down: Down::Dispatch(dispatch) });
-            }
-            if work.cancelled {
-                placement.sendings.push(Sending { links, down: Down::Cancel { jid, epoch: work.epoch } });
-            }
-        }
-        placement
+        members.iter().filter_map(|no| child.member(no)).collect()
     }
 
     /// Marks a job cancelled and says what to send: a cancel on each link that may have it. The unsent who can be
@@ -471,7 +429,7 @@ impl Tier {
             asked.iter().filter_map(|m| self.seats.get(&m)).map(|(l, _)| *l).collect();
         let links: Vec<LinkId> = links.into_iter().collect();
         let down = Down::Cancel { jid, epoch: work.epoch };
-        (never_sent, (!links.is_empty()).then_some(Sending { links, down }))
+        (never_sent, (!links.is_empty()).then_some(Sending::new(links, down)))
     }
 
     /// Those of `members` about whom this answer from this link may be believed. A minion's own word always is; a
@@ -479,6 +437,13 @@ impl Tier {
     pub fn believable(&self, link: LinkId, jid: Jid, answer: &Answer, members: &Members) -> Members {
         if !answer.by_tier {
             return members.clone();
+        }
+        // All that a tier can know is that it did not send something.
+        if !matches!(
+            (answer.outcome, answer.reason),
+            (Outcome::NotStarted, _) | (Outcome::Cancelled, Reason::BeforeStart)
+        ) {
+            return Members::new();
         }
         let via = self.links.get(&link).map(|c| c.via);
         let work = self.works.get(&jid);
@@ -489,10 +454,17 @@ impl Tier {
         }
     }
 
+    /// A child's numbers in local ones, with the journal that each stands for.
+    pub fn journals(&self, link: LinkId, members: &Members) -> Vec<(u32, Incarnation)> {
+        let Some(child) = self.links.get(&link) else { return Vec::new() };
+        let told = members.iter().filter_map(|no| child.local.get(&no));
+        told.map(|told| (told.member, told.incarnation)).collect()
+    }
+
     /// Takes a child's list of running jobs as evidence. True if any of it is new.
     pub fn seen_running(&mut self, link: LinkId, running: &[Running]) -> bool {
         let mut news = false;
-        for run in running {
+        for run in running.iter().filter(|run| self.works.contains_key(&run.jid)).collect::<Vec<_>>() {
             let local = self.localise(link, &run.members);
             if let Some(work) = self.works.get_mut(&run.jid) {
                 news |= work.ledger.seen_running(&local);

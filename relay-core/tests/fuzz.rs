@@ -1,8 +1,11 @@
 //! The fuzz targets on the stable compiler: random bytes, and mutations of expressions that say all there is to say.
 //! `fuzz/Cargo.toml` says how to run them for as long as one likes.
 
-#[path = "../../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/target.rs"]
 mod targets;
+
+#[path = "../../fuzz/src/token.rs"]
+mod tokens;
 
 use proptest::prelude::*;
 
@@ -71,3 +74,50 @@ fn the_corpus_itself_and_what_is_too_long() {
         targets::target(format!("a{piece}").repeat(1000).as_bytes());
     }
 }
+
+/// Texts from which mutations of tokens, fingerprints and names start.
+const SECRETS: [&str; 6] = [
+    "relay-join-0123456789abcdef0123456789abcdef",
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef",
+    "web01.minion.aws.test.example",
+    "x.syndic.azure.test.example.minion.aws.test.example",
+    "web-01.prod",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn mutated_tokens(
+        seed in prop::sample::select(&SECRETS[..]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, prop::sample::select(&TOKEN_PIECES[..])), 0..4),
+    ) {
+        tokens::token(&edited(seed, &edits));
+    }
+
+    #[test]
+    fn random_tokens(data in prop::collection::vec(any::<u8>(), 0..120)) {
+        tokens::token(&data);
+    }
+}
+
+/// Pieces that could make two spellings of one token or name, or more than a name.
+const TOKEN_PIECES: [&str; 16] = [
+    "A",
+    "f",
+    "0",
+    ":",
+    "+",
+    "-",
+    ".",
+    "..",
+    "/",
+    "\0",
+    "\n",
+    " ",
+    "sha256:",
+    "\u{ff10}",
+    "é",
+    "relay-join-",
+];

@@ -7,7 +7,6 @@ use std::{collections::HashMap, sync::Arc};
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId},
-    job::Job,
     message::{
         Dispatch, Down, ReturnBatch, ReturnGroup, RosterChange, RosterEntry, RosterUpdate, Running, Up,
     },
@@ -15,12 +14,31 @@ use relay_core::{
     roster::MAX_ROSTER,
 };
 
-use crate::{envelope::MAX_ENVELOPE_BYTES, error::WireError, link};
+use crate::{
+    envelope::{self, MAX_ENVELOPE_BYTES},
+    error::WireError,
+    link,
+};
 
 /// Most groups in one return batch, and most running jobs in one heartbeat: far above what a peer of ours sends.
 pub const MAX_REPEATED: usize = 65_536;
-/// Largest encoded set of roster numbers: every number of the largest roster, as a plain bitmap, and headers.
-const MAX_MEMBERS_BYTES: usize = MAX_ROSTER as usize / 8 + 4_096;
+/// Largest encoded set of roster numbers: every number of the largest roster, as plain bitmaps of 65,536 numbers each, and headers.
+const MAX_MEMBERS_BYTES: usize = MAX_ROSTER.div_ceil(1 << 16) as usize * (8 << 10) + 4_096;
+
+/// Most minions that one message may mention over all of its jobs: each has a few at a time, so this is far above what the largest
+/// roster can say. Without it, a message of a megabyte could name all numbers for each of 65,536 jobs.
+const MAX_MENTIONS: u64 = 20 * MAX_ROSTER as u64;
+
+/// Refuses what mentions more than [`MAX_MENTIONS`].
+fn few<'a>(field: &'static str, sets: impl Iterator<Item = &'a Members>) -> Result<(), WireError> {
+    let mentions: u64 = sets.map(Members::len).sum();
+    match mentions <= MAX_MENTIONS {
+        true => Ok(()),
+        false => {
+            Err(WireError::field(field, format!("{mentions} mentions of minions, at most {MAX_MENTIONS}")))
+        }
+    }
+}
 
 /// Numbers for the wire. The set {0}, a minion's roster of one, is written as nothing.
 pub fn members_out(members: &Members) -> Vec<u8> {
@@ -91,7 +109,9 @@ pub fn up_in(up: link::Up) -> Result<Up, WireError> {
             let one = |r: link::Running| {
                 Ok(Running { jid: Jid::from_micros(r.jid), members: members_in(&r.members)? })
             };
-            heartbeat.running.into_iter().map(one).collect::<Result<_, _>>().map(Up::Heartbeat)
+            let running: Vec<Running> = heartbeat.running.into_iter().map(one).collect::<Result<_, _>>()?;
+            few("running", running.iter().map(|r| &r.members))?;
+            Ok(Up::Heartbeat(running))
         }
         Some(Message::Returns(returns)) => Ok(Up::Returns(returns_in(returns)?)),
         Some(Message::Hello(_) | Message::Fragment(_)) | None => Err(WireError::Empty),
@@ -106,7 +126,8 @@ pub fn returns_out(batch: &ReturnBatch) -> link::Returns {
 /// A return batch from the wire or the spool.
 pub fn returns_in(returns: link::Returns) -> Result<ReturnBatch, WireError> {
     bounded("groups", &returns.groups)?;
-    let groups = returns.groups.into_iter().map(group_in).collect::<Result<_, _>>()?;
+    let groups: Vec<ReturnGroup> = returns.groups.into_iter().map(group_in).collect::<Result<_, _>>()?;
+    few("groups", groups.iter().map(|g| &g.members))?;
     Ok(ReturnBatch { seq: returns.seq, groups })
 }
 
@@ -293,7 +314,7 @@ fn dispatch_out(dispatch: &Dispatch) -> link::Dispatch {
         members: members_out(&dispatch.members),
         reoffer: dispatch.reoffer,
         deliver_within_ms: dispatch.deliver_within,
-        proof: None,
+        proof: (dispatch.proof.size > 0).then(|| proof_out(&dispatch.proof)),
     }
 }
 
@@ -303,7 +324,7 @@ pub fn down_in(down: link::Down) -> Result<Down, WireError> {
     match down.message {
         Some(Message::Alive(_)) => Ok(Down::Heartbeat),
         Some(Message::Resync(_)) => Ok(Down::RosterResync),
-        Some(Message::Dispatch(dispatch)) => Ok(Down::Dispatch(dispatch_in(dispatch)?)),
+        Some(Message::Dispatch(dispatch)) => Ok(Down::Dispatch(dispatch_in(dispatch, down.proof)?)),
         Some(Message::Cancel(c)) => Ok(Down::Cancel { jid: Jid::from_micros(c.jid), epoch: Epoch(c.epoch) }),
         Some(Message::ReturnsAck(ack)) => Ok(Down::ReturnsAck { up_to: ack.up_to }),
         Some(Message::ReturnsBusy(busy)) => Ok(Down::ReturnsBusy { retry_after: busy.retry_after_ms }),
@@ -313,7 +334,8 @@ pub fn down_in(down: link::Down) -> Result<Down, WireError> {
     }
 }
 
-fn dispatch_in(dispatch: link::Dispatch) -> Result<Dispatch, WireError> {
+/// `own`: a minion's proof, which came beside the message that it shares with others.
+fn dispatch_in(dispatch: link::Dispatch, own: Option<link::Proof>) -> Result<Dispatch, WireError> {
     if dispatch.envelope.len() > MAX_ENVELOPE_BYTES {
         let why = format!("{} bytes, at most {MAX_ENVELOPE_BYTES}", dispatch.envelope.len());
         return Err(WireError::field("envelope", why));
@@ -321,9 +343,10 @@ fn dispatch_in(dispatch: link::Dispatch) -> Result<Dispatch, WireError> {
     let jid = Jid::from_micros(dispatch.jid);
     let digest = hash_in("digest", &dispatch.digest)?;
     Ok(Dispatch {
-        job: Arc::new(Job { jid, digest, envelope: dispatch.envelope }),
+        job: Arc::new(envelope::job(jid, digest, dispatch.envelope)),
         epoch: Epoch(dispatch.epoch),
         members: members_in(&dispatch.members)?,
+        proof: own.or(dispatch.proof).map(proof_in).transpose()?.unwrap_or_default(),
         reoffer: dispatch.reoffer,
         deliver_within: dispatch.deliver_within_ms,
         flaw: None,
@@ -331,7 +354,10 @@ fn dispatch_in(dispatch: link::Dispatch) -> Result<Dispatch, WireError> {
 }
 
 mod placed;
+mod proof;
 use placed::{placed_in, placed_out};
+use proof::proof_in;
+pub use proof::proof_out;
 
 #[cfg(test)]
 mod tests;

@@ -19,8 +19,12 @@ pub enum Code {
     PlanMoved,
     /// Too wide a job without a batch: a batch, or the number of targets, is asked for.
     TooWide,
+    /// Nobody knows who calls: not logged in, or not any more.
+    Unauthenticated,
     /// The caller may not do this.
     Denied,
+    /// The caller may do this if a second person agrees: it waits for that.
+    NeedsApproval,
     /// Too much is going on: try again later.
     Busy,
     /// The store can't be written or read.
@@ -40,7 +44,7 @@ impl Code {
     pub const METADATA: &'static str = "relay-error";
 
     /// Every code.
-    pub const ALL: [Code; 14] = [
+    pub const ALL: [Code; 16] = [
         Code::Invalid,
         Code::NoMatch,
         Code::RequestReused,
@@ -48,7 +52,9 @@ impl Code {
         Code::NotFound,
         Code::PlanMoved,
         Code::TooWide,
+        Code::Unauthenticated,
         Code::Denied,
+        Code::NeedsApproval,
         Code::Busy,
         Code::Store,
         Code::NotOwner,
@@ -67,7 +73,9 @@ impl Code {
             Code::NotFound => "not_found",
             Code::PlanMoved => "plan_moved",
             Code::TooWide => "too_wide",
+            Code::Unauthenticated => "unauthenticated",
             Code::Denied => "denied",
+            Code::NeedsApproval => "needs_approval",
             Code::Busy => "busy",
             Code::Store => "store",
             Code::NotOwner => "not_owner",
@@ -84,7 +92,8 @@ impl Code {
             Code::Invalid | Code::NoMatch => Status::invalid_argument(message),
             Code::RequestReused => Status::already_exists(message),
             Code::NoSuchJob | Code::NotFound => Status::not_found(message),
-            Code::Denied => Status::permission_denied(message),
+            Code::Unauthenticated => Status::unauthenticated(message),
+            Code::Denied | Code::NeedsApproval => Status::permission_denied(message),
             Code::Busy => Status::resource_exhausted(message),
             Code::Store | Code::NotOwner | Code::Registry => Status::unavailable(message),
             Code::Version | Code::PlanMoved | Code::TopologyMoved | Code::TooWide => {

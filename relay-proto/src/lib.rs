@@ -7,6 +7,7 @@ pub mod batch;
 pub mod convert;
 pub mod envelope;
 pub mod error;
+mod hidden;
 pub mod records;
 
 pub use error::{Code, WireError};
@@ -51,11 +52,18 @@ pub use relay::{
     trust::v1 as trust,
 };
 
+/// The path of every call of every service, from the descriptors: what can be asked of this software at all. Sorted.
+pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
+
 /// The protocol versions this build speaks, oldest and newest. A peer without one in common is refused by name; a link
 /// speaks the newest that both ends know.
 ///
-/// 2 adds `Placed`.
-pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=2;
+/// 2 adds `Placed`. 3 signs jobs, proves their targets, and adds `Trust`: an older minion refuses every job (`version`), and so
+/// does a newer one below an older syndic, which cannot pass on what proves that it is a target. So an upgrade goes from the top
+/// down, and what is not upgraded yet runs nothing meanwhile, stays attached, and is told by name.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=3;
+/// The first version in which jobs are signed and proven.
+pub const SIGNED_SINCE: u32 = 3;
 /// The first version that knows `Placed`. An older child is not sent it: it would drop the link over a message without
 /// content.
 pub const PLACED_SINCE: u32 = 2;

@@ -6,8 +6,11 @@
 //!
 //! Paths in a file are relative to the directory the file lies in.
 
+mod audit;
+mod enrol;
 mod files;
 mod follow;
+mod login;
 mod minion;
 mod parts;
 mod ports;
@@ -20,7 +23,10 @@ mod top_master;
 mod yaml;
 
 pub use crate::telemetry::LogFormat;
+pub use audit::{AuditConfig, AuditFile, Syslog};
+pub use enrol::{EnrolConfig, RootConfig};
 pub use follow::{FollowConfig, FollowPolicy};
+pub use login::{GroupsConfig, LdapConfig, LoginConfig, UsersConfig};
 pub use minion::{MAX_MINIONS_PER_PROCESS, MinionConfig, MinionTemplate, ParentsOrder};
 pub use parts::{HeartbeatConfig, LogConfig, LogLevel, Parent, TlsConfig};
 pub use ports::check_ports_free;
@@ -36,6 +42,8 @@ use std::{
 };
 
 use relay_core::{
+    access::Policy,
+    allowance::Allowance,
     document::{Node, Problem, Severity, Sink},
     topology::Topology,
 };
@@ -109,6 +117,11 @@ pub fn load_grains(path: &Path) -> Result<BTreeMap<String, serde_json::Value>, C
     load(path, |node, _, sink| minion::grains(node, sink))
 }
 
+/// Reads a minion's policy file: what jobs may do there, whoever sends them.
+pub fn load_allowance(path: &Path) -> Result<Allowance, ConfigErrors> {
+    load(path, |node, _, sink| Allowance::read(node, sink))
+}
+
 /// Reads a topology file. Warnings are in the topology.
 pub fn load_topology(path: &Path) -> Result<Topology, ConfigErrors> {
     let text = read_text(path).map_err(|p| ConfigErrors::new(path, vec![p]))?;
@@ -118,6 +131,33 @@ pub fn load_topology(path: &Path) -> Result<Topology, ConfigErrors> {
 /// Reads a topology from text.
 pub fn parse_topology(text: &str) -> Result<Topology, Vec<Problem>> {
     Topology::check(&yaml::parse(text).map_err(|p| vec![p])?)
+}
+
+/// Reads a policy file: its text, and what it says. Warnings are in the policy.
+pub fn load_policy(path: &Path) -> Result<(String, Policy), ConfigErrors> {
+    let broken = |problems| ConfigErrors::new(path, problems);
+    let text = read_text(path).map_err(|p| broken(vec![p]))?;
+    unchangeable(path).map_err(|p| broken(vec![p]))?;
+    let policy = parse_policy(&text).map_err(broken)?;
+    Ok((text, policy))
+}
+
+/// Whoever can change the rules can do everything.
+fn unchangeable(path: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    match mode & 0o002 {
+        0 => Ok(()),
+        _ => Err(Problem::anywhere(
+            format!("everybody on this machine can change it (mode {mode:04o})"),
+            "chmod o-w it, and see that nobody has",
+        )),
+    }
+}
+
+/// Reads a policy from text.
+pub fn parse_policy(text: &str) -> Result<Policy, Vec<Problem>> {
+    Policy::check(&yaml::parse(text).map_err(|p| vec![p])?)
 }
 
 fn load<T>(path: &Path, read: impl FnOnce(&Node, &Path, &Sink) -> Option<T>) -> Result<T, ConfigErrors> {

@@ -101,6 +101,14 @@ pub fn load(tls: &TlsConfig, fabric: &FabricName) -> Result<LoadedIdentity, Load
     Ok(LoadedIdentity { certs, key, roots, identity })
 }
 
+/// The root certificates in a file.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    certificates(path)
+}
+
 /// Looks at all files at once and says everything that is wrong with them: each problem with what to do.
 pub(crate) fn examine(tls: &TlsConfig, expected: &Identity) -> Result<(), Vec<(String, String)>> {
     let mut problems: Vec<LoadError> = Vec::new();

@@ -4,16 +4,22 @@
 
 pub mod admin;
 pub mod authority;
+pub mod checkpoint;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod enrol;
 pub mod identity;
+pub mod ldap;
 pub mod link;
 pub mod log_writer;
+pub mod passwords;
 pub mod process;
 pub mod record_log;
 pub mod registry;
+pub mod secret;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod trust;

@@ -12,14 +12,18 @@ use std::sync::{
 use relay_core::{identity::Identity, ids::Incarnation, message::LinkId};
 
 pub mod accept;
+pub mod bounds;
 pub mod codec;
 pub mod dial;
+mod ending;
 pub mod frame;
 pub mod lanes;
 mod pace;
 pub mod read;
 pub mod serving;
+pub mod strangers;
 pub mod table;
+pub mod trust;
 
 pub use dial::{Channel, DialError, channel};
 pub use lanes::{Lane, LinkTx};

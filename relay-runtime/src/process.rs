@@ -1,10 +1,20 @@
 //! What every daemon starts with: logs, signals, the admin address, the clock; and how it ends.
 
 use std::{
-    fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration,
+    fs::DirBuilder,
+    io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    prctl,
+    resource::{Resource, getrlimit, setrlimit},
+    stat::{Mode, umask},
+};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -19,6 +29,8 @@ use crate::{
 const STUCK_AFTER: u64 = 10_000;
 /// Below this a syndic of ordinary size runs out of descriptors.
 const FEW_DESCRIPTORS: u64 = 4_096;
+/// Permission bits that what is private may not have: anything for group or others.
+const FOREIGN_BITS: u32 = 0o077;
 /// How long a process may take to stop; what is durable needs none of it.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
@@ -63,12 +75,32 @@ pub async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|error| BeginError::Bind { what, address, error })
 }
 
-/// Makes a directory that only its owner can read.
+/// Makes a directory that only its owner can read, or takes one that is so.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says; or that others may look into what is there, with what to do.
 pub fn private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mode = std::fs::metadata(dir)?.mode();
+    if mode & FOREIGN_BITS == 0 {
+        return Ok(());
+    }
+    let (mode, dir) = (mode & 0o7777, dir.display());
+    Err(io::Error::other(format!(
+        "its mode is {mode:04o}, so others than its owner can look into it: run chmod 700 {dir} (and think about who has read \
+         it already)"
+    )))
+}
+
+/// What a process has in its memory, keys among it, is written nowhere when it dies; and what a top master or a syndic writes
+/// is for nobody else. A minion's mask stays: commands inherit it, and each of its files says its own mode.
+fn keep_to_itself(role: &str) {
+    if let Err(error) = prctl::set_dumpable(false) {
+        tracing::warn!(%error, "a core dump of this process may be written");
+    }
+    if role != "minion" {
+        umask(Mode::from_bits_truncate(FOREIGN_BITS));
+    }
 }
 
 /// A link is a descriptor: takes as many as the system lets this process have (1,024 are what it starts with).
@@ -98,6 +130,7 @@ impl Process {
     ) -> Result<Process, BeginError> {
         telemetry::init_logging(log.level.word(), log.format, role, id)?;
         raise_descriptors();
+        keep_to_itself(role);
         let clock = Clock::start();
         let health = Health::new(clock.now(), STUCK_AFTER);
         let ready = Readiness::not_yet(not_ready);
@@ -151,5 +184,26 @@ impl Process {
         tracing::info!("stopping");
         let finished = self.shutdown.finish(STOP_TIME).await;
         finished.died.map_or(Ok(()), |died| Err(format!("stopped by the death of a task: {died}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_can_look_into_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/state");
+        private_dir(&dir).unwrap();
+        private_dir(&dir).unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+        for mode in [0o755, 0o750, 0o701, 0o710] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = private_dir(&dir).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{mode:04o}")) && refused.contains("chmod 700"), "{refused}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The store: the jobs, the answers, the minions, the plans, the schedules and the topologies that must outlive a top master.
+//! The store: the jobs, the answers, the minions, the plans, the schedules, the topologies and the records that must outlive a
+//! top master.
 //!
 //! Owns the [`Store`] trait; what it gives back is in the parts beside it. Leaves to `relay_core::owner` what is written
 //! of jobs and in which order, to the top master what plans and schedules mean, and to [`sqlite`] and [`postgres`] how all of
@@ -6,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use relay_core::{
     ids::{Jid, RegionName, RequestId},
@@ -20,6 +22,7 @@ mod filter;
 mod kept;
 pub mod maintenance;
 pub mod postgres;
+mod records;
 mod revision;
 pub mod sqlite;
 mod stats;
@@ -34,6 +37,10 @@ pub use error::StoreError;
 pub use filter::{JobFilter, JobState};
 pub use kept::{KnownRequest, NewSchedule, PlanId, Put, ScheduleRun, StoredPlan, StoredSchedule};
 pub use postgres::{PostgresConfig, PostgresStore};
+pub use records::{
+    Area, Expect, MAX_RECORD_KEY, MAX_RECORD_PAGE, MAX_RECORD_PUT_BYTES, MAX_RECORD_PUTS, MAX_RECORD_VALUE,
+    PutRecord, Record,
+};
 pub use revision::{NewRevision, Revision, RevisionEnd, RevisionPut, RevisionState, Which};
 pub use sqlite::SqliteStore;
 pub use stats::{FunctionStats, Ran};
@@ -221,6 +228,26 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun.
     fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool>;
+
+    /// A record; `None` if there is none.
+    ///
+    /// # Errors
+    /// It can't be read, or is damaged.
+    fn record(&self, area: Area, key: Bytes) -> StoreFuture<Option<Record>>;
+
+    /// The records of an area with keys above `after`, ascending by their bytes; at most `limit` and at most
+    /// [`MAX_RECORD_PAGE`], until [`MAX_READ_BODY_BYTES`] are reached but at least one. None: there are no more.
+    ///
+    /// # Errors
+    /// They can't be read, or are damaged.
+    fn records(&self, area: Area, after: Bytes, limit: usize) -> StoreFuture<Vec<Record>>;
+
+    /// Keeps and removes records, all or none of them. False: one was not as expected. Each key at most once.
+    ///
+    /// # Errors
+    /// Nothing was changed. [`StoreError::Fenced`] if another owner has begun; [`StoreError::Unfit`] beyond the bounds of
+    /// [`PutRecord`], [`MAX_RECORD_PUTS`] and [`MAX_RECORD_PUT_BYTES`].
+    fn put_records(&self, puts: Vec<PutRecord>) -> StoreFuture<bool>;
 
     /// Ends the store after all that was asked for before. What is asked for afterwards is refused.
     fn close(&self) -> BoxFuture<'static, ()>;

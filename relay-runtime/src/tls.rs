@@ -12,8 +12,15 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::TLS13,
 };
+use rustls_pki_types::CertificateDer;
 
 use crate::identity::LoadedIdentity;
+
+mod current;
+mod files;
+
+pub use current::{ClientTls, Ended, ServerTls, Tls, still};
+pub use files::follow_files;
 
 /// HTTP/2, the only protocol on any of our ports.
 const ALPN: &[u8] = b"h2";
@@ -24,6 +31,9 @@ pub enum TlsError {
     /// The certificate, the key or the root is not usable.
     #[error("TLS: {0}: check that certificate, key and root belong together")]
     Rustls(#[from] rustls::Error),
+    /// What is configured as a root is none.
+    #[error("TLS: the root: {0}")]
+    Root(String),
     /// The root is not usable to verify clients.
     #[error("TLS: the root can't verify clients: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
@@ -33,9 +43,9 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn roots(identity: &LoadedIdentity) -> Result<Arc<RootCertStore>, TlsError> {
+fn roots(certificates: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for root in &identity.roots {
+    for root in certificates {
         roots.add(root.clone())?;
     }
     Ok(Arc::new(roots))
@@ -44,8 +54,19 @@ fn roots(identity: &LoadedIdentity) -> Result<Arc<RootCertStore>, TlsError> {
 /// The accepting side: a client without a certificate of this fabric does not get past the handshake. No session
 /// tickets and no cache: a link lives for days, and idle memory is what counts (docs/adr/0002).
 pub fn server(identity: &LoadedIdentity) -> Result<Arc<ServerConfig>, TlsError> {
+    accepting(identity, false)
+}
+
+/// The same for a port on which a client may show no certificate at all: it proves in its calls who it is, or may make none.
+/// A certificate that is shown has to be one of this fabric all the same.
+pub fn server_open(identity: &LoadedIdentity) -> Result<Arc<ServerConfig>, TlsError> {
+    accepting(identity, true)
+}
+
+fn accepting(identity: &LoadedIdentity, without: bool) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider.clone()).build()?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&identity.roots)?, provider.clone());
+    let verifier = if without { verifier.allow_unauthenticated() } else { verifier }.build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
@@ -60,9 +81,25 @@ pub fn server(identity: &LoadedIdentity) -> Result<Arc<ServerConfig>, TlsError> 
 pub fn client(identity: &LoadedIdentity) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots(identity)?)
+        .with_root_certificates(roots(&identity.roots)?)
         .with_client_auth_cert(identity.certs.clone(), identity.key.clone_key())?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
+
+/// The dialling side of who has no certificate: it knows the fabric's roots, and shows nothing.
+pub fn client_without_certificate(
+    trusted: &[CertificateDer<'static>],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots(trusted)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests;

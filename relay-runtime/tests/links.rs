@@ -93,7 +93,7 @@ impl Accepting {
             window,
         };
         let acceptor = Acceptor {
-            tls: tls::server(&pki.load("s", Role::Syndic)).unwrap(),
+            tls: tls::server(&pki.load("s", Role::Syndic)).unwrap().into(),
             fabric: FABRIC.parse().unwrap(),
             token: token.clone(),
             tasks: tasks.clone(),
@@ -164,7 +164,7 @@ impl Dialling {
         let dialler = Dialler {
             parents: vec![parent],
             fabric: FABRIC.parse().unwrap(),
-            tls: tls::client(&pki.load(id, role)).unwrap(),
+            tls: tls::client(&pki.load(id, role)).unwrap().into(),
             incarnation: Incarnation(1),
             check_incarnation: false,
             limits,
@@ -383,7 +383,7 @@ async fn a_child_of_an_older_protocol_is_sent_only_what_it_knows() {
         let mut table = LinkTable::default();
         table.insert(link, peer, hello, tx);
         for down in [Down::Placed(placed.clone()), Down::Heartbeat] {
-            table.send(&Sending { links: vec![link], down });
+            table.send(&Sending::new(vec![link], down));
         }
         let said = said(&mut stream, if version < PLACED_SINCE { 2 } else { 3 }).await;
         assert!(matches!(&said[0], link::down::Message::Welcome(w) if w.version == version), "{said:?}");

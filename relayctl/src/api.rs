@@ -84,10 +84,13 @@ impl CallError {
 fn hint(code: Code) -> &'static str {
     match code {
         Code::Store => "; if it stays so, look at the top master's log and disk",
-        Code::Denied => "; see who you are with \"relayctl context show\"",
+        // Its words say it.
+        Code::Denied => "",
         Code::Version => "; upgrade the older side",
         Code::Invalid | Code::NoMatch | Code::RequestReused | Code::NoSuchJob | Code::Busy => "",
-        Code::NotFound | Code::PlanMoved | Code::TooWide => "",
+        // Its words say it.
+        Code::Unauthenticated => "",
+        Code::NotFound | Code::PlanMoved | Code::TooWide | Code::NeedsApproval => "",
         Code::Registry => "; nothing was started, running jobs go on. Try again when the registry answers",
         Code::NotOwner | Code::TopologyMoved => "",
     }

@@ -4,9 +4,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    completions::CompletionsArgs, context::ContextCommand, dev::DevCommand, fabric::FabricCommand,
-    jobs::JobsCommand, man::ManArgs, minions::MinionsCommand, output::Format, run::RunArgs,
-    schedule::ScheduleCommand, store::StoreCommand, topology::TopologyCommand,
+    approvals::ApprovalsCommand, audit::AuditCommand, ca::CaCommand, completions::CompletionsArgs,
+    context::ContextCommand, dev::DevCommand, fabric::FabricCommand, jobs::JobsCommand, keys::KeysCommand,
+    login::LoginArgs, man::ManArgs, minions::MinionsCommand, output::Format, passwd::PasswdArgs,
+    policy::PolicyCommand, run::RunArgs, schedule::ScheduleCommand, store::StoreCommand, token::TokenCommand,
+    topology::TopologyCommand,
 };
 
 /// Orders jobs on a relay fabric and shows what became of them.
@@ -67,12 +69,64 @@ pub enum Command {
         #[command(subcommand)]
         command: ContextCommand,
     },
+    /// Log in to a context's fabric with a password
+    Login(LoginArgs),
+    /// End the login to a context's fabric
+    #[command(after_help = crate::login::LOGOUT)]
+    Logout,
+    /// Show who you are to a context's fabric
+    #[command(after_help = crate::login::WHOAMI)]
+    Whoami,
+    /// Set the password of a user in a top master's password file
+    Passwd(PasswdArgs),
     /// The topology as code: check, plan, apply, compare with what is there
     #[command(after_help = crate::topology::EXAMPLES)]
     Topology {
         /// What to do with topologies.
         #[command(subcommand)]
         command: TopologyCommand,
+    },
+    /// The certificate authority: root, issuers, certificates by hand
+    #[command(after_help = crate::ca::EXAMPLES)]
+    Ca {
+        /// What to do with an authority.
+        #[command(subcommand)]
+        command: CaCommand,
+    },
+    /// Who has asked to join the fabric: list, accept by fingerprint, reject, delete
+    #[command(after_help = crate::keys::EXAMPLES)]
+    Keys {
+        /// What to do with keys.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Join tokens: let newcomers in without a decision about each
+    #[command(after_help = crate::token::EXAMPLES)]
+    Token {
+        /// What to do with join tokens.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Who may do what: check a policy, explain a decision, show what holds
+    #[command(after_help = crate::policy::EXAMPLES)]
+    Policy {
+        /// What to do with policies.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Jobs that wait for a second person: list, show, approve, reject
+    #[command(after_help = crate::approvals::EXAMPLES)]
+    Approvals {
+        /// What to do with approvals.
+        #[command(subcommand)]
+        command: ApprovalsCommand,
+    },
+    /// The record of every decision: show, export, verify
+    #[command(after_help = crate::audit::EXAMPLES)]
+    Audit {
+        /// What to do with the audit log.
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// A top master's store: check, migrate, export, import
     #[command(after_help = crate::store::EXAMPLES)]

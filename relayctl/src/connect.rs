@@ -1,24 +1,34 @@
 //! The top masters of a context: dialled when one is needed, and again when a connection was lost. Who of several is asked
-//! is in `round`, the calls are in `calls`, a watch that notices a frozen one is in `watching`.
+//! is in `round`, the calls are in `calls`, a watch that notices a frozen one is in `watching`; `client` is what a connection is
+//! used for, `presenting` shows the token on it.
 
 mod calls;
+mod client;
+mod presenting;
 mod round;
 mod watching;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use relay_proto::operator::{StatusReply, StatusRequest, operator_client::OperatorClient};
-use relay_runtime::{config::TlsConfig, identity, link, tls};
+use http::HeaderValue;
+use relay_core::identity::FabricName;
+use relay_proto::operator::{StatusReply, StatusRequest};
+use relay_runtime::{config::TlsConfig, identity, link, secret::Secret, tls, trust::Pin};
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
-use round::{Again, Doors, Round};
+pub use calls::Pages;
+pub use client::Client;
+pub use presenting::Presenting;
+pub use round::Again;
+use round::{Doors, Round};
 
 use crate::{
     api::CallError,
     contexts::{Address, Context, ContextFile},
     job::Patience,
+    tokens::Tokens,
 };
 
 /// Largest message taken from a top master, in bytes: a page of minions with grains, a return of 1 MiB with its ids.
@@ -33,8 +43,6 @@ const ANSWER_TIME_AMONG: Duration = Duration::from_secs(8);
 /// How long one dial may take where there is another address. Over continents it takes less than one.
 const DIAL_TIME: Duration = Duration::from_secs(3);
 
-type Client = OperatorClient<link::Channel>;
-
 /// The top masters of a context. A clone shares connections: for two calls at once.
 #[derive(Clone)]
 pub struct Fabric {
@@ -46,6 +54,19 @@ pub struct Fabric {
 struct Addresses {
     addresses: Vec<Address>,
     tls: Arc<rustls::ClientConfig>,
+    /// What is shown with each call.
+    shown: Option<HeaderValue>,
+}
+
+/// How a caller shows who he is.
+#[derive(Debug)]
+pub enum Shown {
+    /// By the context's certificate.
+    Certificate,
+    /// By a token.
+    Token(Secret),
+    /// Not at all: to log in.
+    Nothing,
 }
 
 /// What one top master says of itself.
@@ -60,19 +81,27 @@ pub enum Standing {
 }
 
 impl Fabric {
-    /// Reads the certificates of a context. Dials nobody yet.
+    /// The fabric of a context, as whoever the context and the environment say. Dials nobody yet.
+    ///
+    /// # Errors
+    /// A file of the context cannot be used, or its user is not logged in: what to do.
+    pub fn of(context: &Context) -> anyhow::Result<Fabric> {
+        Fabric::showing(context, &Tokens::shown(context)?)
+    }
+
+    /// The same, as whoever is said. Reads the files that it takes.
     ///
     /// # Errors
     /// A file of the context cannot be used: which, why, and what to do.
-    pub fn of(context: &Context) -> anyhow::Result<Fabric> {
+    pub fn showing(context: &Context, shown: &Shown) -> anyhow::Result<Fabric> {
         let place = || format!("context {:?}", context.name);
         let fabric = context.fabric.parse().with_context(place)?;
-        let files =
-            TlsConfig { ca: context.ca.clone(), cert: context.cert.clone(), key: context.key.clone() };
-        let loaded =
-            identity::load(&files, &fabric).map_err(|e| anyhow!("{e}; {}", e.hint())).with_context(place)?;
-        let tls = tls::client(&loaded).with_context(place)?;
-        Ok(Fabric { round: Round::new(Addresses { addresses: context.addresses.clone(), tls }) })
+        let tls = tls_of(context, &fabric, shown).with_context(place)?;
+        let shown = match shown {
+            Shown::Token(token) => Some(presenting::header(token).with_context(place)?),
+            Shown::Certificate | Shown::Nothing => None,
+        };
+        Ok(Fabric { round: Round::new(Addresses { addresses: context.addresses.clone(), tls, shown }) })
     }
 
     /// The fabric of the context with this name; the current one without a name.
@@ -81,6 +110,11 @@ impl Fabric {
     /// There is no such context, or a file of it cannot be used.
     pub fn wanted(name: Option<&str>) -> anyhow::Result<Fabric> {
         Fabric::of(ContextFile::of_user()?.read()?.choose(name)?)
+    }
+
+    /// The same one, over connections of its own.
+    pub fn apart(&self) -> Fabric {
+        Fabric { round: Round::new(self.round.doors().clone()) }
     }
 
     /// How many top masters the context names.
@@ -111,7 +145,7 @@ impl Fabric {
     }
 
     /// Makes a call; waits while nobody owns the fabric.
-    async fn call<T>(
+    pub async fn call<T>(
         &mut self,
         again: Again,
         mut call: impl AsyncFnMut(&mut Client) -> Result<Response<T>, Status>,
@@ -137,6 +171,35 @@ impl Fabric {
             true => ANSWER_TIME_AMONG,
             false => ANSWER_TIME,
         }
+    }
+}
+
+/// What TLS goes by: a certificate, or the roots alone.
+fn tls_of(
+    context: &Context,
+    fabric: &FabricName,
+    shown: &Shown,
+) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+    let wrong = |e: identity::LoadError| anyhow!("{e}; {}", e.hint());
+    let roots = identity::roots(&context.ca).map_err(wrong)?;
+    if let Some(pin) = &context.root {
+        let pin: Pin = pin.parse().map_err(|e| anyhow!("root {pin:?} {e}"))?;
+        if !roots.iter().any(|root| Pin::of_certificate(root) == Some(pin)) {
+            let ca = context.ca.display();
+            anyhow::bail!(
+                "no root in {ca} has the fingerprint {pin}: get the fabric's root from whoever runs it"
+            );
+        }
+    }
+    match (shown, &context.cert, &context.key) {
+        (Shown::Certificate, Some(cert), Some(key)) => {
+            let files = TlsConfig { ca: context.ca.clone(), cert: cert.clone(), key: key.clone() };
+            Ok(tls::client(&identity::load(&files, fabric).map_err(wrong)?)?)
+        }
+        (Shown::Certificate, ..) => {
+            Err(anyhow!("has no certificate and key: log in with \"relayctl login\""))
+        }
+        (Shown::Token(_) | Shown::Nothing, ..) => Ok(tls::client_without_certificate(&roots)?),
     }
 }
 
@@ -175,7 +238,7 @@ impl Doors for Addresses {
             _ => timeout(DIAL_TIME, dialled).await.map_err(|_| late(address))?,
         };
         let channel = channel.map_err(|error| CallError::Unreachable(error.to_string()))?;
-        Ok(OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+        Ok(Client::new(Presenting::new(channel, self.shown.clone())))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `relayctl context`: which fabric relayctl talks to.
 
+mod add;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -12,6 +14,14 @@ use crate::{
 /// What to do with contexts.
 #[derive(Debug, Subcommand)]
 pub enum ContextCommand {
+    /// Add the context of a fabric
+    Add(Box<add::AddArgs>),
+    /// Remove a context; the fabric and the files it names stay
+    #[command(after_help = REMOVE)]
+    Remove {
+        /// Its name
+        name: String,
+    },
     /// List all contexts; a star marks the one in use
     #[command(after_help = LIST)]
     List,
@@ -28,11 +38,13 @@ pub enum ContextCommand {
 
 pub const EXAMPLES: &str = "\
 EXAMPLES:
+  relayctl context add prod --fabric acme.example --top-master top-1@aws=10.0.0.5:4511 --ca ca.crt --use
   relayctl context list
   relayctl context use production
   relayctl --context production fabric status
 
 The contexts are in ~/.config/relay/contexts.yaml ($XDG_CONFIG_HOME is honoured; $RELAY_CONFIG names another file).";
+const REMOVE: &str = "EXAMPLES:\n  relayctl context remove dev";
 const LIST: &str = "EXAMPLES:\n  relayctl context list\n  relayctl context list --out json";
 const USE: &str = "EXAMPLES:\n  relayctl context use dev";
 const SHOW: &str =
@@ -49,6 +61,25 @@ struct Listed<'a> {
 pub fn run(command: ContextCommand, wanted: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
     let file = ContextFile::of_user()?;
     match command {
+        ContextCommand::Add(args) => {
+            let context = args.context()?;
+            file.change(|all| {
+                all.put(context);
+                if args.current || all.contexts.len() == 1 {
+                    all.current = Some(args.name.clone());
+                }
+                Ok(())
+            })?;
+            out.say(&format!("context {:?} is in {}", args.name, file.path().display()))?;
+        }
+        ContextCommand::Remove { name } => {
+            file.change(|all| {
+                all.choose(Some(&name))?;
+                all.remove(&name);
+                Ok(())
+            })?;
+            out.say(&format!("context {name:?} is removed"))?;
+        }
         ContextCommand::List => list(&file.read()?, wanted, out)?,
         ContextCommand::Use { name } => {
             file.change(|all| {
@@ -78,7 +109,9 @@ fn list<'a>(contexts: &'a Contexts, wanted: Option<&str>, out: &Output) -> anyho
             [mark.into(), context.name.clone(), context.fabric.clone(), addresses.join(", ")]
         });
         match table(["", "NAME", "FABRIC", "ADDRESSES"], rows) {
-            none if none.is_empty() => "no contexts: \"relayctl dev up\" makes one".into(),
+            none if none.is_empty() => {
+                "no contexts: \"relayctl context add\" or \"relayctl dev up\" makes one".into()
+            }
             some => some,
         }
     })
@@ -90,8 +123,18 @@ fn shown(context: &Context, file: &ContextFile) -> String {
     for at in &context.addresses {
         out.push_str(&format!("  address  {} (as {})\n", at.address, at.server_name));
     }
-    for (word, path) in [("ca", &context.ca), ("cert", &context.cert), ("key", &context.key)] {
+    let own = [("cert", &context.cert), ("key", &context.key)];
+    let own = own.into_iter().filter_map(|(word, path)| Some((word, path.as_ref()?)));
+    for (word, path) in [("ca", &context.ca)].into_iter().chain(own) {
         out.push_str(&format!("  {word:<8} {}\n", path.display()));
+    }
+    if let Some(root) = &context.root {
+        out.push_str(&format!("  root     {root}\n"));
+    }
+    if context.cert.is_none() {
+        out.push_str(
+            "  no certificate: log in with \"relayctl login\" (\"relayctl whoami\" says who you are)\n",
+        );
     }
     out
 }

@@ -36,10 +36,15 @@ pub struct Context {
     pub addresses: Vec<Address>,
     /// The fabric's root certificates. Like the two below: absolute, or relative to this file's directory.
     pub ca: PathBuf,
-    /// The operator's certificate.
-    pub cert: PathBuf,
+    /// The operator's certificate. Nothing, nor a key: who uses the context logs in (`relayctl login`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
     /// Its private key.
-    pub key: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The fingerprint that one of the roots has to have, `sha256:` and 64 digits: so that a file of roots from anywhere will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
 }
 
 /// Where a top master serves operators, and the name its certificate has to show.
@@ -85,7 +90,7 @@ impl Contexts {
         let names = self.contexts.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
         match wanted.or(self.current.as_deref()) {
             Some(name) => self.get(name).ok_or_else(|| match names.is_empty() {
-                true => anyhow!("there is no context {name:?}, nor any other: \"relayctl dev up\" makes one"),
+                true => anyhow!("there is no context {name:?}, nor any other: \"relayctl context add\" or \"relayctl dev up\" makes one"),
                 false => anyhow!("there is no context {name:?}; there are: {names}"),
             }),
             None if names.is_empty() => Err(anyhow!(
@@ -148,9 +153,8 @@ impl ContextFile {
         let mut contexts = self.parse().with_context(|| self.path.display().to_string())?;
         let base = self.path.parent().unwrap_or(Path::new("."));
         for context in &mut contexts.contexts {
-            for path in [&mut context.ca, &mut context.cert, &mut context.key] {
-                *path = base.join(&*path);
-            }
+            let own = context.cert.iter_mut().chain(&mut context.key);
+            own.chain([&mut context.ca]).for_each(|path| *path = base.join(&*path));
         }
         Ok(contexts)
     }
@@ -165,8 +169,9 @@ impl ContextFile {
         }
         let text = fs::read_to_string(&self.path).context("cannot be read")?;
         let options = serde_saphyr::options! { with_snippet: false };
-        let contexts: Contexts = serde_saphyr::from_str_with_options(&text, options)
-            .map_err(|e| anyhow!("{e}; correct the line, or remove the file and make contexts anew"))?;
+        let contexts: Contexts = serde_saphyr::from_str_with_options(&text, options).map_err(|e| {
+            anyhow!("{e}; correct the line, or remove the file and make contexts anew (relayctl context add)")
+        })?;
         match contexts.version {
             VERSION => Ok(contexts),
             other => bail!("has format version {other}, this relayctl reads {VERSION}: upgrade relayctl"),
@@ -181,30 +186,31 @@ impl ContextFile {
         let place = || format!("cannot write {}", self.path.display());
         let dir = self.path.parent().unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(place)?;
-        let _lock = self.lock().with_context(place)?;
+        let _lock = lock(&self.path).with_context(place)?;
         let mut contexts = self.read()?;
         let value = change(&mut contexts)?;
         let text = serde_saphyr::to_string(&contexts).with_context(place)?;
         write_whole(&self.path, &text).with_context(place)?;
         Ok(value)
     }
+}
 
-    /// A lock that ends with the returned file.
-    fn lock(&self) -> anyhow::Result<File> {
-        let path = beside(&self.path, "lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let began = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => {
-                    std::thread::sleep(LOCK_PAUSE)
-                }
-                Err(TryLockError::WouldBlock) => {
-                    bail!("another relayctl holds {} for {LOCK_WAIT:?}", path.display())
-                }
-                Err(TryLockError::Error(e)) => return Err(e.into()),
+/// A lock on whoever changes a file, that ends with the returned one.
+///
+/// # Errors
+/// It cannot be made, or somebody holds it for too long.
+pub fn lock(changed: &Path) -> anyhow::Result<File> {
+    let path = beside(changed, "lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another relayctl holds {} for {LOCK_WAIT:?}", path.display())
             }
+            Err(TryLockError::Error(e)) => return Err(e.into()),
         }
     }
 }

@@ -11,8 +11,9 @@ fn context(name: &str) -> Context {
             server_name: "top-1.top-master.aws.acme.example".into(),
         }],
         ca: "/pki/ca.crt".into(),
-        cert: "/pki/op.pem".into(),
-        key: "/pki/op.key".into(),
+        cert: Some("/pki/op.pem".into()),
+        key: Some("/pki/op.key".into()),
+        root: None,
     }
 }
 
@@ -116,5 +117,5 @@ fn paths_are_relative_to_the_file() {
     fs::write(file.path(), text.unwrap()).unwrap();
     let read = file.read().unwrap();
     assert_eq!(read.contexts[0].ca, dir.path().join("pki/ca.crt"));
-    assert_eq!(read.contexts[0].key, Path::new("/pki/op.key"));
+    assert_eq!(read.contexts[0].key.as_deref(), Some(Path::new("/pki/op.key")));
 }

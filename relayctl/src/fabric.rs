@@ -72,6 +72,8 @@ fn data(status: &StatusReply, asked: &[(Address, Standing)]) -> Value {
         "regions": status.regions.iter().map(region).collect::<Vec<_>>(),
         "epoch": status.epoch,
         "top_masters": status.top_masters.iter().map(top).collect::<Vec<_>>(),
+        "policy": status.policy,
+        "policy_problem": status.policy_problem,
         "addresses": asked.iter().map(address).collect::<Vec<_>>(),
     })
 }
@@ -111,6 +113,10 @@ pub fn text(status: &StatusReply, paint: &Paint, asked: &[(Address, Standing)]) 
     let regions = status.regions.iter().map(|r| [r.name.clone(), of(r.minions_up, r.minions)]);
     out.push_str(&table(["REGION", "MINIONS UP"], regions));
     out.push('\n');
+    if !status.policy_problem.is_empty() {
+        let told = "the policy's file is wrong, and the former one holds:";
+        out.push_str(&format!("{}\n{}\n", paint.red(told), clean(&status.policy_problem)));
+    }
     out + &last_line(status, paint)
 }
 
@@ -170,7 +176,17 @@ mod tests {
             regions: vec![Region { name: "aws".into(), minions_up: 4, minions: 6 }],
             epoch: 7,
             top_masters: vec![top("top-1", true), top("top-2", false)],
+            policy: "ab".into(),
+            policy_problem: String::new(),
         }
+    }
+
+    #[test]
+    fn a_policy_that_is_not_taken_is_told() {
+        let wrong = StatusReply { policy_problem: "policy.yaml:2:1: no".into(), ..status() };
+        let shown = text(&wrong, &Paint::PLAIN, &[]);
+        assert!(shown.contains("the former one holds:\npolicy.yaml:2:1: no\n"), "{shown}");
+        assert!(!text(&status(), &Paint::PLAIN, &[]).contains("policy"));
     }
 
     #[test]

@@ -3,14 +3,17 @@
 //! In reading order:
 //!
 //! * `cli` (the words on the command line), `arguments` (a job's arguments, read as Salt reads them), `exit` (codes)
-//! * `contexts` (which fabric), `connect` (a connection to its top master), `api` (what is asked of it)
+//! * `contexts` (which fabric), `tokens` (as whom, where no certificate says it), `connect` (a connection to its top master), `api` (what is asked of it)
 //! * `job` (submit once, watch without gaps, the result), `output` (what a person or a program sees of it)
 //! * the commands: `run` (and `plan`), `jobs`, `schedule`, `minions`, `fabric`, `context`, `store`, [`dev`]
 //!
 //! What a job *does* is decided by the tiers; nothing here knows more than the events of a watch tell.
 
 mod api;
+mod approvals;
 mod arguments;
+mod audit;
+mod ca;
 mod cli;
 mod completions;
 mod connect;
@@ -21,14 +24,21 @@ mod exit;
 mod fabric;
 mod job;
 mod jobs;
+mod keys;
+mod login;
 mod man;
 mod minions;
 mod output;
+mod passwd;
 mod plan;
+mod policy;
+mod prompt;
 mod run;
 pub mod salt;
 mod schedule;
 mod store;
+mod token;
+mod tokens;
 mod topology;
 mod when;
 
@@ -78,6 +88,16 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Fabric { command } => fabric::run(command, wanted, &out).await,
         Command::Context { command } => context::run(command, wanted, &out),
         Command::Topology { command } => topology::run(command, wanted, &out).await,
+        Command::Login(args) => login::login(args, wanted, &out).await,
+        Command::Logout => login::logout(wanted, &out).await,
+        Command::Whoami => login::whoami(wanted, &out).await,
+        Command::Passwd(args) => passwd::run(args, &out),
+        Command::Ca { command } => ca::run(command, &out),
+        Command::Keys { command } => keys::run(command, wanted, &out).await,
+        Command::Token { command } => token::run(command, wanted, &out).await,
+        Command::Policy { command } => policy::run(command, wanted, &out).await,
+        Command::Approvals { command } => approvals::run(command, wanted, &out).await,
+        Command::Audit { command } => audit::run(command, wanted, &out).await,
         Command::Store { command } => store::run(command, &out).await,
         Command::Dev { command } => dev::run(command, wanted, &out).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),

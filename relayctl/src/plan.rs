@@ -54,6 +54,8 @@ struct Planned {
     plan_id: String,
     command: String,
     expires: Option<String>,
+    /// Why a second person has to agree; empty if nobody has to.
+    needs_approval: String,
     target: String,
     function: String,
     args: Value,
@@ -97,6 +99,7 @@ impl Planned {
             plan_id: hex(&plan.plan_id),
             command: command(&plan.plan_id, context),
             expires: when::moment(plan.expires),
+            needs_approval: plan.needs_approval.clone(),
             target: plan.target.clone(),
             function: plan.function.clone(),
             args: serde_json::from_slice(&plan.args).unwrap_or_default(),

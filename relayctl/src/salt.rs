@@ -5,13 +5,14 @@
 //! client that `relayctl` uses; what comes back is printed by `output::salt`, in Salt's shape. What differs from Salt is
 //! told in docs/migrating-from-salt.md.
 //!
-//! In reading order: `options`, `flags`; `printer` (where the text goes), `code` (exit codes); `order` and `target` (what
+//! In reading order: `options`, `flags`, `auth` (as whom); `printer` (where the text goes), `code` (exit codes); `order` and `target` (what
 //! `salt` is asked for), `control` (orders that end other jobs), `ask` (asking for it),
 //! `answer`, `teller` and `summary` (what is told of it); `run` (`salt-run`), `key` (`salt-key`), `call`
 //! (`salt-call`), `links`.
 
 mod answer;
 mod ask;
+mod auth;
 mod call;
 mod code;
 mod control;
@@ -32,8 +33,10 @@ mod words;
 use std::{ffi::OsString, path::Path};
 
 use anyhow::Context as _;
+use relay_proto as proto;
 
-use crate::{connect::Fabric, contexts::ContextFile};
+use crate::api::CallError;
+use auth::fabric;
 use code::Code;
 use options::Parsed;
 use printer::{Printer, complain};
@@ -49,9 +52,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match command(name, line) {
         Ok(code) => code.0,
         Err(error) => {
-            complain(&format!("{name}: error: {error:#}\n"));
+            complain(&format!("{}{name}: error: {error:#}\n", salts_words(&error)));
             Code::NOT_ACCEPTED.0
         }
+    }
+}
+
+/// What Salt says where somebody may not, for those who look for it; a line of its own before ours.
+fn salts_words(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<CallError>().and_then(CallError::code) {
+        Some(proto::Code::Denied | proto::Code::NeedsApproval) => "Authorization error occurred.\n",
+        Some(proto::Code::Unauthenticated) => "Authentication error occurred.\n",
+        _ => "",
     }
 }
 
@@ -96,13 +108,6 @@ fn command(name: &'static str, line: Vec<OsString>) -> anyhow::Result<Code> {
             _ => ask::ask(&read, &line).await,
         }
     })
-}
-
-/// The fabric that a command line means: `--context`, `$RELAY_CONTEXT` or the current context.
-fn fabric(read: &Parsed) -> anyhow::Result<Fabric> {
-    let set = std::env::var("RELAY_CONTEXT").ok().filter(|name| !name.is_empty());
-    let wanted = read.value("context").or(set.as_deref());
-    Fabric::of(ContextFile::of_user()?.read()?.choose(wanted)?)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use relay_core::{
 use relay_proto::records;
 use relay_runtime::{
     clock::wall,
-    link::{LinkEvent, LinkTx, PeerHello, table::LinkTable},
+    link::{LinkEvent, LinkTx, PeerHello, table::LinkTable, trust::PassedOn},
     log_writer::{Growth, LogWriter, Report},
     process::Process,
     telemetry,
@@ -48,19 +48,21 @@ pub struct Daemon {
     parents: LinkTable,
     spool: LogWriter,
     growth: Growth,
+    trust: PassedOn,
     ready: Option<bool>,
     next_figures: u64,
 }
 
 impl Daemon {
     /// A syndic around its relay.
-    pub fn new(relay: Relay, spool: LogWriter) -> Daemon {
+    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::default(),
             parents: LinkTable::default(),
             spool,
             growth: Growth::default(),
+            trust,
             ready: None,
             next_figures: 0,
         }
@@ -80,6 +82,7 @@ impl Daemon {
                     Some(report) => self.report(clock.now(), report),
                     None => return, // its thread died: without a spool there is no syndic
                 },
+                () = self.trust.changed() => self.trust.tell_all(&self.children),
                 n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
                 n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
                 () = &mut timer => {}
@@ -119,6 +122,7 @@ impl Daemon {
         debug!(child = %peer, %hello, "attached");
         self.relay.child_up(now, link, peer.minion_id().as_ref(), hello.incarnation);
         self.children.insert(link, peer, hello, tx);
+        self.trust.tell_one(&self.children, link);
     }
 
     fn heard_from_child(&mut self, now: u64, link: LinkId, up: Up) {
@@ -136,6 +140,9 @@ impl Daemon {
             LinkEvent::Up { link, peer, hello, tx } => {
                 self.parents.insert(link, peer, hello, tx);
                 self.relay.parent_up(now, UPLINK, link);
+            }
+            LinkEvent::Message { message: Down::Trust(bundle), .. } => {
+                self.trust.heard(&bundle, &self.children)
             }
             LinkEvent::Message { link, message, .. } => self.relay.from_parent(now, link, message),
             LinkEvent::Down { link, .. } => {
@@ -196,6 +203,10 @@ impl Daemon {
                     self.parents.hang_up(link, why);
                 }
                 RelayEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
+                RelayEffect::Alarm { jid, why, members } => {
+                    error!(%jid, minions = members, why, "refused a dispatch");
+                    metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "dispatch").increment(1);
+                }
                 RelayEffect::Duplicates(n) => {
                     metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n);
                 }

@@ -3,4 +3,5 @@
 //! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's relay.
 
 pub mod daemon;
+pub mod enrol;
 pub mod serve;

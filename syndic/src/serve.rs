@@ -17,16 +17,22 @@ use relay_runtime::{
         EVENT_QUEUE, LinkIds, LinkLimits, Serving,
         accept::{Acceptor, LinkService},
         dial::Dialler,
+        trust::PassedOn,
     },
     log_writer::{LogWriter, open_log},
     process::{Process, bind, private_dir},
     record_log::{Kind, Limits},
-    shutdown, tls,
+    shutdown,
+    tls::{self, ServerTls, Tls},
+    trust::{Ground, Trusted},
 };
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::daemon::{Daemon, Sources};
+use crate::{
+    daemon::{Daemon, Sources},
+    enrol,
+};
 
 /// A spool record holds one return batch at most: [`relay_core::fold::FlushRule::bytes`] and one more 1 MiB body.
 const MAX_RECORD: u32 = 8 << 20;
@@ -45,9 +51,17 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
         Process::begin("syndic", config.id.as_str(), &config.log, Some(config.admin), unready).await?;
     let listener = bind("listen", config.listen).await?;
     private_dir(&config.state_dir)
-        .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
+        .with_context(|| format!("{}: cannot be used", config.state_dir.display()))?;
     let own = Arc::new(config.identity()?);
+    let newcomer = enrol::join(&config, &own, &process).await?;
+    if process.shutdown.token.is_cancelled() {
+        return process.until_stopped().await.map_err(anyhow::Error::msg);
+    }
     let loaded = identity::load(&config.tls, &config.fabric)?;
+    let ground = Ground::Roots(loaded.roots.clone());
+    let (trusted, keeping) = Trusted::open(&config.state_dir, &config.fabric, &ground)?;
+    let tls = Tls::new(loaded, trusted)?;
+    enrol::stay(newcomer, &tls, &process);
 
     let spool = open_spool(&config.state_dir.join("spool"), config.spool_max_bytes)?;
     let (incarnation, remembered) = (spool.incarnation, spool.records.len());
@@ -59,27 +73,33 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     let (events, children) = mpsc::channel(EVENT_QUEUE);
     let ids = LinkIds::default();
     let (token, tasks) = (process.shutdown.token.clone(), process.shutdown.tasks.clone());
+    process.shutdown.spawn_named("trust", shutdown::Role::Passing, keeping.run(token.clone()));
+    if config.enrol.is_none() {
+        let files = tls::follow_files(tls.clone(), config.tls.clone(), token.clone());
+        process.shutdown.spawn_named("certificate", shutdown::Role::Passing, files);
+    }
     let acceptor = Acceptor {
-        tls: tls::server(&loaded)?,
+        tls: ServerTls::Current(tls.clone(), true),
         fabric: config.fabric.clone(),
         token: token.clone(),
         tasks: tasks.clone(),
     };
     let links = LinkService {
-        own,
+        own: own.clone(),
         admit,
         ids: ids.clone(),
         events: Serving::always(events),
         tasks,
         window: LinkLimits::MINION.window,
     };
-    process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.run(listener, links));
+    let gate = enrol::gate(&config, &own, links, &tls, &process);
+    process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.run(listener, gate));
 
     let (events, parents) = mpsc::channel(EVENT_QUEUE);
     let dialler = Dialler {
         parents: config.parents.clone(),
         fabric: config.fabric.clone(),
-        tls: tls::client(&loaded)?,
+        tls: tls.clone().into(),
         incarnation,
         check_incarnation: false,
         limits: LinkLimits::SYNDIC,
@@ -89,7 +109,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     };
     process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, writer);
+    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()));
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }

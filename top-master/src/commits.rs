@@ -6,9 +6,14 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use relay_core::owner::{Write, WriteError};
+use relay_core::{
+    audit::{Event, Kind},
+    owner::{Write, WriteError},
+};
 use relay_runtime::store::{Store, StoreFuture};
 use tokio::time::Instant;
+
+use crate::audit::Audit;
 
 /// Pause before a write that failed is tried again.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
@@ -45,17 +50,28 @@ pub struct Commits {
     retry_at: Instant,
     /// What the store says while it can't be written.
     pub stalled: Option<String>,
+    /// Is told of outcomes that were unknown and are known now.
+    audit: Option<Audit>,
 }
 
 impl Commits {
     /// None under way.
     pub fn new(store: Arc<dyn Store>) -> Commits {
         let (pending, refused, held) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Commits { store, pending, refused, held, retry_at: Instant::now(), stalled: None }
+        Commits { store, pending, refused, held, retry_at: Instant::now(), stalled: None, audit: None }
+    }
+
+    /// The same, with somebody who is told of outcomes that were unknown and are known now.
+    #[must_use]
+    pub fn reporting(self, audit: Audit) -> Commits {
+        Commits { audit: Some(audit), ..self }
     }
 
     /// Begins a commit.
     pub fn begin(&mut self, ticket: u64, writes: Vec<Write>, may_fail: bool) {
+        if let Some(audit) = &self.audit {
+            writes.iter().filter_map(resolved).for_each(|event| audit.note(event));
+        }
         self.held.push_back(Held { ticket, writes, may_fail });
         self.release();
     }
@@ -115,6 +131,16 @@ impl Commits {
             }
         }
     }
+}
+
+/// A row that only lost members to others was of the unknown: nobody leaves an outcome that is final.
+fn resolved(write: &Write) -> Option<Event> {
+    let Write::Returns { jid, seq, rows, .. } = write else { return None };
+    rows.iter().any(|row| row.added.is_empty()).then(|| {
+        let outcomes: u64 = rows.iter().map(|row| row.added.len()).sum();
+        let event = Event::new(Kind::UnknownResolved, "top-master", "self").about(jid);
+        event.with("change", seq).with("outcomes", outcomes)
+    })
 }
 
 fn minions_wait(pending: &VecDeque<Pending>, refused: &VecDeque<(u64, Vec<Write>)>) -> bool {

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use relay_core::{
+    audit::{Event, Kind},
     identity::Identity,
     ids::{Epoch, Jid, TierId},
     message::{LinkId, Up},
@@ -18,7 +19,7 @@ use relay_core::{
 use relay_runtime::{
     admin::Health,
     clock::{Clock, wall},
-    link::{LinkEvent, PeerHello, table::LinkTable},
+    link::{LinkEvent, PeerHello, table::LinkTable, trust::PassedOn},
     telemetry,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    audit::Audit,
     commits::{Commits, Done},
     directory::Directory,
     operator::Ask,
@@ -74,6 +76,8 @@ pub struct Standings {
     pub lead: watch::Receiver<Lead>,
     /// Under which epoch we own the fabric.
     pub epoch: Epoch,
+    /// What goes down every link first.
+    pub trust: PassedOn,
 }
 
 struct Known {
@@ -105,6 +109,7 @@ pub struct Daemon {
     version_seen: u64,
     expected: Expected,
     placing: Placing,
+    audit: Option<Audit>,
 }
 
 impl Daemon {
@@ -137,7 +142,13 @@ impl Daemon {
             version_seen: 0,
             expected,
             placing: Placing::new(),
+            audit: None,
         }
+    }
+
+    /// Security events go into this log.
+    pub fn audited(&mut self, audit: Audit) {
+        self.audit = Some(audit);
     }
 
     /// Runs until stopped or replaced.
@@ -150,6 +161,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = sources.token.cancelled() => return End::Stopped,
+                () = self.standings.trust.changed() => self.standings.trust.tell_all(&self.links),
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
                 n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return End::Stopped },
@@ -184,6 +196,7 @@ impl Daemon {
                 info!(syndic = %peer, %hello, "attached");
                 self.syndic_up(now, link, &peer, &hello);
                 self.links.insert(link, peer, hello, tx);
+                self.standings.trust.tell_one(&self.links, link);
             }
             LinkEvent::Message { link, message, .. } => self.heard_from_syndic(now, link, message),
             LinkEvent::Down { link, why } => {
@@ -310,10 +323,23 @@ impl Daemon {
                     error!(%syndic, minion = %id, "a syndic named a minion of another region: refused");
                     metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "foreign_minion")
                         .increment(1);
+                    let seen = Event::new(Kind::Deny, syndic.as_str(), "syndic").about(id);
+                    self.report(seen.with("why", "a minion of another region"));
+                }
+                OwnerEffect::Suspect { syndic, jid, why, members } => {
+                    error!(%syndic, %jid, minions = members, why, "somebody below a syndic tries what he may not");
+                    metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "suspect").increment(1);
+                    let seen = Event::new(Kind::Deny, syndic.as_str(), "syndic").about(jid);
+                    self.report(seen.with("why", why).with("minions", members));
                 }
                 OwnerEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
             }
         }
+    }
+
+    /// Writes what was seen into the audit log.
+    fn report(&self, event: Event) {
+        self.audit.iter().for_each(|audit| audit.note(event.clone()));
     }
 
     fn reply(&mut self, token: u64, result: Result<Accepted, SubmitError>) {

@@ -1,17 +1,18 @@
 //! The operators' gRPC service: form is checked here, decisions are the loop's.
 //!
-//! Every call is made by an identity from a certificate with the role `operator`; what it may do is policy, which comes
-//! between here and the loop. What belongs together is in a part: [`submit`] makes submissions, [`plan`] says what they
+//! Every call is made by a [`Caller`] whom [`crate::front`] has let in; whether he may is asked in [`gate`], before anything else.
+//! What belongs together is in a part: [`submit`] makes submissions, [`plan`] says what they
 //! would do, [`jobs`] answers about jobs, [`schedules`] about schedules, [`minions`] about minions, [`head`] is how a job
 //! looks from outside.
 
+pub(crate) mod gate;
 pub mod head;
 mod jobs;
 mod minions;
 mod plan;
 mod reach;
 mod schedules;
-mod submit;
+pub(crate) mod submit;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,8 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use relay_core::{
-    identity::Identity,
+    access::Verb,
+    audit::Kind,
     ids::Jid,
     owner::{Accepted, ApproveError, Approving, Batches, Owner, Submission, SubmitError},
     target::NodeGroups,
@@ -35,13 +37,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    access::{Access, Asking, caller},
     directory::Directory,
     topology::{self, Effective, Topologies},
     watch::{self, Subscription},
 };
 
 pub use reach::Reach;
-pub use schedules::{definition, scheduled_by};
+pub use schedules::{asking_of, definition, scheduled_by};
 
 /// Requests waiting for the loop. Beyond it callers wait, which their own deadline bounds.
 pub const REQUEST_QUEUE: usize = 256;
@@ -86,6 +89,8 @@ pub struct OperatorService {
     pub reach: Reach,
     /// The topology's revisions.
     pub topology: Topologies,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// What requests leave open.
@@ -129,11 +134,6 @@ impl OperatorService {
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Result<String, Status> {
-    let peer = request.extensions().get::<Arc<Identity>>();
-    peer.map(|p| p.id().to_string()).ok_or_else(|| Code::Denied.status("no identity"))
-}
-
 fn invalid(why: impl std::fmt::Display) -> Status {
     Code::Invalid.status(why.to_string())
 }
@@ -174,15 +174,17 @@ fn paged<I: Send + 'static, P: Send + 'static>(
 #[tonic::async_trait]
 impl Operator for OperatorService {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Reply<wire::Submitted> {
-        let caller = caller(&request)?;
-        self.submit_as(caller, request.into_inner()).await.map(Response::new)
+        let asking = Asking::of(caller(&request)?);
+        self.submit_as(asking, request.into_inner()).await.map(Response::new)
     }
 
     type WatchStream = Streamed<wire::WatchEvent>;
 
     async fn watch(&self, request: Request<wire::WatchRequest>) -> Reply<Self::WatchStream> {
+        let caller = caller(&request)?;
         let wire::WatchRequest { jid, after } = request.into_inner();
         let jid = Jid::from_micros(jid);
+        self.may_with_job(&caller, Verb::JobsShow, jid).await?;
         let subscription = self.ask(|tx| Ask::Watch(jid, tx)).await?;
         let subscription =
             subscription.ok_or_else(|| Code::Busy.status("too many watchers: try again later"))?;
@@ -193,16 +195,22 @@ impl Operator for OperatorService {
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Reply<wire::CancelReply> {
-        self.cancel_job(Jid::from_micros(request.into_inner().jid)).await.map(Response::new)
+        let (caller, jid) = (caller(&request)?, Jid::from_micros(request.into_inner().jid));
+        self.may_with_job(&caller, Verb::JobsCancel, jid).await?;
+        self.does(&caller, Kind::Job, Verb::JobsCancel, jid).await?;
+        self.cancel_job(jid).await.map(Response::new)
     }
 
     async fn approve(&self, request: Request<wire::ApproveRequest>) -> Reply<wire::ApproveReply> {
-        self.approve_job(Jid::from_micros(request.into_inner().jid)).await.map(Response::new)
+        let (caller, jid) = (caller(&request)?, Jid::from_micros(request.into_inner().jid));
+        self.may_with_job(&caller, Verb::JobsContinue, jid).await?;
+        self.does(&caller, Kind::Job, Verb::JobsContinue, jid).await?;
+        self.approve_job(jid).await.map(Response::new)
     }
 
     async fn plan(&self, request: Request<wire::SubmitRequest>) -> Reply<wire::PlanReply> {
-        let caller = caller(&request)?;
-        self.make_plan(caller, request.into_inner()).await.map(Response::new)
+        let asking = Asking::of(caller(&request)?);
+        self.make_plan(asking, request.into_inner()).await.map(Response::new)
     }
 
     type OutstandingStream = Streamed<wire::OutstandingPage>;
@@ -211,45 +219,64 @@ impl Operator for OperatorService {
         &self,
         request: Request<wire::OutstandingRequest>,
     ) -> Reply<Self::OutstandingStream> {
-        self.outstanding_of(Jid::from_micros(request.into_inner().jid)).await
+        let (caller, jid) = (caller(&request)?, Jid::from_micros(request.into_inner().jid));
+        self.may_with_job(&caller, Verb::JobsShow, jid).await?;
+        self.outstanding_of(jid).await
     }
 
     async fn list_jobs(&self, request: Request<wire::ListJobsRequest>) -> Reply<wire::ListJobsReply> {
-        self.job_list(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        let request = self.only_own(&caller, request.into_inner()).await?;
+        self.job_list(request).await.map(Response::new)
     }
 
     async fn job_stats(&self, request: Request<wire::JobFilter>) -> Reply<wire::JobStatsReply> {
+        self.may(&*caller(&request)?, Verb::JobsStats).await?;
         self.stats(request.into_inner()).await.map(Response::new)
     }
 
     async fn prune_jobs(&self, request: Request<wire::PruneJobsRequest>) -> Reply<wire::PruneJobsReply> {
-        self.prune(request.into_inner()).await.map(Response::new)
+        let (caller, request) = (caller(&request)?, request.into_inner());
+        self.may(&caller, Verb::JobsPrune).await?;
+        self.does(&caller, Kind::Job, Verb::JobsPrune, request.before).await?;
+        self.prune(request).await.map(Response::new)
     }
 
     async fn put_schedule(&self, request: Request<wire::PutScheduleRequest>) -> Reply<wire::Schedule> {
         let caller = caller(&request)?;
+        self.may(&caller, Verb::SchedulesPut).await?;
+        let name = request.get_ref().schedule.as_ref().map(|schedule| schedule.name.clone());
+        self.does(&caller, Kind::Schedule, Verb::SchedulesPut, name.unwrap_or_default()).await?;
         self.keep_schedule(caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_schedules(
         &self,
-        _: Request<wire::ListSchedulesRequest>,
+        request: Request<wire::ListSchedulesRequest>,
     ) -> Reply<wire::ListSchedulesReply> {
+        self.may(&*caller(&request)?, Verb::SchedulesList).await?;
         let schedules = self.schedules().await?;
         Ok(Response::new(wire::ListSchedulesReply { schedules }))
     }
 
     async fn remove_schedule(&self, request: Request<wire::ScheduleName>) -> Reply<wire::Schedule> {
-        self.forget_schedule(&request.into_inner().name).await.map(Response::new)
+        let (caller, name) = (caller(&request)?, request.into_inner().name);
+        self.may_with_schedule(&caller, Verb::SchedulesRemove, &name).await?;
+        self.does(&caller, Kind::Schedule, Verb::SchedulesRemove, &name).await?;
+        self.forget_schedule(&name).await.map(Response::new)
     }
 
     async fn pause_schedule(&self, request: Request<wire::PauseScheduleRequest>) -> Reply<wire::Schedule> {
+        let caller = caller(&request)?;
         let wire::PauseScheduleRequest { name, paused } = request.into_inner();
+        self.may_with_schedule(&caller, Verb::SchedulesPause, &name).await?;
+        self.does(&caller, Kind::Schedule, Verb::SchedulesPause, &name).await?;
         self.hold_schedule(&name, paused).await.map(Response::new)
     }
 
     async fn run_schedule(&self, request: Request<wire::RunScheduleRequest>) -> Reply<wire::Submitted> {
         let caller = caller(&request)?;
+        self.may_with_schedule(&caller, Verb::SchedulesRun, &request.get_ref().name).await?;
         self.run_now(caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -259,17 +286,23 @@ impl Operator for OperatorService {
         &self,
         request: Request<wire::ListMinionsRequest>,
     ) -> Reply<Self::ListMinionsStream> {
+        self.may(&*caller(&request)?, Verb::MinionsList).await?;
         self.minion_list(request.into_inner()).await
     }
 
-    async fn status(&self, _: Request<wire::StatusRequest>) -> Reply<wire::StatusReply> {
-        Ok(Response::new(self.ask(Ask::Status).await?))
+    async fn status(&self, request: Request<wire::StatusRequest>) -> Reply<wire::StatusReply> {
+        self.may(&*caller(&request)?, Verb::FabricStatus).await?;
+        let standing = self.access.policies().subscribe().borrow().clone();
+        let (policy, policy_problem) = (standing.active.digest.clone(), standing.problem.unwrap_or_default());
+        let status = self.ask(Ask::Status).await?;
+        Ok(Response::new(wire::StatusReply { policy, policy_problem, ..status }))
     }
 
     async fn get_topology(
         &self,
         request: Request<wire::GetTopologyRequest>,
     ) -> Reply<wire::TopologyRevision> {
+        self.may(&*caller(&request)?, Verb::TopologyShow).await?;
         self.topology.get(request.into_inner().number).await.map(Response::new)
     }
 
@@ -277,6 +310,7 @@ impl Operator for OperatorService {
         &self,
         request: Request<wire::TopologyHistoryRequest>,
     ) -> Reply<wire::TopologyHistoryReply> {
+        self.may(&*caller(&request)?, Verb::TopologyShow).await?;
         self.topology.history(request.into_inner()).await.map(Response::new)
     }
 
@@ -287,8 +321,11 @@ impl Operator for OperatorService {
         request: Request<wire::ApplyTopologyRequest>,
     ) -> Reply<Self::ApplyTopologyStream> {
         let caller = caller(&request)?;
+        self.may(&caller, Verb::TopologyApply).await?;
         self.reach.check()?;
-        let standing = self.topology.apply_as(caller, request.into_inner()).await?;
+        let planned_on = format!("planned on {}", request.get_ref().planned_on);
+        self.does(&caller, Kind::Topology, Verb::TopologyApply, planned_on).await?;
+        let standing = self.topology.apply_as(caller.name().to_owned(), request.into_inner()).await?;
         let (tx, rx) = mpsc::channel(STREAM_QUEUE);
         // Ends with its client, or with the apply.
         tokio::spawn(topology::progress(standing, tx));
@@ -297,14 +334,20 @@ impl Operator for OperatorService {
 
     async fn topology_status(
         &self,
-        _: Request<wire::TopologyStatusRequest>,
+        request: Request<wire::TopologyStatusRequest>,
     ) -> Reply<wire::TopologyStatusReply> {
+        self.may(&*caller(&request)?, Verb::TopologyShow).await?;
         self.topology.status().await.map(Response::new)
     }
 
     async fn follow_now(&self, request: Request<wire::FollowNowRequest>) -> Reply<wire::Following> {
         let caller = caller(&request)?;
-        let apply = request.into_inner().apply.then_some(caller);
+        self.may(&caller, Verb::TopologyApply).await?;
+        let apply = request.into_inner().apply.then(|| caller.name().to_owned());
+        if apply.is_some() {
+            self.does(&caller, Kind::Topology, Verb::TopologyApply, "what is pending in the repository")
+                .await?;
+        }
         self.topology.follow_now(apply).await.map(Response::new)
     }
 }

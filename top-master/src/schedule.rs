@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{info, warn};
 
-use crate::operator::{OperatorService, definition, scheduled_by, store_error};
+use crate::operator::{OperatorService, asking_of, definition, store_error};
 
 /// The clock is looked at this often: it may jump, and the finest interval is a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -149,13 +149,14 @@ impl Entry {
         now: WallMicros,
         nominal: WallMicros,
     ) -> Option<ScheduleRun> {
-        let wire::Schedule { name, caller, made, job, .. } = &self.schedule;
+        let wire::Schedule { name, made, job, .. } = &self.schedule;
         let id = request_id(name, *made, nominal);
         let job = wire::SubmitRequest {
             request_id: id.0.to_be_bytes().to_vec(),
             ..job.clone().unwrap_or_default()
         };
-        match service.submit_as(scheduled_by(name, caller), job).await {
+        let run = async { service.submit_as(asking_of(&self.schedule)?, job).await };
+        match run.await {
             Ok(submitted) => {
                 let jid = Jid::from_micros(submitted.jid);
                 info!(schedule = %name, %jid, targets = submitted.targets, known = submitted.known, "runs");

@@ -7,17 +7,18 @@ use relay_core::{
     identity::{Identity, Role},
     message::Up,
 };
-use relay_proto::{Code, operator::operator_server::OperatorServer};
+use relay_proto::{Code, trust::enrol_server::EnrolServer};
 use relay_runtime::{
     config::{RegistryKind, TopMasterConfig},
-    identity::{self, LoadedIdentity},
+    enrol::gate::Gate,
     link::{
         LinkEvent, LinkIds, LinkLimits, SOFTWARE, Server, Serving,
-        accept::{Acceptor, CallService, LinkService},
+        accept::{self, Acceptor, CallService, LinkService},
     },
     process::{Process, bind, private_dir},
     registry::{Embedded, Etcd, SharedRegistry},
-    shutdown, tls,
+    shutdown,
+    tls::{self, ServerTls, Tls},
 };
 use tokio::{
     net::TcpListener,
@@ -27,10 +28,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    operator::{OperatorService, Reach},
+    access::Policies,
+    enrol::EnrolService,
+    front::{self, Front},
+    operator::Reach,
     owning::{ENDED_QUEUE, Keeper, Lead},
     register::{Presence, Syndics},
     term::{Ended, House, open_store},
+    trust,
 };
 
 /// Runs a top master until a signal comes.
@@ -40,11 +45,15 @@ use crate::{
 pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
     let process =
         Process::begin("top-master", config.id.as_str(), &config.log, Some(config.admin), "starting").await?;
+    if let Some(missing) = crate::login::missing(&config.login) {
+        anyhow::bail!(missing);
+    }
     let listener = bind("listen", config.listen).await?;
     let operators = bind("operators", config.operators).await?;
     private_dir(&config.state_dir)
-        .with_context(|| format!("{}: cannot be made", config.state_dir.display()))?;
-    let loaded = identity::load(&config.tls, &config.fabric)?;
+        .with_context(|| format!("{}: cannot be used", config.state_dir.display()))?;
+    let policies = Policies::load(&config.policy)?;
+    let (trust, keeping) = trust::open(&config)?;
     // What is wrong with the store is told now, and not when it is needed.
     open_store(&config).await?.close().await;
     let registry = registry(&config, &process).await?;
@@ -61,11 +70,23 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
         stopping.cancel();
     });
 
+    let token = process.shutdown.token.clone();
+    process.shutdown.spawn_named("trust kept", shutdown::Role::Passing, keeping.run(token.clone()));
+    let files = tls::follow_files(trust.tls().clone(), config.tls.clone(), token.clone());
+    process.shutdown.spawn_named("certificate", shutdown::Role::Passing, files);
+    process.shutdown.spawn_named("trust", shutdown::Role::Vital, trust.clone().run(token));
+    process.shutdown.spawn_named(
+        "policy",
+        shutdown::Role::Vital,
+        policies.clone().follow(process.shutdown.token.clone()),
+    );
+
     let reach = match config.registry {
         RegistryKind::Embedded => Reach::always(),
         RegistryKind::Etcd(_) => Reach::of(leading.clone(), process.clock),
     };
     let ((links, taking), (calls, answering)) = (watch::channel(nobody()), watch::channel(nobody()));
+    let (enrol, joining) = watch::channel(nobody());
     info!(listen = %config.listen, operators = %config.operators, "serving");
     let house = House {
         clock: process.clock,
@@ -75,11 +96,14 @@ pub async fn serve(config: TopMasterConfig) -> anyhow::Result<()> {
         reach,
         registered,
         registry: registry.shared.clone(),
+        policies: policies.clone(),
+        trust: trust.clone(),
         links,
         calls,
+        enrol,
         config,
     };
-    accept(&house.config, &process, &loaded, (listener, taking), (operators, answering))?;
+    accept(&house.config, &process, trust.tls(), (listener, taking), joining, (operators, answering))?;
     let alone = house.config.registry == RegistryKind::Embedded;
     let ended = take_turns(&house, &process.shutdown.token, ended, alone).await;
     process.shutdown.token.cancel();
@@ -223,13 +247,14 @@ fn presence(config: &TopMasterConfig) -> Presence {
 fn accept(
     config: &TopMasterConfig,
     process: &Process,
-    loaded: &LoadedIdentity,
+    own: &Tls,
     (listener, links): (TcpListener, Server<mpsc::Sender<LinkEvent<Up>>>),
-    (operators, calls): (TcpListener, Server<OperatorServer<OperatorService>>),
+    enrol: Server<EnrolServer<EnrolService>>,
+    (operators, calls): (TcpListener, Server<Front>),
 ) -> anyhow::Result<()> {
     let tasks = process.shutdown.tasks.clone();
     let acceptor = Acceptor {
-        tls: tls::server(loaded)?,
+        tls: ServerTls::Current(own.clone(), true),
         fabric: config.fabric.clone(),
         token: process.shutdown.token.clone(),
         tasks: tasks.clone(),
@@ -242,8 +267,11 @@ fn accept(
         tasks,
         window: LinkLimits::SYNDIC.window,
     };
-    process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.clone().run(listener, service));
-    let calls = CallService { inner: calls, admit: admit_operator };
+    // Newcomers have no certificate yet, and may ask for one.
+    let gate = Gate::new(service, enrol);
+    process.shutdown.spawn_named("acceptor", shutdown::Role::Vital, acceptor.clone().run(listener, gate));
+    let calls = CallService { inner: calls, admit: front::admit, strangers: accept::guests() };
+    // Who shows no certificate may have a token.
     process.shutdown.spawn_named("operators", shutdown::Role::Vital, acceptor.run(operators, calls));
     Ok(())
 }
@@ -253,13 +281,5 @@ fn admit(_: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
     match peer.role() {
         Role::Syndic => Ok(LinkLimits::SYNDIC),
         _ => Err(format!("{peer}: only syndics attach to a top master")),
-    }
-}
-
-/// Operators call, and nobody else: a minion's certificate opens no operator call.
-fn admit_operator(peer: &Identity) -> Result<(), String> {
-    match peer.role() {
-        Role::Operator => Ok(()),
-        _ => Err(format!("{peer}: only operators may call")),
     }
 }

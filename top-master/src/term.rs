@@ -7,18 +7,28 @@
 use std::{sync::Arc, time::Duration};
 
 use relay_core::{
+    audit::{Event, Kind},
     ids::Epoch,
     inventory::Inventory,
     message::Up,
     owner::{Owner, OwnerRule},
     seat::HeartbeatRule,
 };
-use relay_proto::{Code, envelope, operator::operator_server::OperatorServer};
+use relay_proto::{
+    Code,
+    access::{access_server::AccessServer, approvals_server::ApprovalsServer, rules_server::RulesServer},
+    audit::audit_server::AuditServer,
+    envelope,
+    operator::operator_server::OperatorServer,
+    trust::{enrol_server::EnrolServer, members_server::MembersServer},
+};
 use relay_runtime::{
     admin::{Health, Readiness},
+    checkpoint::CheckpointKey,
     clock::{Clock, wall},
     config::{self, StoreKind, TopMasterConfig},
-    link::{EVENT_QUEUE, LinkEvent, Serving},
+    enrol::MAX_REQUEST,
+    link::{EVENT_QUEUE, LinkEvent, SOFTWARE, Serving, trust::PassedOn},
     registry::SharedRegistry,
     shutdown::{Role, Shutdown},
     store::{PostgresStore, Recovered, SqliteStore, Store, StoreError, maintenance::SQLITE_FILE},
@@ -32,9 +42,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    access::{self, Access, Policies, approvals::ApprovalsService, rules::RulesService},
+    audit::{self, Audit, outputs, service::AuditService},
     commits::Commits,
     daemon::{Daemon, End, Sources, Standings},
     directory::Directory,
+    enrol::{self, Desk, EnrolService, Issuers, MembersService},
+    front::{Front, Services},
+    login::{self, AccessService, Logins},
     operator::{Ask, Defaults, OperatorService, REQUEST_QUEUE, Reach},
     owning::Lead,
     register::Syndics,
@@ -43,6 +58,7 @@ use crate::{
         self, Effective, Topologies,
         boot::{Boot, boot},
     },
+    trust::{Book, Trust},
 };
 
 /// Old jobs are looked for this often.
@@ -76,10 +92,33 @@ pub struct House {
     pub registered: watch::Sender<Syndics>,
     /// Who is there, and which topology is active.
     pub registry: SharedRegistry,
+    /// Issuers, keys, and what is believed.
+    pub trust: Trust,
+    /// Who may do what.
+    pub policies: Policies,
     /// Who takes links.
     pub links: watch::Sender<Serving<mpsc::Sender<LinkEvent<Up>>>>,
     /// Who answers operators.
-    pub calls: watch::Sender<Serving<OperatorServer<OperatorService>>>,
+    pub calls: watch::Sender<Serving<Front>>,
+    /// Who answers newcomers, and members that renew.
+    pub enrol: watch::Sender<Serving<EnrolServer<EnrolService>>>,
+}
+
+/// What a term begins with.
+struct Begun {
+    store: Arc<dyn Store>,
+    recovered: Recovered,
+    boot: Boot,
+    books: Books,
+}
+
+/// What is kept in the store beside jobs, opened for this term.
+struct Books {
+    logins: Logins,
+    audit: Audit,
+    writer: audit::Writer,
+    book: Book,
+    desk: Desk,
 }
 
 /// How a term ended.
@@ -101,7 +140,7 @@ impl House {
     /// Runs one term, until its token is cancelled or it ends by itself.
     pub async fn term(&self, token: CancellationToken) -> Ended {
         let begun = self.beating(self.begin());
-        let (store, recovered, boot) = tokio::select! {
+        let Begun { store, recovered, boot, books } = tokio::select! {
             () = token.cancelled() => return Ended::Told,
             begun = begun => match begun {
                 Ok(begun) => begun,
@@ -110,7 +149,7 @@ impl House {
         };
         let epoch = recovered.epoch;
         let ended = match self.owner(recovered, &boot) {
-            Ok(owner) => self.serve(owner, epoch, store.clone(), boot, token).await,
+            Ok(owner) => self.serve(owner, epoch, store.clone(), boot, books, token).await,
             Err(error) => Ended::Failed(error),
         };
         metrics::gauge!(telemetry::OWNER).set(0.0);
@@ -139,16 +178,36 @@ impl House {
         let why = self.lead.borrow().refusal(&self.config.id);
         self.ready.not_ready(why.clone());
         self.links.send_replace(Serving::Nobody(Code::NotOwner, why.as_str().into()));
+        self.enrol.send_replace(Serving::Nobody(Code::NotOwner, why.as_str().into()));
         self.calls.send_replace(Serving::Nobody(Code::NotOwner, why.into()));
     }
 
-    async fn begin(&self) -> anyhow::Result<(Arc<dyn Store>, Recovered, Boot)> {
+    async fn begin(&self) -> anyhow::Result<Begun> {
         // Opened anew for each term: a newer top master may have brought it up to date meanwhile.
         let store = open_store(&self.config).await?;
         let recovered = store.begin().await?;
         let file = self.config.topology_file.as_deref().zip(self.config.topology.as_ref());
         let boot = boot(&*store, file).await?;
-        Ok((store, recovered, boot))
+        let (audit, writer) = Audit::open(self.audit_parts(store.clone(), recovered.epoch)?).await?;
+        let logins = Logins::restore(&self.config.login, store.clone(), self.clock, audit.clone()).await?;
+        // Before a job can be signed, and before a syndic attaches.
+        let book = Book::begin(self.trust.clone(), store.clone(), audit.clone()).await?;
+        let desk = Desk::open(self.enrolment(store.clone(), audit.clone(), book.clone())).await?;
+        Ok(Begun { store, recovered, boot, books: Books { logins, audit, writer, book, desk } })
+    }
+
+    fn enrolment(&self, store: Arc<dyn Store>, audit: Audit, book: Book) -> enrol::Parts {
+        let life = self.config.certificate_life;
+        let authority: Arc<dyn enrol::Authority> =
+            Arc::new(Issuers { trust: self.trust.clone(), book, life });
+        enrol::Parts { fabric: self.config.fabric.clone(), store, authority, audit, clock: self.clock }
+    }
+
+    fn audit_parts(&self, store: Arc<dyn Store>, epoch: Epoch) -> anyhow::Result<audit::Parts> {
+        let (fabric, own) = (self.config.fabric.clone(), self.config.id.clone());
+        let directory = self.config.state_dir.join(audit::DIRECTORY);
+        let key = CheckpointKey::open(&directory, &audit::key_name(&fabric, &own))?;
+        Ok(audit::Parts { store, key: Arc::new(key), directory, fabric, epoch })
     }
 
     fn owner(&self, recovered: Recovered, boot: &Boot) -> anyhow::Result<Owner> {
@@ -175,7 +234,7 @@ impl House {
             fabric: self.config.fabric.to_string(),
             epoch: recovered.epoch,
             heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
-            seal: envelope::seal,
+            seal: Arc::new(envelope::Sealer(Arc::new(self.trust.signing().clone()))),
             batches: boot.effective.as_ref().map(Effective::batches).unwrap_or_default(),
         };
         Ok(Owner::recover(rule, now, wall(), inventory, recovered.jobs))
@@ -187,15 +246,23 @@ impl House {
         epoch: Epoch,
         store: Arc<dyn Store>,
         boot: Boot,
+        Books { logins, audit, writer, book, desk }: Books,
         token: CancellationToken,
     ) -> Ended {
         // Its tasks are the term's: they end with it, and the death of one ends it.
         let tasks = Shutdown::with_token(token.clone());
+        tasks.spawn_named("trust", Role::Vital, book.clone().run(token.clone()));
+        tasks.spawn_named("audit", Role::Vital, writer.run(token.clone()));
+        let outputs = self.audit_outputs(store.clone(), &audit);
+        let outputs = outputs::run(self.config.audit.clone(), outputs, token.clone());
+        tasks.spawn_named("audit outputs", Role::Vital, outputs);
+        let takeover = Event::new(Kind::Takeover, self.config.id.as_str(), "self").about(epoch.0);
+        audit.note(takeover.with("software", SOFTWARE));
         let directory = Directory::default();
         let (events, links) = mpsc::channel(EVENT_QUEUE);
         let (asks_tx, asks) = mpsc::channel(REQUEST_QUEUE);
         let effective = boot.effective.clone();
-        let (topology, topologies) = self.topologies(store.clone(), asks_tx.clone(), boot);
+        let (topology, topologies) = self.topologies(store.clone(), asks_tx.clone(), audit.clone(), boot);
         let service = OperatorService {
             asks: asks_tx,
             store: store.clone(),
@@ -204,20 +271,40 @@ impl House {
             schedules_changed: Arc::default(),
             reach: self.reach.clone(),
             topology,
+            access: Access::new(self.policies.clone(), audit.clone()),
         };
         let schedules = schedule::run(service.clone(), token.clone());
         tasks.spawn_named("schedules", Role::Vital, schedules);
         tasks.spawn_named("topologies", Role::Vital, topologies.run(token.clone()));
         let pruning = prune(store.clone(), self.config.keep_jobs_hours, token.clone());
         tasks.spawn_named("prune", Role::Vital, pruning);
-        let standings = Standings { registered: self.registered.clone(), lead: self.lead.clone(), epoch };
-        let (config, commits) = (&self.config, Commits::new(store.clone()));
+        tasks.spawn_named("policy", Role::Vital, access::tell(service.access.clone(), token.clone()));
+        tasks.spawn_named("logins", Role::Vital, logins.clone().run(token.clone()));
+        tasks.spawn_named("enrolment", Role::Vital, desk.clone().run(token.clone()));
+        let standings = Standings {
+            registered: self.registered.clone(),
+            lead: self.lead.clone(),
+            epoch,
+            trust: PassedOn::new(self.trust.trusted().clone()),
+        };
+        let (config, commits) = (&self.config, Commits::new(store.clone()).reporting(audit.clone()));
         let (fabric, id) = (config.fabric.to_string(), config.id.clone());
         let mut daemon = Daemon::new(fabric, id, owner, commits, directory, standings);
         daemon.effective(effective);
+        daemon.audited(audit.clone());
         let sources = Sources { links, asks, token: token.clone() };
         self.links.send_replace(Serving::By(events, token.clone()));
-        self.calls.send_replace(Serving::By(OperatorServer::new(service), token.clone()));
+        let access = AccessServer::new(AccessService::new(logins.clone()));
+        let services = Services::default()
+            .with(ApprovalsServer::new(ApprovalsService { operator: service.clone() }))
+            .with(AuditServer::new(AuditService::new(audit.clone(), store.clone(), service.access.clone())))
+            .with(RulesServer::new(RulesService { access: service.access.clone() }))
+            .with(MembersServer::new(MembersService::new(desk.clone(), service.access.clone())))
+            .with(OperatorServer::new(service))
+            .with(access.max_decoding_message_size(login::MAX_MESSAGE));
+        let enrol = EnrolServer::new(EnrolService::new(desk)).max_decoding_message_size(MAX_REQUEST);
+        self.enrol.send_replace(Serving::By(enrol, token.clone()));
+        self.calls.send_replace(Serving::By(Front::new(logins, services, audit), token.clone()));
         self.ready.ready();
         metrics::gauge!(telemetry::OWNER).set(1.0);
         let end = tokio::select! {
@@ -235,10 +322,16 @@ impl House {
         }
     }
 
+    fn audit_outputs(&self, store: Arc<dyn Store>, audit: &Audit) -> outputs::Source {
+        let directory = self.config.state_dir.join(audit::DIRECTORY);
+        outputs::Source { store, audit: audit.clone(), directory, host: self.config.id.to_string() }
+    }
+
     fn topologies(
         &self,
         store: Arc<dyn Store>,
         asks: mpsc::Sender<Ask>,
+        audit: Audit,
         boot: Boot,
     ) -> (Topologies, topology::Running) {
         let (config, clock) = (&self.config, self.clock);
@@ -251,6 +344,7 @@ impl House {
             limits: limits(config),
             follow: config.follow.clone(),
             state_dir: config.state_dir.clone(),
+            audit,
             now: Arc::new(move || clock.now()),
         };
         Topologies::new(parts, boot)

@@ -33,7 +33,10 @@ use relay_runtime::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::operator::{Ask, Defaults};
+use crate::{
+    audit::Audit,
+    operator::{Ask, Defaults},
+};
 pub(crate) use wire::progress;
 
 use apply::Order;
@@ -87,6 +90,8 @@ pub struct Parts {
     pub follow: Option<FollowConfig>,
     /// Where its clone may lie.
     pub state_dir: PathBuf,
+    /// Is told how an apply ends.
+    pub audit: Audit,
     /// The time.
     pub now: Now,
 }

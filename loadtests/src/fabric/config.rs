@@ -7,6 +7,11 @@ use relay_runtime::config::TlsConfig;
 use super::FABRIC;
 use crate::swarm::Place;
 
+/// The policy of a run, beside the configurations.
+pub const POLICY_FILE: &str = "policy.yaml";
+/// Its operator may do everything. One rule for it, as in most fabrics.
+pub const POLICY: &str = "version: 1\nallow: {any: {'*': ['*', '@jobs', '@runner', '@wheel']}}\n";
+
 /// What a top master is told.
 #[derive(Debug)]
 pub struct TopMasterFile<'a> {
@@ -24,6 +29,8 @@ pub struct TopMasterFile<'a> {
     pub state: &'a Path,
     /// Its certificate.
     pub tls: &'a TlsConfig,
+    /// What it holds of the authority.
+    pub trust: &'a Path,
     /// Threads, if it is not to choose them itself.
     pub threads: Option<u32>,
 }
@@ -53,6 +60,7 @@ pub struct SyndicFile<'a> {
 pub fn top_master(f: &TopMasterFile<'_>) -> String {
     let mut text = begin(f.id, f.region, f.state, f.tls);
     let _ = writeln!(text, "listen: {}\noperators: {}\nadmin: {}", f.listen, f.operators, f.admin);
+    let _ = writeln!(text, "policy: {POLICY_FILE}\ntrust: {{dir: {:?}}}", f.trust);
     text + &threads(f.threads)
 }
 

@@ -12,7 +12,7 @@ use relay_core::{
     topology::Share,
 };
 use relay_proto::{
-    batch,
+    Code, batch,
     operator::{
         StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
         watch_event::Event,
@@ -27,6 +27,11 @@ use super::site::fabric_name;
 const MAX_MESSAGE: usize = 16 << 20;
 /// How long a job may take until the run is given up: longer than the delivery and run timeouts together.
 const JOB_TIME: Duration = Duration::from_secs(120);
+
+/// How long a top master may take to own the fabric, once it listens.
+const OWNING_TIME: Duration = Duration::from_secs(30);
+/// The pause between two questions whether it does.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A connection to the top master.
 #[derive(Debug)]
@@ -68,9 +73,20 @@ impl Operator {
     /// The state of the fabric.
     ///
     /// # Errors
-    /// The top master does not answer.
+    /// The top master does not answer, or owns nothing after [`OWNING_TIME`].
     pub async fn status(&mut self) -> anyhow::Result<StatusReply> {
-        Ok(self.client.status(StatusRequest {}).await.context("status of the fabric")?.into_inner())
+        let until = tokio::time::Instant::now() + OWNING_TIME;
+        loop {
+            match self.client.status(StatusRequest {}).await {
+                // It listens before it has taken the store over.
+                Err(status)
+                    if Code::of(&status) == Some(Code::NotOwner) && tokio::time::Instant::now() < until =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                reply => return Ok(reply.context("status of the fabric")?.into_inner()),
+            }
+        }
     }
 
     /// Runs a job on all minions. `args` is JSON as in a `SubmitRequest`.

@@ -68,7 +68,19 @@ impl Site {
         let region = &region(0);
         let tls = &self.issued(TOP, Role::TopMaster, region)?;
         let (state, threads) = (&self.state(TOP), self.threads);
-        let file = TopMasterFile { id: TOP, region, listen, operators, admin, state, tls, threads };
+        let file = TopMasterFile {
+            id: TOP,
+            region,
+            listen,
+            operators,
+            admin,
+            state,
+            tls,
+            trust: &self.authority.trust_dir(),
+            threads,
+        };
+        let policy = self.dir.join(config::POLICY_FILE);
+        std::fs::write(&policy, config::POLICY).with_context(|| policy.display().to_string())?;
         self.start(TOP, &self.binaries.top_master, &config::top_master(&file))
     }
 

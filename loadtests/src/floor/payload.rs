@@ -1,13 +1,15 @@
 //! How many bytes a job and a return have on a minion's link: computed with the fabric's own encoders.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid},
     job::JobSpec,
+    merkle::{Proof, TargetRoot},
     message::{Dispatch, Down, ReturnBatch, ReturnGroup, Up},
     outcome::{Answer, Outcome, Reason},
+    signing::{KeyId, Signature, Span},
 };
 use relay_proto::{convert, envelope};
 use relay_runtime::{clock::wall, link::frame::Encoded};
@@ -21,6 +23,9 @@ const GRPC_PREFIX: usize = 5;
 const RUN_LIMIT: u64 = 60_000;
 /// The top master's default for `delivery_timeout_ms`.
 const DELIVERY: u64 = 10_000;
+
+/// So many targets has the job of which this is the size: each one's proof grows by a hash when they double.
+const MINIONS: u32 = 5_000;
 
 /// Sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +41,13 @@ impl Payload {
     pub fn of_ping() -> Payload {
         let jid = Jid::from_micros(wall());
         let job = Encoded::new(&convert::down_out(&Down::Dispatch(dispatch(jid))));
-        let job = job.frames_for(Incarnation(u64::MAX)).iter().map(|frame| frame.len()).sum::<usize>();
+        let depth = MINIONS.next_power_of_two().ilog2() as usize;
+        let proof = Proof { size: MINIONS, places: vec![MINIONS / 2], hashes: vec![[0; 32]; depth] };
+        let job = job
+            .frames_for(Incarnation(u64::MAX), Some(&proof))
+            .iter()
+            .map(|frame| frame.len())
+            .sum::<usize>();
         let answer = Encoded::new(&convert::up_out(&Up::Returns(returns(jid)))).bytes();
         Payload { job: job + GRPC_PREFIX, answer: answer + GRPC_PREFIX }
     }
@@ -50,11 +61,18 @@ fn dispatch(jid: Jid) -> Dispatch {
         args: NO_ARGUMENTS.into(),
         caller: OPERATOR.into(),
         run_limit: RUN_LIMIT,
+        epoch: Epoch(1),
+        request: [0; 32],
+        targets: TargetRoot { hash: [0; 32], count: MINIONS },
+        span: Span { not_before: jid.micros(), not_after: jid.micros() + DELIVERY * 1_000 },
     };
+    let signature = Signature { key: KeyId([0; 8]), bytes: [0; 64] };
+    let Ok(job) = envelope::seal_with(&spec, |_| Ok::<_, Infallible>(signature));
     Dispatch {
-        job: Arc::new(envelope::seal(&spec)),
+        job: Arc::new(job),
         epoch: Epoch(1),
         members: Members::from_iter([0]),
+        proof: Proof::default(),
         reoffer: false,
         deliver_within: DELIVERY,
         flaw: None,
@@ -74,8 +92,8 @@ mod tests {
     #[test]
     fn a_job_carries_its_digest_and_envelope_and_an_answer_is_small() {
         let payload = Payload::of_ping();
-        // SHA-256, jid twice, incarnation, function, arguments, fabric: well over 100 bytes, under one segment.
-        assert!((100..1_000).contains(&payload.job), "{payload:?}");
+        // Three hashes and a signature, jid twice, incarnation, function, arguments, fabric; and a proof of 13 hashes.
+        assert!((700..1_000).contains(&payload.job), "{payload:?}");
         assert!((15..100).contains(&payload.answer), "{payload:?}");
     }
 }

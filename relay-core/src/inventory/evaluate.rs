@@ -37,6 +37,11 @@ impl Inventory {
         self.matching(target.expr(), &self.all)
     }
 
+    /// Those of `within` that a target matches.
+    pub fn evaluate_within(&self, target: &Target, within: &Members) -> Members {
+        self.matching(target.expr(), within)
+    }
+
     /// The ids that the target's lists name and nobody has, sorted. Wherever they stand, even under a `not`: a name
     /// nobody has is a slip of the pen.
     pub fn unknown_ids(&self, target: &Target) -> Vec<String> {

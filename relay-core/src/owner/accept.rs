@@ -1,7 +1,7 @@
 //! Accepting a job: whom it is for is frozen, its batch is fixed, and nothing is promised before it is durable.
 
 use super::*;
-use crate::{batch::BatchSize, target::Target};
+use crate::{batch::BatchSize, target::Target, tier::Provable};
 
 impl Owner {
     /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
@@ -112,6 +112,9 @@ impl Owner {
     ) {
         self.last_jid = wall.max(self.last_jid + 1);
         let jid = Jid::from_micros(self.last_jid);
+        let batch = BatchRule { regions: self.rule.batches.regions.clone(), ..submission.batch };
+        let leaves = self.freeze(&targets);
+        let tree = self.tree(&leaves).unwrap_or_default();
         let spec = JobSpec {
             jid,
             fabric: self.rule.fabric.clone(),
@@ -119,15 +122,28 @@ impl Owner {
             args: submission.args,
             caller: submission.caller,
             run_limit: submission.run_limit,
+            epoch: self.rule.epoch,
+            request: submission.request_digest,
+            targets: tree.root(),
+            span: sealing::span(&batch, submission.delivery_limit, wall),
         };
+        let job = match self.rule.seal.seal(&spec) {
+            Ok(job) => job,
+            Err(no_key) => {
+                let result = Err(SubmitError::Unsigned(no_key));
+                return self.effects.push(OwnerEffect::Reply { token, result });
+            }
+        };
+        self.tier.trees.add(jid, Provable::new(tree, leaves.places()));
         let head = JobHead {
-            job: Arc::new((self.rule.seal)(&spec)),
+            job: Arc::new(job),
             spec,
             request_id: submission.request_id,
             request_digest: submission.request_digest,
             target: submission.written,
-            batch: BatchRule { regions: self.rule.batches.regions.clone(), ..submission.batch },
+            batch,
             targets,
+            leaves: leaves.encode(),
             inventory_version: self.inventory.version(),
             created: wall,
             delivery_limit: submission.delivery_limit,
@@ -145,21 +161,22 @@ impl Owner {
         let job = OpenJob {
             timing: self.timing(&head),
             window: self.window(now, 0, &head),
-            head,
             closed: false,
             token: Some(token),
-            sent_to: BTreeMap::new(),
+            grant_until: now + sealing::left(&head.spec.span, head.created),
+            head,
             seq: 0,
         };
         self.serial.extend(job.head.batch.serial.then_some(jid));
         self.jobs.insert(jid, job);
         let granted = self.grant(now, jid).unwrap_or_default();
-        let placement = self.tier.place(now, jid, &granted);
+        let placement = self.place(now, jid, &granted);
         let marks = placement.marks.into_iter().map(|mark| Write::Sent(mark, epoch));
         let writes = [accept].into_iter().chain(marks).collect();
         // The messages are made when the job stands: links may come and go while the store writes.
         let waiting = Waiting { accept: Some(jid), ..Waiting::default() };
         self.persist(writes, waiting, true);
+        self.turn_away(jid, &granted);
     }
 
     /// Answers the operator, and if the job stands, offers it to all who are up by now.
@@ -187,7 +204,7 @@ impl Owner {
         if stands {
             let work = self.tier.works.get(&jid);
             let sent = work.map(|w| w.ledger.in_flight() & self.tier.up()).unwrap_or_default();
-            self.offer_job(now, jid, &sent, &Members::new());
+            self.offer_job(now, jid, &sent);
             self.ready.insert(jid);
         }
     }
@@ -195,12 +212,19 @@ impl Owner {
     /// Another top master took the same microsecond: try the next.
     fn rename(&mut self, now: Millis, jid: Jid, token: u64) {
         let Some(job) = self.jobs.remove(&jid) else { return };
-        self.serial.remove(&jid);
-        self.tier.works.remove(&jid);
+        self.drop_job(jid);
         self.last_jid = self.last_jid.max(jid.micros()) + 1;
         let mut head = job.head;
         head.spec.jid = Jid::from_micros(self.last_jid);
-        head.job = Arc::new((self.rule.seal)(&head.spec));
-        self.open(now, token, head);
+        match self.rule.seal.seal(&head.spec) {
+            Ok(job) => {
+                head.job = Arc::new(job);
+                self.open(now, token, head);
+            }
+            Err(no_key) => {
+                let result = Err(SubmitError::Unsigned(no_key));
+                self.effects.push(OwnerEffect::Reply { token, result });
+            }
+        }
     }
 }

@@ -81,26 +81,16 @@ impl Owner {
             let (Some(job), Some(work)) = (self.jobs.get(&jid), self.tier.works.get(&jid)) else { continue };
             if job.token.is_none() {
                 let sent = work.ledger.in_flight() | work.ledger.unknown();
-                self.offer_job(now, jid, &(up & &sent), &sent);
+                self.offer_job(now, jid, &(up & &sent));
                 self.ready.insert(jid);
             } // else not durable yet: offered when it is
         }
     }
 
-    /// Offers a job to targets. What was `sent` to one incarnation is never offered to another.
-    pub(super) fn offer_job(&mut self, now: Millis, jid: Jid, among: &Members, sent: &Members) {
-        let Some(job) = self.jobs.get_mut(&jid) else { return };
-        let mut lost = Members::new();
-        for no in among {
-            let known = self.inventory.get(no).filter(|m| m.incarnation_seq > job.head.inventory_version);
-            let Some(incarnation) = known.map(|m| m.incarnation) else { continue };
-            if sent.contains(no) && job.sent_to.get(&no) != Some(&incarnation) {
-                lost.insert(no);
-            } else {
-                job.sent_to.insert(no, incarnation);
-            }
-        }
-        let placement = self.tier.place(now, jid, &(among - &lost));
+    /// Offers a job to targets that were `sent` it, or perhaps were. What was sent to one journal is never offered to another:
+    /// it is signed for one only.
+    pub(super) fn offer_job(&mut self, now: Millis, jid: Jid, among: &Members) {
+        let placement = self.place(now, jid, among);
         self.begin(jid, placement, &Members::new());
     }
 
@@ -136,15 +126,9 @@ impl Owner {
         self.declare(now, jid);
         if let Some(granted) = self.grant(now, jid).filter(|granted| !granted.is_empty()) {
             self.note(jid, "granted", granted.len());
-            let placement = self.tier.place(now, jid, &granted);
-            for no in &granted {
-                let known = self.inventory.get(no).map(|m| (m.incarnation, m.incarnation_seq));
-                let Some(job) = self.jobs.get_mut(&jid) else { return };
-                if let Some((incarnation, _)) = known.filter(|(_, seq)| *seq > job.head.inventory_version) {
-                    job.sent_to.insert(no, incarnation);
-                }
-            }
+            let placement = self.place(now, jid, &granted);
             self.begin(jid, placement, &granted);
+            self.turn_away(jid, &granted);
         }
     }
 
@@ -163,6 +147,11 @@ impl Owner {
         let mut declared = job.window.declare(now, &work.ledger);
         let due = job.timing.declare(now, &work.ledger, tier.up());
         declared.extend(due.declared);
+        if now >= job.grant_until {
+            let outdated = Answer::by_tier(Outcome::NotStarted, Reason::Outdated);
+            declared.push((outdated, work.ledger.unsent().clone()));
+            declared.retain(|(_, members)| !members.is_empty());
+        }
         for (answer, members) in declared {
             self.note(jid, answer.reason.explain(), members.len());
             self.record(jid, Arc::new(answer), &members);
@@ -193,14 +182,14 @@ impl Owner {
         // path, who had time left to start when that was put together.
         let sent = (in_flight | unknown) - &kept_back;
         let up = self.tier.up().clone();
-        self.offer_job(now, jid, &(&up & &sent), &sent);
+        self.offer_job(now, jid, &(&up & &sent));
     }
 
     /// Who has their turn now; their deadlines are set.
     pub(super) fn grant(&mut self, now: Millis, jid: Jid) -> Option<Members> {
         let blocked = self.blocked(jid);
         let Owner { jobs, tier, .. } = self;
-        let job = jobs.get_mut(&jid)?;
+        let job = jobs.get_mut(&jid).filter(|job| now < job.grant_until)?;
         let work = tier.works.get(&jid).filter(|work| !work.cancelled)?;
         let link_of = |member: u32| tier.link_of(member);
         let granted = job.window.grant(now, &work.ledger, tier.up(), &blocked, &link_of);

@@ -3,15 +3,13 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::{
-    batch::BatchSize, ids::RequestId, job::Job, message::ReturnGroup, roster::Roster, target::Target,
-};
+use crate::{batch::BatchSize, ids::RequestId, message::ReturnGroup, roster::Roster, target::Target};
 
 const DELIVERY: Millis = 10_000;
 const RUN: Millis = 60_000;
 
 fn rule(epoch: u64) -> OwnerRule {
-    let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: Bytes::new() };
+    let seal = Arc::new(crate::testing::Sealing::default());
     let (fabric, heartbeat) = ("test".into(), HeartbeatRule::default());
     OwnerRule { fabric, epoch: Epoch(epoch), heartbeat, seal, batches: Batches::default() }
 }
@@ -90,7 +88,7 @@ impl Bench {
     fn does(&mut self, effect: OwnerEffect) {
         match effect {
             OwnerEffect::Persist { ticket, writes, .. } => self.commits.push((ticket, writes)),
-            OwnerEffect::Send(Sending { links, down: Down::Dispatch(d) }) => {
+            OwnerEffect::Send(Sending { links, down: Down::Dispatch(d), .. }) => {
                 self.sent.push((d.job.jid, links[0], d.members, d.deliver_within));
             }
             _ => {}

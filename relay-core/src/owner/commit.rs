@@ -72,7 +72,7 @@ impl Owner {
     }
 
     fn acknowledge(&mut self, acks: BTreeMap<LinkId, u64>) {
-        let ack = |(link, up_to)| Sending { links: vec![link], down: Down::ReturnsAck { up_to } };
+        let ack = |(link, up_to)| Sending::new(vec![link], Down::ReturnsAck { up_to });
         self.effects.extend(acks.into_iter().map(ack).map(OwnerEffect::Send));
     }
 
@@ -121,7 +121,7 @@ impl Owner {
     pub(super) fn drop_job(&mut self, jid: Jid) {
         self.jobs.remove(&jid);
         self.serial.remove(&jid);
-        self.tier.works.remove(&jid);
+        self.tier.forget(jid);
         self.dirty.remove(&jid);
     }
 

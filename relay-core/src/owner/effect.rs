@@ -85,6 +85,17 @@ pub enum OwnerEffect {
         /// The minion.
         id: MinionId,
     },
+    /// Over a syndic's link came what shows that somebody tries what he may not: a security event.
+    Suspect {
+        /// The syndic.
+        syndic: TierId,
+        /// The job.
+        jid: Jid,
+        /// What it was.
+        why: &'static str,
+        /// For how many minions.
+        members: u64,
+    },
     /// Something to log, with the job it is about.
     Note {
         /// The job.

@@ -4,7 +4,6 @@ use super::*;
 use crate::{
     batch::BatchRule,
     ids::RequestId,
-    job::Job,
     message::{ReturnGroup, Running},
     roster::Roster,
     target::Target,
@@ -14,7 +13,7 @@ const LINK: LinkId = LinkId(1);
 
 /// An owner with one syndic and one minion, all of which is stored.
 fn owner() -> Owner {
-    let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: bytes::Bytes::new() };
+    let seal = Arc::new(crate::testing::Sealing::default());
     let (epoch, heartbeat, batches) = (Epoch(1), HeartbeatRule::default(), Batches::default());
     let rule = OwnerRule { fabric: "test".into(), epoch, heartbeat, seal, batches };
     let mut owner = Owner::recover(rule, 0, 0, Inventory::new(), Vec::new());

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     Members,
     batch::BatchRule,
@@ -29,6 +31,9 @@ pub struct JobHead {
     pub target: String,
     /// The frozen targets, as inventory numbers.
     pub targets: Members,
+    /// In which order they are signed, and under which journals: encoded [`crate::leaves::Leaves`]. Empty for a job of a former
+    /// version, or one that nobody is sent any more.
+    pub leaves: Bytes,
     /// The inventory's version they were resolved at.
     pub inventory_version: u64,
     /// When, by the wall clock: for people.

@@ -7,6 +7,7 @@ use crate::{
     batch::BatchRule,
     ids::{Jid, MinionId, RequestId},
     job::MAX_OPEN_JOBS,
+    signing::NoKey,
     target::Target,
     time::Millis,
     topology::Share,
@@ -120,6 +121,9 @@ pub enum SubmitError {
         "{MAX_OPEN_JOBS} jobs are open already: wait for some to end, or cancel some (relayctl jobs list)"
     )]
     TooManyJobs,
+    /// There is no key to sign it with.
+    #[error("{0}; see `relayctl ca status`, then try again")]
+    Unsigned(#[from] NoKey),
     /// Another owner has taken over.
     #[error("another top master owns the fabric now: ask that one, with the same request id")]
     NotOwner,

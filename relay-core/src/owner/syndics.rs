@@ -3,6 +3,7 @@
 //! Owns whose word is taken for whom; what an answer changes is [`Owner::record`]'s.
 
 use super::*;
+use crate::message::ReturnGroup;
 
 impl Owner {
     /// A syndic attached.
@@ -43,7 +44,7 @@ impl Owner {
             Up::Roster(update) => self.roster(now, wall, link, update),
             Up::Heartbeat(running) => {
                 self.tier.seen_running(link, &running);
-                let sending = Sending { links: vec![link], down: Down::Heartbeat };
+                let sending = Sending::new(vec![link], Down::Heartbeat);
                 self.effects.push(OwnerEffect::Send(sending));
             }
             Up::Returns(batch) => self.returns(link, batch),
@@ -95,7 +96,7 @@ impl Owner {
     }
 
     fn resync(&mut self, link: LinkId) {
-        self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down: Down::RosterResync }));
+        self.effects.push(OwnerEffect::Send(Sending::new(vec![link], Down::RosterResync)));
     }
 
     fn ask_contested(&mut self) {
@@ -110,15 +111,36 @@ impl Owner {
             }
             self.congested(link);
             let down = Down::ReturnsBusy { retry_after: crate::relay::BUSY_RETRY };
-            self.effects.push(OwnerEffect::Send(Sending { links: vec![link], down }));
+            self.effects.push(OwnerEffect::Send(Sending::new(vec![link], down)));
             return;
         }
         for group in batch.groups {
-            let local = self.tier.localise(link, &group.members);
+            let told = self.tier.localise(link, &group.members);
+            let local = match group.answer.denies_start() && !group.answer.by_tier {
+                true => self.knowing(link, group.jid, &group.members),
+                false => told.clone(),
+            };
             let believed = self.tier.believable(link, group.jid, &group.answer, &local);
+            self.suspect(link, &group, told.len() - local.len());
             self.record(group.jid, group.answer, &believed);
         }
         self.owed.insert(link, batch.seq);
+    }
+
+    /// What an answer shows of whoever is below this link, beside what it says. `strangers`: those who said that nothing was started
+    /// under a journal that cannot know.
+    fn suspect(&mut self, link: LinkId, group: &ReturnGroup, strangers: u64) {
+        let (answer, all) = (&group.answer, group.members.len());
+        let (why, members) = match () {
+            () if answer.by_tier && !answer.denies_start() => {
+                ("a tier says what only a minion can know", all)
+            }
+            () if answer.reason.is_alarming() => (answer.reason.word(), all),
+            () if strangers > 0 => ("refused under another journal than the one it is signed for", strangers),
+            () => return,
+        };
+        let Some(syndic) = self.syndics.get(&link).map(|syndic| syndic.id.clone()) else { return };
+        self.effects.push(OwnerEffect::Suspect { syndic, jid: group.jid, why, members });
     }
 
     /// Returns come faster than they can be taken, from this link among others.

@@ -4,7 +4,6 @@ use super::*;
 use crate::batch::BatchRule;
 use crate::{
     ids::{MinionId, RequestId},
-    job::Job,
     message::ReturnGroup,
     roster::Roster,
     target::Target,
@@ -18,7 +17,7 @@ fn set(members: &[u32]) -> Members {
 }
 
 fn rule() -> OwnerRule {
-    let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: Bytes::new() };
+    let seal = Arc::new(crate::testing::Sealing::default());
     OwnerRule {
         fabric: "test".into(),
         epoch: Epoch(1),
@@ -135,7 +134,7 @@ impl Bench {
 
     fn dispatches(&self) -> Vec<(LinkId, Members, bool)> {
         let one = |e: &OwnerEffect| match e {
-            OwnerEffect::Send(Sending { links, down: Down::Dispatch(d) }) => {
+            OwnerEffect::Send(Sending { links, down: Down::Dispatch(d), .. }) => {
                 Some((links[0], d.members.clone(), d.reoffer))
             }
             _ => None,
@@ -381,18 +380,22 @@ fn a_job_accepted_while_a_syndic_reconnects_is_sent_over_the_new_link() {
 }
 
 #[test]
-fn a_job_that_was_first_sent_to_a_newer_incarnation_is_offered_to_it_again() {
+fn a_job_is_for_the_journal_that_its_target_had_when_it_was_signed() {
     let mut bench = Bench::new(&["a", "b"]);
     bench.owner.syndic_down(0, LINK);
-    bench.submit("*").unwrap();
-    bench.attach(10, LinkId(2), "aws-1", SPOOL, &["a"], 2);
-    assert_eq!(bench.dispatches(), [(LinkId(2), set(&[0]), false)], "never sent: any journal may have it");
+    let jid = bench.submit("*").unwrap().jid;
+    bench.attach(10, LinkId(2), "aws-1", SPOOL, &["a"], 1);
+    assert_eq!(bench.dispatches(), [(LinkId(2), set(&[0]), false)]);
     bench.out.clear();
-    bench.attach(20, LinkId(3), "aws-2", Incarnation(78), &["a"], 2);
-    assert_eq!(bench.dispatches(), [(LinkId(3), set(&[0]), true)], "the same journal");
+    bench.attach(20, LinkId(3), "aws-2", Incarnation(78), &["a"], 1);
+    assert_eq!(bench.dispatches(), [(LinkId(3), set(&[0]), true)], "the same journal by another way");
     bench.out.clear();
-    bench.attach(30, LinkId(4), "aws-2", Incarnation(78), &["a"], 3);
-    assert!(bench.dispatches().is_empty(), "another one");
+    bench.attach(30, LinkId(4), "aws-2", Incarnation(78), &["a", "b"], 2);
+    assert!(bench.dispatches().is_empty(), "other ones");
+    let ledger = bench.owner.ledger(jid).unwrap();
+    assert_eq!(ledger.in_flight(), &set(&[0]), "it may run there, under the journal before");
+    assert_eq!(ledger.counts(), BTreeMap::from([(Outcome::NotStarted, 1)]));
+    assert_eq!(ledger.groups()[0].key.reason, Reason::NewJournal);
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Who is told what, and when.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::{
     ids::{Epoch, Incarnation, MinionId},
-    job::{Job, Seal},
     message::{RosterEntry, RosterUpdate, Up},
     owner::{OwnerEffect, OwnerRule},
     seat::HeartbeatRule,
@@ -41,7 +39,7 @@ struct Bench {
 
 impl Bench {
     fn new(topology: &Topology) -> Bench {
-        let seal: Seal = |spec| Job { jid: spec.jid, digest: [0; 32], envelope: Bytes::new() };
+        let seal = Arc::new(crate::testing::Sealing::default());
         let heartbeat = HeartbeatRule::default();
         let (fabric, epoch, batches) = ("test".into(), Epoch(1), Default::default());
         let rule = OwnerRule { fabric, epoch, heartbeat, seal, batches };
@@ -86,7 +84,7 @@ impl Bench {
     fn later(&mut self) -> BTreeMap<LinkId, Vec<Placed>> {
         self.now += PACE;
         let mut said: BTreeMap<LinkId, Vec<Placed>> = BTreeMap::new();
-        for Sending { links, down } in self.placing.turn(self.now, &self.owner) {
+        for Sending { links, down, .. } in self.placing.turn(self.now, &self.owner) {
             let Down::Placed(placed) = down else { panic!("{down:?}") };
             links.iter().for_each(|link| said.entry(*link).or_default().push(placed.clone()));
         }

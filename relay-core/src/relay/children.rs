@@ -3,6 +3,7 @@
 //! Owns what is believed of a child and when it is told to wait. What becomes durable when is `commit`'s.
 
 use super::*;
+use crate::inventory::MAX_GRAINS_BYTES;
 
 impl Relay {
     /// A child attached: a minion under its own id, or a syndic (`id` is `None`) whose roster names its minions.
@@ -17,6 +18,13 @@ impl Relay {
             }
             self.effects.push(RelayEffect::Hangup { link: old, why: "taken over by a new connection" });
             self.child_down(now, 0, old);
+        }
+        if let Some(id) = id
+            && !self.roster.has_number(id, incarnation)
+            && !self.journals.take(now, id)
+        {
+            self.effects.push(RelayEffect::Hangup { link, why: "too many journals" });
+            return;
         }
         self.tier.attach(link, if id.is_some() { DIRECT } else { incarnation }, now);
     }
@@ -43,7 +51,7 @@ impl Relay {
                 if self.tier.seen_running(link, &running) {
                     self.tell_due.get_or_insert(now + TELL_PACE);
                 }
-                self.send(Sending { links: vec![link], down: Down::Heartbeat });
+                self.send(Sending::new(vec![link], Down::Heartbeat));
             }
             Up::Returns(batch) => self.child_returns(now, link, batch),
         }
@@ -51,7 +59,7 @@ impl Relay {
 
     pub(super) fn send(&mut self, sending: Sending) {
         // Heartbeats to many links in one turn become one message.
-        if let (Down::Heartbeat, Some(RelayEffect::Send(Sending { links, down: Down::Heartbeat }))) =
+        if let (Down::Heartbeat, Some(RelayEffect::Send(Sending { links, down: Down::Heartbeat, .. }))) =
             (&sending.down, self.effects.last_mut())
         {
             links.extend(sending.links);
@@ -73,13 +81,13 @@ impl Relay {
             let moved_on = !entry.up && roster.by_id(&entry.id).is_some_and(|e| e.up);
             if !entry.is_remembered() && !moved_on {
                 let mut own = entry.clone();
-                (own.no, own.since) = (given.no, wall);
+                (own.no, own.since, own.grains) = (given.no, wall, bounded(entry.grains.clone()));
                 roster.put(own);
             }
             Some(given.no)
         };
         let Ok(news) = self.tier.roster(link, &update, &mut number) else {
-            self.send(Sending { links: vec![link], down: Down::RosterResync });
+            self.send(Sending::new(vec![link], Down::RosterResync));
             return;
         };
         if news.refused > 0 {
@@ -102,7 +110,7 @@ impl Relay {
 
     fn ask_contested(&mut self) {
         for link in self.tier.take_contested() {
-            self.send(Sending { links: vec![link], down: Down::RosterResync });
+            self.send(Sending::new(vec![link], Down::RosterResync));
         }
     }
 
@@ -139,9 +147,9 @@ impl Relay {
         let room = !self.stalled && self.spooled_bytes() < self.rule.spool_max_bytes;
         if !self.tier.takes(link, batch.seq, known && room) {
             if !known {
-                self.send(Sending { links: vec![link], down: Down::RosterResync });
+                self.send(Sending::new(vec![link], Down::RosterResync));
             }
-            self.send(Sending { links: vec![link], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } });
+            self.send(Sending::new(vec![link], Down::ReturnsBusy { retry_after: BUSY_RETRY }));
             return;
         }
         let bytes: usize = batch.groups.iter().map(|g| g.answer.body.len()).sum();
@@ -186,5 +194,14 @@ impl Relay {
         };
         let parent = self.clamp(parent);
         self.uplinks[parent].fold.add(now, jid, answer, &fresh);
+    }
+}
+
+/// Grains as they are passed on: too long ones are cut, so that the top master sees that they are too long and refuses them,
+/// and a few minions with megabytes of them cannot make this syndic's roster larger than a link takes.
+fn bounded(grains: Arc<str>) -> Arc<str> {
+    match grains.len() <= MAX_GRAINS_BYTES {
+        true => grains,
+        false => grains.get(..grains.ceil_char_boundary(MAX_GRAINS_BYTES + 1)).unwrap_or_default().into(),
     }
 }

@@ -97,7 +97,7 @@ impl Relay {
             by_seq.entry(up_to).or_default().push(link);
         }
         for (up_to, links) in by_seq {
-            self.send(Sending { links, down: Down::ReturnsAck { up_to } });
+            self.send(Sending::new(links, Down::ReturnsAck { up_to }));
         }
     }
 

@@ -79,6 +79,15 @@ pub enum RelayEffect {
         /// How many members.
         members: u64,
     },
+    /// A dispatch was not taken that no honest parent sends: a security event.
+    Alarm {
+        /// The job.
+        jid: Jid,
+        /// What is wrong with it.
+        why: &'static str,
+        /// For how many members it was.
+        members: u64,
+    },
     /// Duplicate answers were dropped.
     Duplicates(u64),
 }

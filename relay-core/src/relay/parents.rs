@@ -3,6 +3,11 @@
 //! Owns which dispatch is taken and what a parent's word changes. Sending downward is `children`'s and the tier's.
 
 use super::*;
+use crate::{
+    merkle::{Hash, TargetRoot},
+    seat::{MAX_DELIVERY, MAX_HOLD},
+    tier::Provable,
+};
 
 impl Relay {
     /// The link to a parent is up.
@@ -48,7 +53,9 @@ impl Relay {
                 self.acked(parent, up_to);
                 self.pump(now);
             }
-            Down::ReturnsBusy { retry_after } => self.uplinks[parent].hold(now + retry_after),
+            Down::ReturnsBusy { retry_after } => {
+                self.uplinks[parent].hold(now.saturating_add(retry_after.min(MAX_HOLD)))
+            }
             Down::Placed(placed) => self.placed(placed),
             Down::Trust(_) => {}
         }
@@ -58,7 +65,13 @@ impl Relay {
         let jid = dispatch.job.jid;
         let known = self.tier.works.get(&jid).and_then(|w| w.job.as_ref().map(|job| (w.epoch, job.digest)));
         if known.is_some_and(|(epoch, digest)| epoch > dispatch.epoch || digest != dispatch.job.digest) {
-            self.note(jid, "refused a dispatch: old epoch or another content", dispatch.members.len());
+            self.alarm(jid, "an older epoch, or another content", dispatch.members.len());
+            return;
+        }
+        if let Some(root) = &dispatch.job.targets
+            && let Err(why) = self.prove(jid, root, &dispatch)
+        {
+            self.alarm(jid, why, dispatch.members.len());
             return;
         }
         if self.tier.works.len() >= MAX_WORKS && !self.tier.works.contains_key(&jid) {
@@ -66,7 +79,7 @@ impl Relay {
             self.uplinks[parent].fold.add(now, jid, busy, &dispatch.members);
             return;
         }
-        let deliver_by = now + dispatch.deliver_within;
+        let deliver_by = now.saturating_add(dispatch.deliver_within.min(MAX_DELIVERY));
         // A parent that has an answer does not offer the job again: one that was acknowledged here was lost there, with
         // that parent's spool. The journals below have it still.
         let lost = match dispatch.reoffer {
@@ -91,6 +104,21 @@ impl Relay {
         self.note(jid, "dispatched", dispatch.members.len());
         let placement = self.tier.place(now, jid, &dispatch.members);
         self.begin(now, jid, placement);
+    }
+
+    /// Keeps what a dispatch shows of its members being targets. Its minions would refuse it as well; but what is wrong from the
+    /// beginning need not be written down and sent to thousands.
+    fn prove(&mut self, jid: Jid, root: &TargetRoot, dispatch: &Dispatch) -> Result<(), &'static str> {
+        let leaves: Option<Vec<Hash>> = dispatch.members.iter().map(|no| self.roster.leaf(no)).collect();
+        let leaves = leaves.ok_or("a number that nobody has")?;
+        let tree = dispatch.proof.verify(&leaves, root).map_err(|_| "its proof does not hold")?;
+        let places = dispatch.members.iter().zip(dispatch.proof.places.iter().copied()).collect();
+        self.tier.trees.add(jid, Provable::new(tree, places));
+        Ok(())
+    }
+
+    fn alarm(&mut self, jid: Jid, why: &'static str, members: u64) {
+        self.effects.push(RelayEffect::Alarm { jid, why, members });
     }
 
     /// Those of whom an answer about this job is on its way to a parent.
@@ -128,6 +156,6 @@ impl Relay {
 
     pub(super) fn forget(&mut self, jid: Jid) {
         self.errands.remove(&jid);
-        self.tier.works.remove(&jid);
+        self.tier.forget(jid);
     }
 }

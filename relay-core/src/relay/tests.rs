@@ -75,9 +75,10 @@ impl Bench {
     }
 
     fn dispatch(&mut self, members: &[u32], reoffer: bool, deliver_within: Millis) {
-        let job = Arc::new(Job { jid: jid(), digest: [1; 32], envelope: "job".into() });
+        let job = Arc::new(Job { jid: jid(), digest: [1; 32], envelope: "job".into(), targets: None });
         let (epoch, members) = (Epoch(1), set(members));
-        let dispatch = Dispatch { job, epoch, members, reoffer, deliver_within, flaw: None };
+        let dispatch =
+            Dispatch { job, epoch, members, proof: Default::default(), reoffer, deliver_within, flaw: None };
         self.relay.from_parent(0, PARENT, Down::Dispatch(dispatch));
         self.turn(0);
     }
@@ -91,7 +92,7 @@ impl Bench {
     /// Links that were sent a dispatch.
     fn dispatched(&self) -> Vec<LinkId> {
         let one = |e: &RelayEffect| match e {
-            RelayEffect::Send(Sending { links, down: Down::Dispatch(_) }) => links.clone(),
+            RelayEffect::Send(Sending { links, down: Down::Dispatch(_), .. }) => links.clone(),
             _ => Vec::new(),
         };
         self.sent.iter().flat_map(one).collect()
@@ -107,7 +108,7 @@ impl Bench {
 
     fn acked(&self) -> Vec<(LinkId, u64)> {
         let one = |e: &RelayEffect| match e {
-            RelayEffect::Send(Sending { links, down: Down::ReturnsAck { up_to } }) => {
+            RelayEffect::Send(Sending { links, down: Down::ReturnsAck { up_to }, .. }) => {
                 links.iter().map(|link| (*link, *up_to)).collect()
             }
             _ => Vec::new(),
@@ -270,7 +271,7 @@ fn a_full_spool_leaves_returns_with_the_minions() {
     bench.relay.set_stalled(true);
     bench.answer(100, 0, 1);
     bench.turn(100);
-    let busy = Sending { links: vec![LinkId(0)], down: Down::ReturnsBusy { retry_after: BUSY_RETRY } };
+    let busy = Sending::new(vec![LinkId(0)], Down::ReturnsBusy { retry_after: BUSY_RETRY });
     assert!(bench.sent.contains(&RelayEffect::Send(busy)));
     assert!(bench.returned().is_empty());
 }
@@ -367,7 +368,7 @@ fn returns_of_numbers_that_no_roster_told_are_not_acknowledged() {
     bench.turn(0);
     bench.turn(ACK_PACE);
     assert!(bench.acked().is_empty());
-    let resync = Sending { links: vec![LinkId(0)], down: Down::RosterResync };
+    let resync = Sending::new(vec![LinkId(0)], Down::RosterResync);
     assert!(bench.sent.contains(&RelayEffect::Send(resync)));
 }
 
@@ -424,9 +425,18 @@ fn an_acknowledgement_goes_along_with_the_next_job_and_bulk_is_acknowledged_soon
     bench.answer(100, 0, 1);
     bench.turn(100);
     assert!(bench.acked().is_empty());
-    let job = Arc::new(Job { jid: Jid::from_micros(8), digest: [1; 32], envelope: "job".into() });
+    let job =
+        Arc::new(Job { jid: Jid::from_micros(8), digest: [1; 32], envelope: "job".into(), targets: None });
     let members = set(&[0]);
-    let next = Dispatch { job, epoch: Epoch(1), members, reoffer: false, deliver_within: 9, flaw: None };
+    let next = Dispatch {
+        job,
+        epoch: Epoch(1),
+        members,
+        proof: Default::default(),
+        reoffer: false,
+        deliver_within: 9,
+        flaw: None,
+    };
     bench.relay.from_parent(100, PARENT, Down::Dispatch(next));
     bench.turn(100);
     assert_eq!(bench.acked(), [(LinkId(0), 1)]);
@@ -440,6 +450,9 @@ fn an_acknowledgement_goes_along_with_the_next_job_and_bulk_is_acknowledged_soon
 }
 
 #[cfg(test)]
+mod greedy;
+#[cfg(test)]
 mod homes;
 #[cfg(test)]
 mod moves;
+mod proofs;

@@ -17,6 +17,8 @@ pub type ParentNo = usize;
 pub const MAX_UNACKED_BYTES: usize = 4 << 20;
 /// Batches sent up and not acknowledged.
 pub const MAX_UNACKED_BATCHES: usize = 64;
+/// What an answer costs beside its body, in bytes: without it, a child could fill memory and disk with answers of nothing.
+pub const ANSWER_BYTES: usize = 128;
 
 #[derive(Debug)]
 struct Spooled {
@@ -71,7 +73,7 @@ impl Uplink {
     }
 
     fn push(&mut self, batch: ReturnBatch, durable: bool) {
-        let bytes = batch.groups.iter().map(|g| g.answer.body.len()).sum();
+        let bytes = batch.groups.iter().map(|g| g.answer.body.len() + ANSWER_BYTES).sum();
         self.bytes += bytes;
         self.queue.push_back(Spooled { batch, bytes, durable });
     }

@@ -7,9 +7,17 @@ fn jid(n: u64) -> Jid {
 }
 
 fn dispatch(n: u64, deliver_within: Millis) -> Down {
-    let job = Arc::new(Job { jid: jid(n), digest: [n as u8; 32], envelope: Bytes::new() });
+    let job = Arc::new(Job { jid: jid(n), digest: [n as u8; 32], envelope: Bytes::new(), targets: None });
     let members = Members::from_iter([0]);
-    Down::Dispatch(Dispatch { job, epoch: Epoch(1), members, reoffer: false, deliver_within, flaw: None })
+    Down::Dispatch(Dispatch {
+        job,
+        epoch: Epoch(1),
+        members,
+        proof: Default::default(),
+        reoffer: false,
+        deliver_within,
+        flaw: None,
+    })
 }
 
 fn seat() -> Seat {

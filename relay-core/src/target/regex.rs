@@ -6,7 +6,7 @@
 use regex_automata::{Anchored, Input, meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::literal::Extractor;
 
-use super::error::Problem;
+use super::error::{Problem, TargetError};
 
 mod walk;
 
@@ -87,6 +87,14 @@ impl Regex {
     /// `\A(?:` and `)` around the expression would accept `a)|(?:b`, and break on a `(?x)` with a comment.)
     pub fn matches(&self, text: &str) -> bool {
         text.starts_with(&self.prefix) && self.compiled.is_match(Input::new(text).anchored(Anchored::Yes))
+    }
+}
+
+impl std::str::FromStr for Regex {
+    type Err = TargetError;
+    /// For patterns that stand elsewhere than in a target; the same bounds.
+    fn from_str(text: &str) -> Result<Regex, TargetError> {
+        Regex::new(text).map_err(|problem| problem.in_text(text))
     }
 }
 

@@ -18,7 +18,7 @@ fn tier(members: u32) -> Tier {
     let entries = (0..members).map(|no| entry(no, &format!("m{no}"))).collect();
     let full = RosterUpdate::Full { version: 1, entries };
     tier.roster(LinkId(1), &full, &mut |e| Some(100 + e.no)).unwrap();
-    let job = Job { jid: Jid::from_micros(7), digest: [0; 32], envelope: "x".into() };
+    let job = Job { jid: Jid::from_micros(7), digest: [0; 32], envelope: "x".into(), targets: None };
     let targets = (100..100 + members).collect();
     tier.works.insert(job.jid, work(Some(job), targets));
     tier
@@ -147,7 +147,7 @@ fn minions_share_one_message() {
         let full = RosterUpdate::Full { version: 1, entries: vec![entry(0, &format!("m{no}"))] };
         tier.roster(LinkId(no.into()), &full, &mut |_| Some(no)).unwrap();
     }
-    let job = Job { jid: JID(), digest: [0; 32], envelope: "x".into() };
+    let job = Job { jid: JID(), digest: [0; 32], envelope: "x".into(), targets: None };
     tier.works.insert(JID(), work(Some(job), (0..4).collect()));
     let placed = tier.place(0, JID(), &(0..4).collect());
     assert_eq!(dispatches(&placed).len(), 1);

@@ -1,6 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 use prost::Message;
+use relay_core::{
+    job::Job,
+    merkle::{Proof, TargetRoot},
+};
 
 fn set(members: &[u32]) -> Members {
     members.iter().copied().collect()
@@ -55,9 +59,16 @@ fn equal_grains_are_sent_once() {
 
 #[test]
 fn every_down_survives() {
-    let job = Arc::new(Job { jid: Jid::from_micros(5), digest: [1; 32], envelope: "x".into() });
-    let members = set(&[0, 5]);
-    let dispatch = Dispatch { job, epoch: Epoch(2), members, reoffer: true, deliver_within: 9, flaw: None };
+    let envelope = link::SignedEnvelope {
+        body: link::EnvelopeTargets { target_root: vec![4; 32], target_count: 9 }.encode_to_vec().into(),
+        ..Default::default()
+    };
+    let targets = Some(TargetRoot { hash: [4; 32], count: 9 });
+    let envelope = envelope.encode_to_vec().into();
+    let job = Arc::new(Job { jid: Jid::from_micros(5), digest: [1; 32], envelope, targets });
+    let (epoch, members, flaw) = (Epoch(2), set(&[0, 5]), None);
+    let proof = Proof { size: 9, places: vec![3, 1], hashes: vec![[8; 32]; 4] };
+    let dispatch = Dispatch { job, epoch, members, proof, reoffer: true, deliver_within: 9, flaw };
     let downs = [
         Down::Heartbeat,
         Down::RosterResync,
@@ -105,4 +116,20 @@ proptest! {
         let members: Members = members.into_iter().collect();
         prop_assert_eq!(members_in(&members_out(&members)).unwrap(), members);
     }
+}
+
+#[test]
+fn a_message_that_mentions_everybody_again_and_again_is_refused() {
+    let all = members_out(&Members::from_iter(0..MAX_ROSTER));
+    let running = |jobs: u64| link::Heartbeat {
+        running: (0..jobs).map(|jid| link::Running { jid, members: all.clone() }).collect(),
+    };
+    let heartbeat = |jobs| up_in(link::Up { message: Some(link::up::Message::Heartbeat(running(jobs))) });
+    assert!(heartbeat(20).is_ok());
+    assert!(matches!(heartbeat(21), Err(WireError::Field { field: "running", .. })));
+    let group =
+        link::ReturnGroup { outcome: link::Outcome::Ok.into(), members: all.clone(), ..Default::default() };
+    let returns = |groups: usize| returns_in(link::Returns { seq: 1, groups: vec![group.clone(); groups] });
+    assert!(returns(20).is_ok());
+    assert!(matches!(returns(21), Err(WireError::Field { field: "groups", .. })));
 }

@@ -14,6 +14,7 @@ use relay_core::{
 use serde_json::Value;
 
 use super::{
+    enrol::{self, EnrolConfig, Source},
     files,
     parts::{self, HeartbeatConfig, LogConfig, Parent, TlsConfig},
 };
@@ -38,14 +39,18 @@ pub struct MinionConfig {
     pub parents_order: ParentsOrder,
     /// Where its journal lies.
     pub state_dir: PathBuf,
-    /// Who it is and whom it believes.
+    /// Who it is and whom it believes. With [`MinionConfig::enrol`], the files that will be there once it has joined.
     pub tls: TlsConfig,
+    /// How it gets those files from the fabric. Nothing: somebody else puts them there.
+    pub enrol: Option<EnrolConfig>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; loopback. Nothing: nowhere, since a minion needs no port.
     pub admin: Option<SocketAddr>,
     /// A YAML file with more static grains ([`super::load_grains`]); those of [`MinionConfig::grains`] win over them.
     pub grains_file: Option<PathBuf>,
     /// Static grains; they win over those of the machine.
     pub grains: BTreeMap<String, Value>,
+    /// The machine's own file of what jobs may do here ([`super::load_allowance`]). Nothing: everything.
+    pub policy: Option<PathBuf>,
     /// How the link proves that it is alive.
     pub heartbeat: HeartbeatConfig,
     /// What the log says.
@@ -83,7 +88,7 @@ impl MinionConfig {
 /// * `id` may hold `{n}`: the minion's number, zero padded to the width of the highest one (or to `number_width`),
 ///   counted from `first_number`. With `--count` above 1 and no `{n}`, the number is put at the end: `web` becomes
 ///   `web000` to `web999`.
-/// * `{id}` in the paths of `tls` and in `grains_file` becomes the minion's id.
+/// * `{id}` in the paths of `tls` and `enrol`, in `grains_file` and in `policy` becomes the minion's id.
 /// * a numbered minion's state lies in a directory of its own below `state_dir`, named by its id.
 /// * the first minion has the `admin` address; the others have none.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,10 +101,11 @@ pub struct MinionTemplate {
     parents: Vec<Parent>,
     parents_order: ParentsOrder,
     state_dir: PathBuf,
-    tls: TlsConfig,
+    source: Source,
     admin: Option<SocketAddr>,
     grains_file: Option<PathBuf>,
     grains: BTreeMap<String, Value>,
+    policy: Option<PathBuf>,
     heartbeat: HeartbeatConfig,
     log: LogConfig,
 }
@@ -125,17 +131,20 @@ impl MinionTemplate {
         let text = if numbered { self.numbered(i, count) } else { self.id.clone() };
         let id: MinionId = text.parse().map_err(|source| IdentityError::Part { part: "id", source })?;
         let own = |path: &PathBuf| PathBuf::from(path.to_string_lossy().replace("{id}", id.as_str()));
-        let TlsConfig { ca, cert, key } = &self.tls;
+        let state_dir = if numbered { self.state_dir.join(id.as_str()) } else { self.state_dir.clone() };
+        let (tls, enrol) = self.source.settle(&state_dir, own);
         let config = MinionConfig {
             region: self.region.clone(),
             fabric: self.fabric.clone(),
             parents: self.parents.clone(),
             parents_order: self.parents_order,
-            state_dir: if numbered { self.state_dir.join(id.as_str()) } else { self.state_dir.clone() },
-            tls: TlsConfig { ca: own(ca), cert: own(cert), key: own(key) },
+            state_dir,
+            tls,
+            enrol,
             admin: self.admin.filter(|_| i == 0),
             grains_file: self.grains_file.as_ref().map(own),
             grains: self.grains.clone(),
+            policy: self.policy.as_ref().map(own),
             heartbeat: self.heartbeat,
             log: self.log,
             id,
@@ -164,14 +173,16 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<(MinionTempl
     let parents = f.need("parents", parts::parents(Role::Syndic));
     let parents_order = f.or("parents_order", ParentsOrder::default(), read::word(ORDERS));
     let state_dir = f.need("state_dir", parts::path(base));
-    let tls = f.need("tls", parts::tls(base));
+    let source = enrol::source(&mut f, base, sink);
     let admin = f.may("admin", parts::loopback);
     let grains_file = f.may("grains_file", parts::path(base));
     let grains = f.or("grains", BTreeMap::new(), grains);
+    let policy = f.may("policy", parts::path(base));
     let heartbeat = f.or("heartbeat", HeartbeatConfig::default(), parts::heartbeat);
     let log = f.or("log", LogConfig::default(), parts::log);
-    let places = ["id", "tls", "grains_file"].map(|key| f.at_key(key));
+    let places = ["id", "grains_file"].map(|key| f.at_key(key));
     f.close();
+    let (source, source_at) = source?;
     let template = MinionTemplate {
         id: id?,
         first_number: first_number?,
@@ -181,14 +192,15 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<(MinionTempl
         parents: parents?,
         parents_order: parents_order?,
         state_dir: state_dir?,
-        tls: tls?,
+        source,
         admin: admin?,
         grains_file: grains_file?,
         grains: grains?,
+        policy: policy?,
         heartbeat: heartbeat?,
         log: log?,
     };
-    Some((template, places))
+    Some((template, [places[0], source_at, places[1]]))
 }
 
 /// Reads a file, expands it and looks at every minion's certificate.
@@ -196,7 +208,9 @@ pub(super) fn read_all(node: &Node, base: &Path, sink: &Sink, count: usize) -> O
     let (template, [id_at, tls_at, grains_at]) = read(node, base, sink)?;
     match template.expand(count) {
         Ok(minions) => {
-            files::check_many(minions.iter().map(|m| (&m.tls, m.identity())), tls_at, sink);
+            // Who joins has none yet, and looks at what it has when it starts.
+            let given = minions.iter().filter(|m| m.enrol.is_none());
+            files::check_many(given.map(|m| (&m.tls, m.identity())), tls_at, sink);
             check_grains_files(&minions, grains_at, sink);
             Some(minions)
         }

@@ -13,6 +13,7 @@ use relay_core::{
 };
 
 use super::{
+    enrol::{self, EnrolConfig},
     files,
     parts::{self, HeartbeatConfig, LogConfig, Parent, TlsConfig},
     ports,
@@ -39,8 +40,10 @@ pub struct SyndicConfig {
     pub admin: SocketAddr,
     /// Where its spool lies.
     pub state_dir: PathBuf,
-    /// Who it is and whom it believes.
+    /// Who it is and whom it believes. With [`SyndicConfig::enrol`], the files that will be there once it has joined.
     pub tls: TlsConfig,
+    /// How it gets those files from the fabric. Nothing: somebody else puts them there.
+    pub enrol: Option<EnrolConfig>,
     /// Whom it dials, in order: a link to the first that takes it. Of several top masters only the owner does.
     pub parents: Vec<Parent>,
     /// Largest spool, in bytes. Default 64 MiB.
@@ -91,24 +94,27 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<SyndicConfig
     let listen = f.need("listen", parts::listen);
     let admin = f.need("admin", parts::loopback);
     let state_dir = f.need("state_dir", parts::path(base));
-    let tls = f.need("tls", parts::tls(base));
+    let source = enrol::source(&mut f, base, sink);
     let parents = f.need("parents", parts::parents(Role::TopMaster));
     let spool_max_bytes = f.or("spool_max_bytes", SPOOL_MAX_BYTES, read::number(SPOOL_MIN_BYTES, 1 << 40));
     let flush = f.or("flush", FlushConfig::default(), flush);
     let runtime_threads = f.may("runtime_threads", read::number(1, MAX_THREADS));
     let heartbeat = f.or("heartbeat", HeartbeatConfig::default(), parts::heartbeat);
     let log = f.or("log", LogConfig::default(), parts::log);
-    let places = ["listen", "admin", "tls", "parents"].map(|key| f.at_key(key));
+    let places = ["listen", "admin", "parents"].map(|key| f.at_key(key));
     f.close();
     ports::distinct(&[(listen, places[0]), (admin, places[1])], sink);
+    let ((source, source_at), state_dir) = (source?, state_dir?);
+    let (tls, enrol) = source.settle(&state_dir, PathBuf::clone);
     let config = SyndicConfig {
         id: id?,
         region: region?,
         fabric: fabric?,
         listen: listen?,
         admin: admin?,
-        state_dir: state_dir?,
-        tls: tls?,
+        state_dir,
+        tls,
+        enrol,
         parents: parents?,
         spool_max_bytes: spool_max_bytes?,
         flush: flush?,
@@ -118,12 +124,14 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<SyndicConfig
     };
     if config.parents.iter().any(|p| p.id == config.id) {
         sink.refuse::<()>(
-            places[3],
+            places[2],
             format!("{} is its own parent", config.id),
             "name somebody nearer to the top",
         );
     }
-    files::check(&config.tls, config.identity(), places[2], sink);
+    if config.enrol.is_none() {
+        files::check(&config.tls, config.identity(), source_at, sink);
+    }
     Some(config)
 }
 

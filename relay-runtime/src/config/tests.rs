@@ -7,6 +7,9 @@ use relay_core::identity::{FabricName, Identity, Role, check_region};
 use super::*;
 use crate::authority::DevAuthority;
 
+mod audit;
+mod login;
+mod policy;
 mod registry;
 mod store;
 
@@ -23,6 +26,7 @@ fn place(identities: &[Identity]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let authority = DevAuthority::create(dir.path(), fabric()).unwrap();
     identities.iter().for_each(|i| drop(authority.issue(i, dir.path()).unwrap()));
+    fs::write(dir.path().join("policy.yaml"), POLICY).unwrap();
     dir
 }
 
@@ -37,6 +41,8 @@ fn told<T: fmt::Debug>(dir: &Path, result: Result<T, ConfigErrors>) -> Vec<Strin
     let text = result.expect_err("a broken file was accepted").to_string();
     text.replace(&format!("{}/", dir.display()), "").lines().map(str::to_owned).collect()
 }
+
+const POLICY: &str = "{version: 1, allow: {any: {ops: ['*', '@jobs']}}}\n";
 
 const SYNDIC: &str = "\
 id: s1
@@ -71,6 +77,8 @@ operators: 127.0.0.1:0
 admin: 127.0.0.1:0
 state_dir: state
 tls: {ca: ca.crt, cert: top-1.pem, key: top-1.key}
+trust: {dir: trust}
+policy: policy.yaml
 ";
 
 #[test]
@@ -86,6 +94,10 @@ fn the_examples_load() {
         // They name where an installed system keeps its certificates; here these lie beside the file.
         write(dir.path(), &text.replace("/etc/relay/", ""))
     };
+    let allowance = load_allowance(&root.join("minion-policy.yaml")).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((allowance.objection("test.ping"), allowance.objection("cmd.run").is_some()), (None, true));
+    let (_, policy) = load_policy(&root.join("policy.yaml")).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((policy.rules(), policy.warnings.as_slice()), ((11, 2), &[][..]));
     let top = load_top_master(&example("top-master.yaml")).unwrap();
     assert_eq!(
         (top.heartbeat, top.log, top.keep_jobs_hours),
@@ -339,11 +351,11 @@ fn several_top_masters_share_a_registry_and_a_store_or_do_not_start() {
         (&[one, POSTGRES], &[]),
         (&[one, ETCD, POSTGRES], &[]),
         (&[two, ETCD, POSTGRES], &[]),
-        (&[two], &[("9:11", "embedded"), ("9:11", "sqlite")]),
-        (&[two, "registry: embedded\n", "store: sqlite\n"], &[("10:11", "embedded"), ("11:8", "sqlite")]),
-        (&[two, POSTGRES], &[("9:11", "registry is embedded")]),
-        (&[two, ETCD], &[("10:11", "must be one that other top masters can reach")]),
-        (&[one, ETCD, "store: sqlite\n"], &[("10:11", "must be one that other top masters can reach")]),
+        (&[two], &[("11:11", "embedded"), ("11:11", "sqlite")]),
+        (&[two, "registry: embedded\n", "store: sqlite\n"], &[("12:11", "embedded"), ("13:8", "sqlite")]),
+        (&[two, POSTGRES], &[("11:11", "registry is embedded")]),
+        (&[two, ETCD], &[("12:11", "must be one that other top masters can reach")]),
+        (&[one, ETCD, "store: sqlite\n"], &[("12:11", "must be one that other top masters can reach")]),
     ];
     for (lines, wanted) in table {
         let file = write(dir.path(), &format!("{TOP}{}", lines.concat()));
@@ -374,7 +386,7 @@ fn a_top_master_reads_its_topology() {
     fs::write(dir.path().join("shape.yaml"), "versoin: 1\nfabric: 7 a\n").unwrap();
     let wrong = told(dir.path(), load_top_master(&file));
     assert!(
-        wrong.len() > 2 && wrong.iter().all(|l| l.starts_with("config.yaml:9:11: shape.yaml:")),
+        wrong.len() > 2 && wrong.iter().all(|l| l.starts_with("config.yaml:11:11: shape.yaml:")),
         "{wrong:#?}"
     );
     assert!(

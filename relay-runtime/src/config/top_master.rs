@@ -14,13 +14,17 @@ use relay_core::{
 };
 
 use super::{
+    audit::{self, AuditConfig},
     files,
     follow::{self, FollowConfig},
+    login::{self, LoginConfig},
     parts::{self, HeartbeatConfig, LogConfig, TlsConfig},
     ports,
     registry::{self, RegistryKind},
     store::{self, StoreKind},
 };
+
+use crate::authority::LEAF_LIFE;
 
 /// How long finished jobs are kept if the file does not say: a day, as Salt's `keep_jobs`.
 const KEEP_JOBS_HOURS: u64 = 24;
@@ -46,6 +50,12 @@ pub struct TopMasterConfig {
     pub state_dir: PathBuf,
     /// Who it is and whom it believes.
     pub tls: TlsConfig,
+    /// The directory of what top masters hold of the certificate authority: issuers, and the key that signs lists.
+    pub trust: PathBuf,
+    /// The file that says who may do what. It has been read once; whoever goes by it reads it again when it changes.
+    pub policy: PathBuf,
+    /// How long certificates of minions and syndics count that are renewed by themselves. Default a day.
+    pub certificate_life: Duration,
     /// How long a finished job is kept, in hours. Default 24.
     pub keep_jobs_hours: u64,
     /// Threads of the runtime. Nothing: one per core.
@@ -67,6 +77,10 @@ pub struct TopMasterConfig {
     pub registry: RegistryKind,
     /// Where jobs and returns are kept.
     pub store: StoreKind,
+    /// How operators log in who have no certificate.
+    pub login: LoginConfig,
+    /// Where the audit log goes besides the store.
+    pub audit: AuditConfig,
     /// What the log says.
     pub log: LogConfig,
 }
@@ -92,6 +106,11 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
     let admin = f.need("admin", parts::loopback);
     let state_dir = f.need("state_dir", parts::path(base));
     let tls = f.need("tls", parts::tls(base));
+    let trust = f.need("trust", trust(base));
+    let policy = f.need("policy", parts::path(base));
+    let certificate_life = f.or("certificate_life_s", LEAF_LIFE, |n, s| {
+        read::number(5, 2_592_000)(n, s).map(Duration::from_secs)
+    });
     let keep_jobs_hours = f.or("keep_jobs_hours", KEEP_JOBS_HOURS, read::number(1, 87_600));
     let runtime_threads = f.may("runtime_threads", read::number(1, MAX_THREADS));
     let heartbeat = f.or("heartbeat", HeartbeatConfig::default(), parts::heartbeat);
@@ -102,13 +121,17 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
     let follow = f.may("follow", follow::follow(base));
     let registry = f.or("registry", RegistryKind::Embedded, registry::kind(base, fabric.as_ref()));
     let store = f.or("store", StoreKind::Sqlite, store::kind(base));
+    let login = f.or("login", LoginConfig::default(), login::login(base));
+    let audit = f.or("audit", AuditConfig::default(), audit::audit(base));
     let log = f.or("log", LogConfig::default(), parts::log);
     let places =
         ["listen", "operators", "admin", "tls", "topology", "registry", "store"].map(|key| f.at_key(key));
+    let policy_at = f.at_key("policy");
     let whole = f.at();
     f.close();
     ports::distinct(&[(listen, places[0]), (operators, places[1]), (admin, places[2])], sink);
-    // Before anything else is given up on, so that its problems are told with the others.
+    // Before anything else is given up on, so that their problems are told with the others.
+    let policy = policy.and_then(|file| rules(file, policy_at, sink));
     let topology_file = topology.clone().flatten();
     let topology = topology?.map(|file| shape(&file, fabric.as_ref(), places[4], sink));
     if let (Some(registry), Some(store)) = (&registry, &store) {
@@ -126,6 +149,9 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
         admin: admin?,
         state_dir: state_dir?,
         tls: tls?,
+        trust: trust?,
+        policy: policy?,
+        certificate_life: certificate_life?,
         keep_jobs_hours: keep_jobs_hours?,
         runtime_threads: runtime_threads?.map(|n| n as usize),
         heartbeat: heartbeat?,
@@ -136,6 +162,8 @@ pub(super) fn read(node: &Node, base: &Path, sink: &Sink) -> Option<TopMasterCon
         follow: follow?,
         registry: registry?,
         store: store?,
+        login: login?,
+        audit: audit?,
         log: log?,
     };
     files::check(&config.tls, config.identity(), places[3], sink);
@@ -178,6 +206,44 @@ fn shared(
     }
 }
 
+/// What top masters hold of the authority: `trust: {dir: PATH}`. Looked at when they start, with the key of the fabric.
+fn trust<'a>(base: &'a Path) -> impl Fn(&Node, &Sink) -> Option<PathBuf> + 'a {
+    move |node, sink| {
+        let mut f = Fields::open(node, "trust", sink)?;
+        let dir = f.need("dir", parts::path(base));
+        f.close();
+        let dir = dir?;
+        if dir.is_dir() {
+            return Some(dir);
+        }
+        let what = format!("{} is no directory", dir.display());
+        sink.refuse(
+            node.at,
+            what,
+            "make an authority with \"relayctl ca init\", and name its directory trust/ here",
+        )
+    }
+}
+
+/// Reads the policy once, so that what is wrong with it is known before anything starts.
+fn rules(file: PathBuf, at: Position, sink: &Sink) -> Option<PathBuf> {
+    match super::load_policy(&file) {
+        Ok(_) => Some(file),
+        Err(errors) => within(&file, errors, at, sink),
+    }
+}
+
+/// Each problem of a file is told at the line that names the file.
+fn within<T>(file: &Path, errors: super::ConfigErrors, at: Position, sink: &Sink) -> Option<T> {
+    let name = file.display();
+    for problem in errors.problems {
+        let place = problem.at.map(|within| format!(":{within}")).unwrap_or_default();
+        let what = format!("{name}{place}: {}", problem.what);
+        sink.note(Problem { at: Some(at), what, ..problem });
+    }
+    None
+}
+
 /// Reads the topology. Each of its problems is told at the line that names the file.
 fn shape(file: &Path, fabric: Option<&FabricName>, at: Position, sink: &Sink) -> Option<Topology> {
     let name = file.display().to_string();
@@ -187,13 +253,6 @@ fn shape(file: &Path, fabric: Option<&FabricName>, at: Position, sink: &Sink) ->
             sink.refuse(at, what, "name this fabric's topology, or correct \"fabric\"")
         }
         Ok(topology) => Some(topology),
-        Err(errors) => {
-            for problem in errors.problems {
-                let place = problem.at.map(|within| format!(":{within}")).unwrap_or_default();
-                let what = format!("{name}{place}: {}", problem.what);
-                sink.note(Problem { at: Some(at), what, ..problem });
-            }
-            None
-        }
+        Err(errors) => within(file, errors, at, sink),
     }
 }

@@ -15,7 +15,6 @@ use relay_core::{
     message::{LinkId, Up},
 };
 use relay_proto::{Code, PROTOCOL, link};
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -28,13 +27,16 @@ use tracing::{debug, warn};
 
 use super::{
     LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
+    bounds::{self, Crowd, Said},
     codec::FrameCodec,
+    ending::{self, Shown},
     frame::{Assembler, Encoded, MAX_FRAME},
     lanes::{Lane, LinkTx, Response, lanes},
     read,
     serving::{Server, Serving, Until},
+    strangers::Strangers,
 };
-use crate::{identity::peer_identity, telemetry};
+use crate::{identity::peer_identity, telemetry, tls::ServerTls, trust::Enrolment};
 
 /// TLS handshakes in flight (SECURITY section 4). Each costs about a millisecond of one core.
 pub const MAX_HANDSHAKES: usize = 64;
@@ -44,14 +46,18 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 pub const MAX_LINKS: usize = 16_000;
 /// Concurrent calls on one connection of an operator (SECURITY section 4).
 pub const MAX_STREAMS: u32 = 64;
+/// Connections of operators without a certificate.
+const MAX_GUESTS: usize = 2_000;
+/// The same from one address: a bastion that a whole team works on.
+const MAX_GUESTS_PER_ADDRESS: usize = 256;
 /// HTTP/2 pings on connections of operators, who have no heartbeat of their own.
 const PING: Duration = Duration::from_secs(10);
 
 /// What listens on one port.
 #[derive(Clone)]
 pub struct Acceptor {
-    /// TLS as [`crate::tls::server`] makes it.
-    pub tls: Arc<ServerConfig>,
+    /// TLS, as it is when a connection comes.
+    pub tls: ServerTls,
     /// The fabric whose names are read.
     pub fabric: FabricName,
     /// Stops it all.
@@ -62,14 +68,40 @@ pub struct Acceptor {
 
 /// A connection's boxed HTTP answer.
 pub type HttpResponse = http::Response<tonic::body::Body>;
-type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
+/// An answer to come.
+pub type Answer = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
 
-/// What serves the calls of one authenticated connection.
+/// Who is at the other end of a connection, as far as TLS tells.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Who its certificate names. Nobody, where a port takes connections without one ([`crate::tls::server_open`]) and none
+    /// was shown.
+    pub identity: Option<Arc<Identity>>,
+    /// Which enrolment its certificate is of, and which of its renewals.
+    pub enrolment: Enrolment,
+    /// Where it connects from.
+    pub address: SocketAddr,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.identity {
+            Some(identity) => identity.fmt(f),
+            None => write!(f, "{} without a certificate", self.address),
+        }
+    }
+}
+
+/// What serves the calls of one connection.
 pub trait Serve: Clone + Send + Sync + 'static {
     /// Serves one call. `cut` drops the whole connection.
-    fn serve(&self, peer: Arc<Identity>, cut: CancellationToken, request: http::Request<Body>) -> Answer;
+    fn serve(&self, peer: Peer, cut: CancellationToken, request: http::Request<Body>) -> Answer;
     /// The HTTP/2 settings of this port.
     fn settings(&self, builder: &mut http2::Builder<TokioExecutor>);
+    /// The bounds of this port's connections without a certificate; nothing where they count as any other.
+    fn strangers(&self) -> Option<Arc<Strangers>> {
+        None
+    }
 }
 
 impl Acceptor {
@@ -77,6 +109,7 @@ impl Acceptor {
     pub async fn run<S: Serve>(self, listener: TcpListener, serve: S) {
         let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
         let links = Arc::new(Semaphore::new(MAX_LINKS));
+        let (crowd, said) = (Crowd::default(), Arc::new(Said::default()));
         loop {
             // Waiting here leaves newcomers in the kernel's backlog: they are slowed down, not turned away.
             let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
@@ -99,8 +132,10 @@ impl Acceptor {
                 continue;
             };
             let this = self.clone();
-            let serve = serve.clone();
-            self.tasks.spawn(async move { this.connection(socket, address, permit, seat, serve).await });
+            let (serve, crowd, said) = (serve.clone(), crowd.clone(), said.clone());
+            self.tasks.spawn(async move {
+                this.connection(socket, address, permit, (seat, crowd, said), serve).await
+            });
         }
     }
 
@@ -109,56 +144,95 @@ impl Acceptor {
         socket: TcpStream,
         address: SocketAddr,
         permit: OwnedSemaphorePermit,
-        seat: OwnedSemaphorePermit,
+        (seat, crowd, said): (OwnedSemaphorePermit, Crowd, Arc<Said>),
         serve: S,
     ) {
         let shaken = tokio::select! {
             () = self.token.cancelled() => return,
             shaken = self.handshake(socket) => shaken,
         };
-        let (tls, peer) = match shaken {
+        let (tls, identity, shown) = match shaken {
             Ok(shaken) => shaken,
             Err((why, detail)) => {
                 refused(why);
-                warn!(%address, why, detail, "connection refused");
+                if let Some(unsaid) = said.one() {
+                    warn!(%address, why, detail, unsaid, "connection refused");
+                }
                 return;
             }
         };
         drop(permit);
+        let strangers = serve.strangers().filter(|_| identity.is_none());
+        let place = strangers.as_ref().map(|strangers| strangers.enter(address.ip()));
+        if let Some(None) = place {
+            refused("strangers");
+            // Who floods a port without a certificate must not fill the log either.
+            return debug!(%address, "connection refused: too many without a certificate");
+        }
+        let own = identity.as_ref().map(|identity| crowd.enter(identity));
+        if let Some(None) = own {
+            refused("crowded");
+            return debug!(%address, "connection refused: this peer has all of its connections already");
+        }
         let cut = self.token.child_token();
-        let peer = Arc::new(peer);
+        let enrolment = shown.as_ref().map_or(Enrolment::NONE, Shown::enrolment);
+        let peer = Peer { identity: identity.map(Arc::new), enrolment, address };
         debug!(%address, %peer, "connected");
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_header_list_size(16 << 10)
-            .max_local_error_reset_streams(Some(64));
+        builder.timer(TokioTimer::new());
+        bounds::harden(&mut builder);
         serve.settings(&mut builder);
+        let begun = CancellationToken::new();
         let service = {
-            let (cut, peer) = (cut.clone(), peer.clone());
-            service_fn(move |request| serve.serve(peer.clone(), cut.clone(), request))
+            let (cut, peer, begun) = (cut.clone(), peer.clone(), begun.clone());
+            service_fn(move |request| {
+                begun.cancel();
+                serve.serve(peer.clone(), cut.clone(), request)
+            })
         };
         let connection = builder.serve_connection(TokioIo::new(tls), service);
         tokio::select! {
             () = cut.cancelled() => {}
+            () = bounds::unused(&begun) => debug!(%address, %peer, "connection ended: no call came"),
+            why = ending::ended(shown) => warn!(%address, %peer, %why, "connection cut"),
+            () = over(strangers.as_deref()) => debug!(%address, "connection without a certificate ended: its time is up"),
             ended = connection => if let Err(error) = ended { debug!(%address, %peer, %error, "connection ended") },
         }
-        drop(seat);
+        drop((seat, place, own));
     }
 
     async fn handshake(
         &self,
         socket: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, Identity), (&'static str, String)> {
+    ) -> Result<(TlsStream<TcpStream>, Option<Identity>, Option<Shown>), (&'static str, String)> {
         let _ = socket.set_nodelay(true);
-        let tls = timeout(HANDSHAKE_TIME, TlsAcceptor::from(self.tls.clone()).accept(socket));
+        let before = self.tls.current().map(|own| own.trusted().now());
+        let config = self.tls.config().map_err(|e| ("tls", e.to_string()))?;
+        let tls = timeout(HANDSHAKE_TIME, TlsAcceptor::from(config).accept(socket));
         let tls =
             tls.await.map_err(|_| ("handshake_time", format!("no TLS handshake in {HANDSHAKE_TIME:?}")))?;
         let tls = tls.map_err(|e| ("handshake", e.to_string()))?;
-        let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first());
-        let certificate = certificate.ok_or(("certificate", "none was shown".to_owned()))?;
-        let peer = peer_identity(certificate, &self.fabric).map_err(|e| ("identity", e.to_string()))?;
-        Ok((tls, peer))
+        // Where one is asked for, rustls has seen to it that one was shown.
+        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+        let identity = chain.first().map(|shown| peer_identity(shown, &self.fabric)).transpose();
+        let identity = identity.map_err(|e| ("identity", e.to_string()))?;
+        let current = self.tls.current().zip(before).filter(|_| !chain.is_empty());
+        let shown = current.map(|(own, before)| Shown::new(own, &before, chain)).transpose();
+        let shown =
+            shown.map_err(|ended| (ended.word(), format!("{ended}: {}", named(identity.as_ref()))))?;
+        Ok((tls, identity, shown))
+    }
+}
+
+fn named(identity: Option<&Identity>) -> String {
+    identity.map(Identity::to_string).unwrap_or_default()
+}
+
+/// The end of a stranger's time; never, for others.
+async fn over(bounds: Option<&Strangers>) {
+    match bounds {
+        Some(strangers) => tokio::time::sleep(strangers.time()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -190,12 +264,16 @@ pub struct LinkService {
 const ATTACH: &str = "/relay.link.v1.Link/Attach";
 
 impl Serve for LinkService {
-    fn serve(&self, peer: Arc<Identity>, cut: CancellationToken, request: http::Request<Body>) -> Answer {
+    fn serve(&self, peer: Peer, cut: CancellationToken, request: http::Request<Body>) -> Answer {
         let this = self.clone();
         Box::pin(async move {
             if request.uri().path() != ATTACH {
                 return Ok(Status::unimplemented("this port serves links only").into_http());
             }
+            let Some(peer) = peer.identity else {
+                refused("certificate");
+                return Ok(Code::Denied.status("only who shows a certificate attaches").into_http());
+            };
             let attach = Attach { service: this, peer, cut };
             let mut grpc = Grpc::new(FrameCodec).max_decoding_message_size(2 * MAX_FRAME);
             Ok(grpc.streaming(attach, request).await)
@@ -254,7 +332,11 @@ impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
 
 fn welcome(version: u32) -> Encoded {
     let welcome = link::Welcome { version, software: SOFTWARE.into() };
-    Encoded::new(&link::Down { message: Some(link::down::Message::Welcome(welcome)), incarnation: 0, proof: None })
+    Encoded::new(&link::Down {
+        message: Some(link::down::Message::Welcome(welcome)),
+        incarnation: 0,
+        proof: None,
+    })
 }
 
 /// The first message: who it says it is, and that we have a version in common.
@@ -315,8 +397,25 @@ impl Attached {
 pub struct CallService<T> {
     /// The service. Calls end when it goes.
     pub inner: Server<T>,
-    /// Whether this peer may call at all.
+    /// Whether who shows this certificate may call at all. Who may not is counted here, and refused and recorded by the service,
+    /// which finds the [`Peer`] among the request's extensions; who shows none is its to judge, too.
     pub admit: fn(&Identity) -> Result<(), String>,
+    /// The bounds of connections without a certificate.
+    pub strangers: Arc<Strangers>,
+}
+
+/// Connections of operators without a certificate, in all and from one address (behind which a team may sit); they last as
+/// long as their callers' logins.
+pub fn guests() -> Arc<Strangers> {
+    Strangers::new(MAX_GUESTS, MAX_GUESTS_PER_ADDRESS, Duration::MAX)
+}
+
+/// What a stranger is told where nobody serves: less than a member, who is told where to go.
+fn told(nobody: Status, peer: &Peer) -> Status {
+    match Code::of(&nobody).filter(|_| peer.identity.is_none()) {
+        Some(code) => code.status("this one does not serve now: ask another one"),
+        None => nobody,
+    }
 }
 
 impl<T> Serve for CallService<T>
@@ -326,29 +425,40 @@ where
     T::Future: Send,
 {
     // Who serves is asked for each call: a connection outlives it.
-    fn serve(&self, peer: Arc<Identity>, _: CancellationToken, request: http::Request<Body>) -> Answer {
+    fn serve(&self, peer: Peer, _: CancellationToken, request: http::Request<Body>) -> Answer {
         let server = self.inner.clone();
-        let admitted = (self.admit)(&peer);
+        let admitted = peer.identity.as_deref().map_or(Ok(()), self.admit);
         Box::pin(async move {
+            let serving = Serving::now(&server);
             if let Err(why) = admitted {
                 refused("operator");
                 warn!(%peer, why, "call refused");
-                return Ok(Code::Denied.status(why).into_http());
+                if serving.is_err() {
+                    return Ok(Code::Denied.status(why).into_http());
+                }
             }
-            let (mut inner, until) = match Serving::now(&server) {
+            let (mut inner, until) = match serving {
                 Ok(serving) => serving,
-                Err(nobody) => return Ok(nobody.into_http()),
+                Err(nobody) => return Ok(told(nobody, &peer).into_http()),
             };
             let mut request =
                 request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
+            if let Some(identity) = &peer.identity {
+                request.extensions_mut().insert(identity.clone());
+            }
             request.extensions_mut().insert(peer);
             let answer = tokio::select! {
                 biased;
                 () = until.cancelled() => return Ok(server.borrow().refusal().into_http()),
                 answer = inner.call(request) => answer?,
             };
-            Ok(answer.map(|body| tonic::body::Body::new(Until::new(body, server, until))))
+            let refusal = move || server.borrow().refusal();
+            Ok(answer.map(|body| tonic::body::Body::new(Until::new(body, refusal, until))))
         })
+    }
+
+    fn strangers(&self) -> Option<Arc<Strangers>> {
+        Some(self.strangers.clone())
     }
 
     fn settings(&self, builder: &mut http2::Builder<TokioExecutor>) {

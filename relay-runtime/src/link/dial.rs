@@ -21,7 +21,7 @@ use relay_core::{
 };
 use relay_proto::{Code, PROTOCOL, link};
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -36,15 +36,18 @@ use tracing::{info, warn};
 use super::{
     LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
     codec::FrameCodec,
+    ending::{self, Shown},
     frame::{Assembler, Encoded, MAX_FRAME},
     lanes::{Lane, LinkTx, lanes},
     pace::{CONNECT_TIME, Pace},
     read,
 };
-use crate::{config::Parent, identity::peer_identity};
+use crate::{config::Parent, identity::peer_identity, tls::ClientTls};
 
 /// Why a link ended: another parent was ordered.
 const MOVED: &str = "moved";
+/// Why a link ended: it begins again under the renewed certificate.
+const RENEWED: &str = "our certificate was renewed";
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +158,7 @@ async fn connect(
     tls: Arc<ClientConfig>,
     window: u32,
     time: Duration,
-) -> Result<(Channel, Option<rustls_pki_types::CertificateDer<'static>>), DialError> {
+) -> Result<(Channel, Vec<CertificateDer<'static>>), DialError> {
     let at = || address.to_owned();
     let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.into()))?;
     let late = |_| DialError::Time { address: at(), time };
@@ -164,8 +167,8 @@ async fn connect(
     let _ = socket.set_nodelay(true);
     let tls = timeout(time, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
     let tls = tls.map_err(|source| DialError::Tls { address: at(), name: name.into(), source })?;
-    let certificate =
-        tls.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned().map(|c| c.into_owned());
+    let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = shown.iter().map(|der| der.clone().into_owned()).collect();
     let (requests, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
@@ -178,7 +181,7 @@ async fn connect(
         .map_err(|source| DialError::Http { address: at(), source })?;
     let driver = tokio::spawn(async move { drop(connection.await) });
     let driver = Arc::new(Driver(driver.abort_handle()));
-    Ok((Channel { requests, _driver: driver }, certificate))
+    Ok((Channel { requests, _driver: driver }, chain))
 }
 
 /// Whom to dial.
@@ -205,8 +208,8 @@ pub struct Dialler {
     pub parents: Vec<Parent>,
     /// This fabric.
     pub fabric: FabricName,
-    /// TLS as [`crate::tls::client`] makes it.
-    pub tls: Arc<ClientConfig>,
+    /// TLS, as it is when a parent is dialled.
+    pub tls: ClientTls,
     /// The incarnation of this process's journal or spool.
     pub incarnation: Incarnation,
     /// A minion takes dispatches for its own incarnation only.
@@ -252,6 +255,11 @@ impl Dialler {
                     told.clear();
                     continue;
                 }
+                Ok(why) if why == RENEWED => {
+                    info!(parent = %parent.id, why, "link begins anew");
+                    pace.anew();
+                    continue;
+                }
                 Ok(why) => {
                     info!(parent = %parent.id, why, "link lost");
                     told.clear();
@@ -286,10 +294,14 @@ impl Dialler {
         let refused = |why: String| DialError::Refused { address: address.clone(), why };
         let expected = parent.identity(&self.fabric).map_err(|e| DialError::Name(e.to_string()))?;
         let name = expected.to_dns();
-        let (channel, certificate) =
-            connect(&address, &name, self.tls.clone(), self.limits.window, time).await?;
-        let certificate = certificate.ok_or_else(|| refused("it showed no certificate".into()))?;
-        let peer = peer_identity(&certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
+        let renewed = self.tls.current().map(ending::renewed);
+        let before = self.tls.current().map(|own| own.trusted().now());
+        let tls = self.tls.config().map_err(|e| refused(e.to_string()))?;
+        let (channel, chain) = connect(&address, &name, tls, self.limits.window, time).await?;
+        let certificate = chain.first().ok_or_else(|| refused("it showed no certificate".into()))?;
+        let peer = peer_identity(certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
+        let shown = self.tls.current().zip(before).map(|(own, before)| Shown::new(own, &before, &chain));
+        let shown = shown.transpose().map_err(|ended| refused(ended.to_string()))?;
         let cut = self.token.child_token();
         let (tx, outgoing) = lanes(self.limits.max_queued, cut.clone());
         let _ = tx.send(Lane::Control, self.hello().frames());
@@ -303,7 +315,16 @@ impl Dialler {
         let hello = welcome(&mut stream, time).await.map_err(refused)?;
         let link = self.ids.next();
         info!(parent = %parent.id, %address, "attached");
-        Ok(self.attached(link, peer, hello, stream, tx, [cut, leave.clone()]).await)
+        // Both ends of certificates: of the one that the parent shows, and of our own, which is renewed before.
+        let over = async {
+            tokio::select! {
+                ended = ending::ended(shown) => ended.to_string(),
+                () = async { match renewed { Some(renewed) => renewed.await, None => std::future::pending().await } } => {
+                    RENEWED.to_owned()
+                }
+            }
+        };
+        Ok(self.attached(link, peer, hello, stream, tx, ([cut, leave.clone()], over)).await)
     }
 
     async fn attached(
@@ -313,7 +334,7 @@ impl Dialler {
         hello: PeerHello,
         mut stream: Streaming<Bytes>,
         tx: LinkTx,
-        [cut, leave]: [CancellationToken; 2],
+        ([cut, leave], over): ([CancellationToken; 2], impl Future<Output = String>),
     ) -> String {
         if self.events.send(LinkEvent::Up { link, peer, hello, tx: tx.clone() }).await.is_err() {
             return "this process is stopping".into();
@@ -325,6 +346,7 @@ impl Dialler {
         let why = tokio::select! {
             () = cut.cancelled() => "cut".to_owned(),
             () = leave.cancelled() => MOVED.to_owned(),
+            why = over => why,
             why = read::messages(link, &mut stream, self.limits.max_message, &self.events, for_us) => why,
         };
         tx.cut();

@@ -5,28 +5,33 @@
 //! also what an idle link costs.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message;
-use relay_core::ids::Incarnation;
-use relay_proto::link;
+use prost::{Message, encoding};
+use relay_core::{ids::Incarnation, merkle::Proof};
+use relay_proto::{convert, link};
 
 /// Largest frame, in bytes.
 pub const MAX_FRAME: usize = 16 << 10;
 /// What a fragment's own encoding adds to its data, at most.
 const FRAGMENT_OVERHEAD: usize = 32;
-/// Protobuf key of `Down.incarnation`: field 16, fixed 64.
-const INCARNATION_KEY: [u8; 2] = [0x81, 0x01];
+/// Protobuf number of `Down.incarnation`.
+const INCARNATION: u32 = 16;
+/// Protobuf number of `Down.proof`.
+const PROOF: u32 = 17;
+/// What is added for one minion to the message that it shares with others, in bytes at most: its incarnation, and its proof in the
+/// largest tree.
+pub const MAX_TAIL: usize = 1 << 10;
 
 /// One gRPC message. The body may be shared with other links; the tail is this link's own.
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub(super) body: Bytes,
-    pub(super) tail: Option<Incarnation>,
+    pub(super) tail: Bytes,
 }
 
 impl Frame {
     /// Bytes on the wire.
     pub fn len(&self) -> usize {
-        self.body.len() + self.tail.map_or(0, |_| INCARNATION_KEY.len() + 8)
+        self.body.len() + self.tail.len()
     }
 
     /// Whether there is nothing in it (an encoding of nothing is nothing).
@@ -36,11 +41,18 @@ impl Frame {
 
     pub(super) fn put(&self, dst: &mut impl BufMut) {
         dst.put_slice(&self.body);
-        if let Some(incarnation) = self.tail {
-            dst.put_slice(&INCARNATION_KEY);
-            dst.put_u64_le(incarnation.0);
-        }
+        dst.put_slice(&self.tail);
     }
+}
+
+/// What only one minion's message has: fields outside of the one that all share.
+fn tail(incarnation: Incarnation, proof: Option<&Proof>) -> Bytes {
+    let mut tail = BytesMut::with_capacity(MAX_TAIL / 2);
+    encoding::fixed64::encode(INCARNATION, &incarnation.0, &mut tail);
+    if let Some(proof) = proof {
+        encoding::message::encode(PROOF, &convert::proof_out(proof), &mut tail);
+    }
+    tail.freeze()
 }
 
 /// A message encoded once, for any number of links.
@@ -67,20 +79,21 @@ impl Encoded {
 
     /// The frames for one link.
     pub fn frames(&self) -> impl Iterator<Item = Frame> + '_ {
-        self.frames.iter().map(|body| Frame { body: body.clone(), tail: None })
+        self.frames.iter().map(|body| Frame { body: body.clone(), tail: Bytes::new() })
     }
 
-    /// The frames for one minion: its incarnation is added as the last bytes of the message.
-    pub fn frames_for(&self, incarnation: Incarnation) -> Vec<Frame> {
+    /// The frames for one minion: its incarnation and its proof are added as the last bytes of the message.
+    pub fn frames_for(&self, incarnation: Incarnation, proof: Option<&Proof>) -> Vec<Frame> {
+        let tail = tail(incarnation, proof);
         if self.whole {
-            return vec![Frame { body: self.frames[0].clone(), tail: Some(incarnation) }];
+            return vec![Frame { body: self.frames[0].clone(), tail }];
         }
         // The message's own last fragment is marked as such, so it is written anew, followed by the tail.
         let mut frames: Vec<Frame> = self.frames().collect();
         if let Some(last) = frames.pop().and_then(|f| unfragment(&f.body)) {
             let mut data = BytesMut::from(&last[..]);
-            Frame { body: Bytes::new(), tail: Some(incarnation) }.put(&mut data);
-            frames.push(Frame { body: fragment(data.freeze(), true), tail: None });
+            data.put_slice(&tail);
+            frames.push(Frame { body: fragment(data.freeze(), true), tail: Bytes::new() });
         }
         frames
     }
@@ -146,7 +159,7 @@ mod tests {
     fn assemble(frames: impl IntoIterator<Item = Frame>) -> link::Down {
         let mut assembler = Assembler::default();
         for frame in frames {
-            assert!(frame.len() <= MAX_FRAME + 10);
+            assert!(frame.len() <= MAX_FRAME + MAX_TAIL);
             let mut bytes = BytesMut::new();
             frame.put(&mut bytes);
             let down = link::Down::decode(bytes.freeze()).unwrap();
@@ -165,12 +178,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_size_arrives_whole_and_names_its_incarnation(size in 0usize..100_000, incarnation: u64) {
+        fn any_size_arrives_whole_with_what_is_its_own(size in 0usize..100_000, incarnation: u64, hashes in 0usize..25) {
             let down = dispatch(size);
             let encoded = Encoded::new(&down);
             prop_assert_eq!(&assemble(encoded.frames()), &down);
-            let named = assemble(encoded.frames_for(Incarnation(incarnation)));
-            prop_assert_eq!(named, link::Down { incarnation, ..down });
+            let named = assemble(encoded.frames_for(Incarnation(incarnation), None));
+            prop_assert_eq!(&named, &link::Down { incarnation, ..down.clone() });
+            let proof = Proof { size: 1 << 24, places: vec![1 << 23], hashes: vec![[7; 32]; hashes] };
+            prop_assert!(tail(Incarnation(incarnation), Some(&proof)).len() <= MAX_TAIL);
+            let proven = assemble(encoded.frames_for(Incarnation(incarnation), Some(&proof)));
+            prop_assert_eq!(proven, link::Down { proof: Some(convert::proof_out(&proof)), ..named });
         }
     }
 

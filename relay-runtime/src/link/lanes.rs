@@ -172,7 +172,7 @@ mod tests {
     use std::task::Waker;
 
     fn frame(text: &'static str) -> Frame {
-        Frame { body: Bytes::from_static(text.as_bytes()), tail: None }
+        Frame { body: Bytes::from_static(text.as_bytes()), tail: Bytes::new() }
     }
 
     fn next(out: &Outgoing) -> Option<Bytes> {

@@ -58,28 +58,29 @@ impl<T: Clone> Serving<T> {
     }
 }
 
-/// An answer's body that ends with a refusal when its server goes.
-pub(super) struct Until<T> {
+/// An answer's body that ends with a refusal when a token is cancelled: when its server goes, or its caller's right to it.
+pub struct Until<F> {
     body: tonic::body::Body,
-    server: Server<T>,
+    refusal: F,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
     over: bool,
 }
 
-impl<T> Until<T> {
-    pub(super) fn new(body: tonic::body::Body, server: Server<T>, until: CancellationToken) -> Until<T> {
-        Until { body, server, gone: Box::pin(until.cancelled_owned()), over: false }
+impl<F: Fn() -> Status + Unpin> Until<F> {
+    /// The same body until `until` is cancelled; then what `refusal` says.
+    pub fn new(body: tonic::body::Body, refusal: F, until: CancellationToken) -> Until<F> {
+        Until { body, refusal, gone: Box::pin(until.cancelled_owned()), over: false }
     }
 
     fn last_words(&self) -> Frame<Bytes> {
         let mut trailers = HeaderMap::new();
         // Fails only for a message that is no header value; then the stream ends without a status, which is an error too.
-        let _ = self.server.borrow().refusal().add_header(&mut trailers);
+        let _ = (self.refusal)().add_header(&mut trailers);
         Frame::trailers(trailers)
     }
 }
 
-impl<T> Body for Until<T> {
+impl<F: Fn() -> Status + Unpin> Body for Until<F> {
     type Data = Bytes;
     type Error = Status;
 
@@ -124,8 +125,11 @@ mod tests {
         let (serving, server) = watch::channel(Serving::By((), CancellationToken::new()));
         let (_, until) = Serving::now(&server).unwrap();
         let endless = tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>();
-        let mut body =
-            Until::new(tonic::body::Body::new(StreamBody::new(endless)), server.clone(), until.clone());
+        let mut body = {
+            let server = server.clone();
+            let refusal = move || server.borrow().refusal();
+            Until::new(tonic::body::Body::new(StreamBody::new(endless)), refusal, until.clone())
+        };
         let frame = tokio::spawn(async move { (body.frame().await, body.frame().await.is_none()) });
         tokio::task::yield_now().await;
         serving.send_replace(Serving::Nobody(Code::NotOwner, "top-2 owns".into()));
@@ -142,7 +146,8 @@ mod tests {
         let server = Serving::always(());
         let (_, until) = Serving::now(&server).unwrap();
         let body = tonic::body::Body::new(Full::new(Bytes::from_static(b"answer")));
-        let whole = Until::new(body, server, until).collect().await.unwrap().to_bytes();
+        let refusal = move || server.borrow().refusal();
+        let whole = Until::new(body, refusal, until).collect().await.unwrap().to_bytes();
         assert_eq!(&whole[..], b"answer");
     }
 }

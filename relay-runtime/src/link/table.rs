@@ -8,7 +8,7 @@ use relay_core::{
     message::{Down, LinkId, Up},
     tier::Sending,
 };
-use relay_proto::{PLACED_SINCE, convert};
+use relay_proto::{PLACED_SINCE, SIGNED_SINCE, convert};
 use tracing::warn;
 
 use super::{
@@ -62,16 +62,18 @@ impl LinkTable {
         self.0.is_empty()
     }
 
-    /// Sends to children: encoded once, whatever their number. One that speaks too old a protocol for it is left out.
+    /// Sends to children: encoded once, whatever their number, but for what proves to a minion that it is meant. One that speaks
+    /// too old a protocol for it is left out.
     pub fn send(&self, sending: &Sending) {
         let encoded = Encoded::new(&convert::down_out(&sending.down));
         let dispatch = matches!(sending.down, Down::Dispatch(_));
-        let bulk = dispatch || matches!(sending.down, Down::Placed(_));
+        // Trust in the lane of jobs: it comes before those that are signed with a key that it names.
+        let bulk = dispatch || matches!(sending.down, Down::Placed(_) | Down::Trust(_));
         let lane = if bulk { Lane::Bulk } else { Lane::Control };
-        for link in &sending.links {
+        for (at, link) in sending.links.iter().enumerate() {
             let Some(entry) = self.0.get(link).filter(|entry| entry.knows(&sending.down)) else { continue };
             if dispatch && entry.peer.role() == Role::Minion {
-                entry.send(lane, encoded.frames_for(entry.hello.incarnation));
+                entry.send(lane, encoded.frames_for(entry.hello.incarnation, sending.proofs.get(at)));
             } else {
                 entry.send(lane, encoded.frames());
             }
@@ -103,7 +105,12 @@ impl LinkTable {
 impl Entry {
     /// Whether the protocol of the link has this message.
     fn knows(&self, down: &Down) -> bool {
-        !matches!(down, Down::Placed(_)) || self.hello.protocol >= PLACED_SINCE
+        let since = match down {
+            Down::Placed(_) => PLACED_SINCE,
+            Down::Trust(_) => SIGNED_SINCE,
+            _ => return true,
+        };
+        self.hello.protocol >= since
     }
 
     fn send(&self, lane: Lane, frames: impl IntoIterator<Item = Frame>) {

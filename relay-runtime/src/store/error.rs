@@ -67,6 +67,14 @@ pub enum StoreError {
         /// What the database says.
         why: String,
     },
+    /// What was to be kept is beyond a bound of the store.
+    #[error("the store can't keep {what}: {why}")]
+    Unfit {
+        /// Which record.
+        what: String,
+        /// The bound.
+        why: String,
+    },
     /// An owner with a newer epoch has begun.
     #[error("another owner has taken the store over")]
     Fenced,

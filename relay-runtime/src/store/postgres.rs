@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use relay_core::{
     ids::{Jid, RegionName, RequestId},
@@ -20,9 +21,11 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_REVISIONS,
-    NewRevision, NewSchedule, PlanId, Pruned, Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut,
-    ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule, Which,
+    Area, FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_RECORD_PAGE,
+    MAX_REVISIONS, NewRevision, NewSchedule, PlanId, Pruned, Put, PutRecord, Ran, Record, Recovered,
+    Revision, RevisionEnd, RevisionPut, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan,
+    StoredSchedule, Which,
+    records::fit,
     steps::{self, Cutoffs, Next, Stretch, figures, page},
 };
 
@@ -36,6 +39,7 @@ mod outage;
 mod plans;
 mod prune;
 mod read;
+mod records;
 mod recover;
 mod requests;
 mod schedules;
@@ -52,7 +56,7 @@ pub(in crate::store) mod tests;
 pub use config::{PostgresConfig, Transport};
 pub(crate) use {
     connect::{password, wrong_password_file},
-    tls::wrong_files as wrong_tls_files,
+    tls::{tls_to, wrong_files as wrong_tls_files},
 };
 
 use requests::{Batch, Request, wait, work};
@@ -254,6 +258,22 @@ impl Store for PostgresStore {
 
     fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool> {
         self.change("end a topology's staging", async move |s| topologies::end(s, number, &end).await)
+    }
+
+    fn record(&self, area: Area, key: Bytes) -> StoreFuture<Option<Record>> {
+        self.read("read a record", async move |s| records::one(s, area, &key).await)
+    }
+
+    fn records(&self, area: Area, after: Bytes, limit: usize) -> StoreFuture<Vec<Record>> {
+        let limit = limit.min(MAX_RECORD_PAGE);
+        self.read("read records", async move |s| records::page(s, area, &after, limit).await)
+    }
+
+    fn put_records(&self, puts: Vec<PutRecord>) -> StoreFuture<bool> {
+        match fit(&puts) {
+            Ok(()) => self.change("keep records", async move |s| records::put(s, &puts).await),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -5,6 +5,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use relay_core::{
     ids::{Jid, RegionName, RequestId},
@@ -18,9 +19,11 @@ use tokio::sync::{
 };
 
 use super::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_REVISIONS,
-    NewRevision, NewSchedule, PlanId, Pruned, Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut,
-    ScheduleRun, Store, StoreError, StoreFuture, StoredPlan, StoredSchedule, Which,
+    Area, FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, MAX_PAGE, MAX_QUEUED, MAX_RECORD_PAGE,
+    MAX_REVISIONS, NewRevision, NewSchedule, PlanId, Pruned, Put, PutRecord, Ran, Record, Recovered,
+    Revision, RevisionEnd, RevisionPut, ScheduleRun, Store, StoreError, StoreFuture, StoredPlan,
+    StoredSchedule, Which,
+    records::fit,
     steps::{Cutoffs, Next, Stretch, figures, page},
 };
 
@@ -32,6 +35,7 @@ pub(super) mod maintenance;
 mod plans;
 mod prune;
 mod read;
+mod records;
 mod recover;
 mod schedules;
 mod steps;
@@ -219,6 +223,22 @@ impl Store for SqliteStore {
 
     fn end_revision(&self, number: u64, end: RevisionEnd) -> StoreFuture<bool> {
         self.change("end a topology's staging", move |c| topologies::end(c, number, &end))
+    }
+
+    fn record(&self, area: Area, key: Bytes) -> StoreFuture<Option<Record>> {
+        self.ask(move |server| records::one(&server.connection, area, &key))
+    }
+
+    fn records(&self, area: Area, after: Bytes, limit: usize) -> StoreFuture<Vec<Record>> {
+        let limit = limit.min(MAX_RECORD_PAGE);
+        self.ask(move |server| records::page(&server.connection, area, &after, limit))
+    }
+
+    fn put_records(&self, puts: Vec<PutRecord>) -> StoreFuture<bool> {
+        match fit(&puts) {
+            Ok(()) => self.change("keep records", move |c| records::put(c, &puts)),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -8,10 +8,13 @@ use relay_core::{
     batch::{BatchRule, BatchSize, RegionBatch},
     ids::{Epoch, Incarnation, Jid, RegionName, RequestId},
     inventory::Record,
-    job::JobSpec,
+    job::{Job, JobSpec},
+    leaves::Leaves,
     ledger::GroupNo,
+    merkle::TargetRoot,
     outcome::{Answer, Outcome, Reason},
     owner::{GroupRow, JobHead, Write, WriteError},
+    signing::{KeyId, NoKey, Signature, Span},
     tier::SendMark,
     time::WallMicros,
     topology::Share,
@@ -50,6 +53,7 @@ mod maintenance;
 mod model;
 mod pruning;
 mod reads;
+mod records;
 mod topologies;
 
 /// A moment in 2026.
@@ -233,18 +237,29 @@ pub(super) fn head(n: u64, epoch: Epoch) -> JobHead {
         args: Bytes::from_static(b"{\"args\":[],\"kwargs\":{}}"),
         caller: "root".into(),
         run_limit: 60_000,
+        epoch,
+        request: [1; 32],
+        targets: TargetRoot { hash: [5; 32], count: 3 },
+        span: Span { not_before: THEN, not_after: u64::MAX },
     };
     head_of(spec, n, epoch)
 }
 
+/// Sealed by nobody: a store verifies nothing.
+fn sealed(spec: &JobSpec) -> Job {
+    let nobody = Signature { key: KeyId([0; 8]), bytes: [0; 64] };
+    relay_proto::envelope::seal_with(spec, |_| Ok::<_, NoKey>(nobody)).unwrap()
+}
+
 pub(super) fn head_of(spec: JobSpec, request: u64, epoch: Epoch) -> JobHead {
     JobHead {
-        job: Arc::new(relay_proto::envelope::seal(&spec)),
+        job: Arc::new(sealed(&spec)),
         spec,
         request_id: RequestId(u128::from(request) + (1 << 100)),
         request_digest: [1; 32],
         target: "*".into(),
         targets: set(&[0, 1, 2]),
+        leaves: Leaves::new([2, 0, 1].map(|no| (no, Incarnation(u64::MAX))).to_vec()).encode(),
         inventory_version: 7,
         created: THEN,
         delivery_limit: 10_000,

@@ -21,6 +21,8 @@ pub const UPLINK_BYTES_TOTAL: &str = "relay_uplink_bytes_total";
 pub const SPOOL_BYTES: &str = "relay_spool_bytes";
 /// Counter, label `why`: connections turned away before a link stood.
 pub const HANDSHAKES_REFUSED_TOTAL: &str = "relay_handshakes_refused_total";
+/// Counter, label `why`: bundles of trust that were not taken.
+pub const BUNDLES_REFUSED_TOTAL: &str = "relay_trust_bundles_refused_total";
 /// Counter: unfinished writes cut off a spool or journal at start.
 pub const TORN_RECORDS_TOTAL: &str = "relay_torn_records_total";
 /// Counter: returns that came again and changed nothing.
@@ -31,6 +33,12 @@ pub const HEARTBEATS_MISSED_TOTAL: &str = "relay_heartbeats_missed_total";
 pub const LINK_DROPPED_TOTAL: &str = "relay_link_dropped_total";
 /// Histogram: seconds a transaction of the store took to commit.
 pub const STORE_COMMIT_SECONDS: &str = "relay_store_commit_seconds";
+/// Counter: refusals that the audit log has only as a count (top master).
+pub const AUDIT_SUPPRESSED_TOTAL: &str = "relay_audit_suppressed_total";
+/// Counter, label `output` (`file`, `syslog`): writes of audit records that failed; each is tried again.
+pub const AUDIT_OUTPUT_REFUSED_TOTAL: &str = "relay_audit_output_refused_total";
+/// Gauge, label `output`: audit records that an output has not got yet.
+pub const AUDIT_OUTPUT_BEHIND: &str = "relay_audit_output_behind";
 /// Counter, label `why`: messages refused on a link that stands.
 pub const FRAMES_REFUSED_TOTAL: &str = "relay_frames_refused_total";
 /// Gauge: minions that are up and not attached where the topology places them (top master).
@@ -60,6 +68,7 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (UPLINK_BYTES_TOTAL, Shape::Counter, Unit::Bytes, "Bytes written to parents."),
     (SPOOL_BYTES, Shape::Gauge, Unit::Bytes, "Length of the spool's file."),
     (HANDSHAKES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Connections turned away, by reason."),
+    (BUNDLES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Bundles of trust that were not taken, by reason."),
     (
         TORN_RECORDS_TOTAL,
         Shape::Counter,
@@ -70,6 +79,9 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (HEARTBEATS_MISSED_TOTAL, Shape::Counter, Unit::Count, "Heartbeats that did not come in time."),
     (LINK_DROPPED_TOTAL, Shape::Counter, Unit::Count, "Links that ended, by reason."),
     (STORE_COMMIT_SECONDS, Shape::Histogram, Unit::Seconds, "Time a store transaction took to commit."),
+    (AUDIT_SUPPRESSED_TOTAL, Shape::Counter, Unit::Count, "Refusals that the audit log has only as a count."),
+    (AUDIT_OUTPUT_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Failed writes of audit records, by output."),
+    (AUDIT_OUTPUT_BEHIND, Shape::Gauge, Unit::Count, "Audit records that an output has not got yet."),
     (FRAMES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Messages refused on a standing link, by reason."),
     (MINIONS_MISPLACED, Shape::Gauge, Unit::Count, "Minions that are up and not where they are placed."),
     (MOVES_TOTAL, Shape::Counter, Unit::Count, "Minions that changed their syndic, or tried to, by result."),

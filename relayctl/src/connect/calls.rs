@@ -166,7 +166,7 @@ impl Fabric {
     }
 
     /// A question whose answer comes in pieces: all of them, from one top master.
-    async fn pages<P: Pages>(
+    pub async fn pages<P: Pages>(
         &mut self,
         mut call: impl AsyncFnMut(&mut Client) -> Result<Response<Streaming<P>>, Status>,
     ) -> Result<Vec<P::Item>, CallError> {

@@ -85,8 +85,9 @@ mod tests {
             fabric: "acme.example".into(),
             addresses: Vec::new(),
             ca: "ca".into(),
-            cert: "cert".into(),
-            key: "key".into(),
+            cert: Some("cert".into()),
+            key: Some("key".into()),
+            root: None,
         };
         let mut record = Record::new(context, None, crate::dev::ready::Attached::default());
         record.processes = vec![

@@ -1,9 +1,11 @@
 //! The files of a trial fabric: certificates and configurations, below one directory.
 //!
-//! `DIR/pki` is the certificate authority, `DIR/operator` the operator's certificate, `DIR/topology.yaml` the shape, and
+//! `DIR/pki` is the certificate authority, `DIR/operator` the operator's certificate, `DIR/topology.yaml` the shape,
+//! `DIR/policy.yaml` who may do what, and
 //! each process has a directory of its own with `config.yaml`, its certificates, its `state` and its `log`.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,11 +16,14 @@ use relay_core::{
     identity::{FabricName, Identity, Role},
     ids::RegionName,
 };
-use relay_runtime::{authority::DevAuthority, config::TlsConfig};
+use relay_runtime::{
+    authority::{DevAuthority, Scope},
+    config::TlsConfig,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
-    plan::{Link, MinionPlan, OPERATOR, PKI, Plan, SyndicPlan, TOPOLOGY, TopPlan},
+    plan::{Link, MinionPlan, OPERATOR, PKI, POLICY, Plan, SyndicPlan, TOPOLOGY, TopPlan},
     shape,
 };
 use crate::contexts::{Address, Context};
@@ -78,7 +83,9 @@ pub fn write(
 ) -> anyhow::Result<Context> {
     let writer =
         Writer { base, authority: DevAuthority::create(&base.join(PKI), plan.fabric.clone())?, plan };
+    writer.issuers()?;
     writer.topology(topology)?;
+    writer.policy()?;
     plan.tops.iter().try_for_each(|top| writer.top_master(top, shared))?;
     plan.syndics.iter().try_for_each(|syndic| writer.syndic(syndic))?;
     plan.minions.iter().try_for_each(|minions| writer.minions(minions))?;
@@ -93,8 +100,9 @@ pub fn write(
         fabric: plan.fabric.to_string(),
         addresses: plan.tops.iter().map(address).collect::<anyhow::Result<_>>()?,
         ca: tls.ca,
-        cert: tls.cert,
-        key: tls.key,
+        cert: Some(tls.cert),
+        key: Some(tls.key),
+        root: None,
     })
 }
 
@@ -105,12 +113,32 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Newcomers may join a trial fabric, too.
+    fn issuers(&self) -> anyhow::Result<()> {
+        let mut scopes: BTreeSet<Scope> =
+            self.plan.syndics.iter().map(|syndic| Scope::Region(syndic.region.clone())).collect();
+        for top in &self.plan.tops {
+            scopes.extend([Scope::TopMasters(top.region.clone()), Scope::Operators(top.region.clone())]);
+        }
+        Ok(self.authority.add_issuers(&scopes.into_iter().collect::<Vec<_>>())?)
+    }
+
     fn topology(&self, given: &Path) -> anyhow::Result<()> {
         let text = fs::read_to_string(given).with_context(|| given.display().to_string())?;
         let head = format!("# {} for this machine: written by \"relayctl dev up\".\n", given.display());
         let path = self.base.join(TOPOLOGY);
         fs::write(&path, head + &shape::of_plan(&text, self.plan)?)
             .with_context(|| path.display().to_string())
+    }
+
+    /// The operator of a trial fabric may do everything in it.
+    fn policy(&self) -> anyhow::Result<()> {
+        let path = self.base.join(POLICY);
+        let text = format!(
+            "# Who may do what. A change counts as soon as it is saved; \"relayctl policy check\" reads it first.\n\
+             version: 1\nallow:\n  any:\n    {OPERATOR}: ['*', '@jobs', '@runner', '@wheel']\n"
+        );
+        fs::write(&path, text).with_context(|| path.display().to_string())
     }
 
     fn top_master(&self, top: &TopPlan, shared: &Map<String, Value>) -> anyhow::Result<()> {
@@ -126,6 +154,8 @@ impl Writer<'_> {
             "state_dir": "state",
             "tls": paths(&tls),
             "topology": self.base.join(TOPOLOGY),
+            "policy": self.base.join(POLICY),
+            "trust": {"dir": self.authority.trust_dir()},
         });
         for (key, value) in shared {
             config[key] = value.clone();

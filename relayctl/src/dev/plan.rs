@@ -24,6 +24,8 @@ pub const OPERATOR: &str = "operator";
 pub const TOP_MASTER: &str = "top-master";
 /// The fabric's shape, as its top masters read it.
 pub const TOPOLOGY: &str = "topology.yaml";
+/// The file that says who may do what, in the directory.
+pub const POLICY: &str = "policy.yaml";
 /// What the directories of minions begin with.
 const MINIONS: &str = "minions-";
 
@@ -199,7 +201,7 @@ fn top_master(
 /// The directory of a top master or syndic.
 fn directory_of(id: &TierId) -> anyhow::Result<&str> {
     let id = id.as_str();
-    if [PKI, OPERATOR, TOP_MASTER, TOPOLOGY].contains(&id) || id.starts_with(MINIONS) {
+    if [PKI, OPERATOR, TOP_MASTER, TOPOLOGY, POLICY].contains(&id) || id.starts_with(MINIONS) {
         bail!("the id {id:?} is the name of another file of the trial fabric: choose another one");
     }
     Ok(id)

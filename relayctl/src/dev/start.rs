@@ -115,8 +115,9 @@ mod tests {
             fabric: "acme.example".into(),
             addresses: Vec::new(),
             ca: "ca".into(),
-            cert: "cert".into(),
-            key: "key".into(),
+            cert: Some("cert".into()),
+            key: Some("key".into()),
+            root: None,
         };
         let process = |(name, id): &(&str, ProcessId)| Process {
             name: (*name).into(),

@@ -25,8 +25,9 @@ fn context() -> Context {
         fabric: "acme.example".into(),
         addresses: Vec::new(),
         ca: "ca".into(),
-        cert: "cert".into(),
-        key: "key".into(),
+        cert: Some("cert".into()),
+        key: Some("key".into()),
+        root: None,
     }
 }
 

@@ -253,8 +253,9 @@ mod tests {
             fabric: "acme.example".into(),
             addresses: Vec::new(),
             ca: "ca".into(),
-            cert: "cert".into(),
-            key: "key".into(),
+            cert: Some("cert".into()),
+            key: Some("key".into()),
+            root: None,
         };
         Record::new(context, None, Attached::default()).write(dir.path()).unwrap();
         fs::create_dir(dir.path().join("pki")).unwrap();
@@ -276,8 +277,9 @@ mod tests {
             fabric: "acme.example".into(),
             addresses: Vec::new(),
             ca: ca.into(),
-            cert: "cert".into(),
-            key: "key".into(),
+            cert: Some("cert".into()),
+            key: Some("key".into()),
+            root: None,
         };
         select(&file, &real("production", &ca)).unwrap();
         assert!(check_name(&file, "production", dir.path()).is_err());

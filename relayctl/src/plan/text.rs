@@ -30,6 +30,12 @@ pub fn text(plan: &PlanReply, asked: Option<&Batch>, command: &str, paint: &Pain
         out.push_str(&format!("stops     {most}\n"));
     }
     out.push_str(&format!("duration  {}\n", duration(plan)));
+    if !plan.needs_approval.is_empty() {
+        out.push_str(&format!(
+            "approval  {}\n",
+            paint.yellow(clean(&format!("a second person has to agree: {}", plan.needs_approval)))
+        ));
+    }
     let until = when::moment(plan.expires).map_or_else(String::new, |at| format!(", until {at}"));
     out.push_str(&format!("\nto run exactly this, on exactly these targets{until}:\n  {command}"));
     out

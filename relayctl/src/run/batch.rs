@@ -48,7 +48,7 @@ pub struct BatchArgs {
     /// Wait for an operator between two canary stages
     #[arg(long)]
     pub approve: bool,
-    /// Wait so long for minions that are offline. Default: as long as --delivery-timeout
+    /// Wait so long for minions that are offline, at most 24 h. Default: as long as --delivery-timeout
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub queue: Option<Duration>,
     /// A minion gets it only when no earlier job is on its way to it or runs there

@@ -35,7 +35,7 @@ const MAX_COUNTS: u32 = 3;
 /// Runs it. `line` is the whole command line without the program's name.
 pub async fn ask(read: &Parsed, line: &[String]) -> anyhow::Result<Code> {
     let mut order = Order::read(read, line, rand::random())?;
-    let mut fabric = fabric(read)?;
+    let mut fabric = fabric(read).await?;
     let mut printer = Printer::of(read)?;
     if order.preview {
         return preview(&order, &mut fabric, &mut printer).await;
@@ -57,7 +57,7 @@ pub async fn ask(read: &Parsed, line: &[String]) -> anyhow::Result<Code> {
         Some(ending) => ending.settle(&mut fabric).await,
         None => Ok(()),
     };
-    let code = answers(&order, read, &mut fabric, submitted, unknown, &mut printer).await;
+    let code = answers(&order, &mut fabric, submitted, unknown, &mut printer).await;
     match settled {
         Ok(()) => Ok(code),
         Err(error) => {
@@ -70,7 +70,6 @@ pub async fn ask(read: &Parsed, line: &[String]) -> anyhow::Result<Code> {
 /// What comes of an accepted order. Whatever goes wrong from here on, the job goes on.
 async fn answers(
     order: &Order,
-    read: &Parsed,
     fabric: &mut Fabric,
     submitted: Submitted,
     unknown: Vec<String>,
@@ -82,7 +81,7 @@ async fn answers(
             printer.print(&detached(jid, detach))?;
             return Ok(Code::OK);
         }
-        let waiting = Waiting { order, jid, unknown, patrol: super::fabric(read)? };
+        let waiting = Waiting { order, jid, unknown, patrol: fabric.apart() };
         waiting.follow(fabric, submitted.targets, printer).await
     };
     told.await.unwrap_or_else(|error: anyhow::Error| {

@@ -66,10 +66,10 @@ const TARGET: &[Flag] = &[
 ];
 
 const AUTH: &[Flag] = &[
-    with_value("auth", &['a'], &["auth", "eauth", "external-auth"], "HOW", "not there yet"),
-    switch("make-token", &['T'], &["make-token"], "not there yet"),
-    with_value("username", &[], &["username"], "NAME", "not there yet"),
-    with_value("password", &[], &["password"], "WORD", "not there yet"),
+    with_value("auth", &['a'], &["auth", "eauth", "external-auth"], "HOW", "log in first: pam, ldap or file"),
+    switch("make-token", &['T'], &["make-token"], "with -a: stay logged in, as \"relayctl login\" does"),
+    with_value("username", &[], &["username"], "NAME", "with -a: as whom; default: $USER"),
+    with_value("password", &[], &["password"], "WORD", "not there"),
 ];
 
 const SALT: &[Flag] = &[
@@ -217,17 +217,13 @@ pub fn salt_call() -> Vec<Flag> {
     [COMMON, OUTPUT, CALL].concat()
 }
 
-const LATER: &str = "comes with the fabric's own trust; until then you are who your context's certificate says \
-                     (relayctl context show)";
+const READABLE: &str = "everybody on this machine can read a command line: the password is asked for, or taken from standard input";
 const NO_RETURNER: &str = "there are no returners: the fabric keeps every return (salt-run jobs.lookup_jid)";
 const NO_EXECUTOR: &str = "there are no executors: a function runs as it is";
 
 /// Options that are known and not there.
 const REFUSED: &[(&str, &str)] = &[
-    ("auth", LATER),
-    ("make-token", LATER),
-    ("username", LATER),
-    ("password", LATER),
+    ("password", READABLE),
     ("range", "there are no range servers: write a range set, as in 'web[001-120,200]'"),
     ("hosts", "there is no matcher for hosts: use -L for ids, -S for addresses"),
     ("return", NO_RETURNER),

@@ -113,7 +113,7 @@ pub async fn run(read: &Parsed) -> anyhow::Result<Code> {
     let Some((name, _)) = RUNNERS.iter().find(|(name, _)| name == word) else { return Ok(unknown(word)) };
     let form = Form::of(read, Kind::Nested)?;
     let mut printer = Printer::of(read)?;
-    let mut fabric = fabric(read)?;
+    let mut fabric = fabric(read).await?;
     let call = Call::new(name, rest);
     let value = match name.split_once('.') {
         Some(("manage", function)) => manage::run(function, call, &mut fabric).await?,

@@ -1,7 +1,7 @@
 //! What a fabric consists of, said in a few words: `Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 5)`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
@@ -38,6 +38,8 @@ pub(crate) struct MinionGroup {
     /// The parent it dials first.
     pub(crate) syndic: String,
     pub(crate) count: usize,
+    /// What its machine lets jobs do there: the text of its policy file.
+    pub(crate) policy: Option<String>,
 }
 
 impl MinionGroup {
@@ -83,6 +85,10 @@ pub struct Builder {
     more_tops: usize,
     registry: Option<String>,
     store: Option<String>,
+    policy: Option<String>,
+    login: Option<(String, String)>,
+    /// Whether issuers make the certificates, as in a real fabric.
+    authority: bool,
     links: Vec<(PathBuf, PathBuf)>,
     /// Who is on a host of a network of the test's own, if it has one.
     hosts: Option<BTreeMap<String, Host>>,
@@ -125,8 +131,19 @@ impl Builder {
         self.group(id.into(), syndic, 1)
     }
 
+    /// The same, with a policy file of its machine: see [`crate::Fabric::set_local_policy`].
+    #[must_use]
+    pub fn minion_with_policy(mut self, syndic: &str, id: &str, text: &str) -> Builder {
+        self = self.minion(syndic, id);
+        self.groups
+            .iter_mut()
+            .filter(|group| group.name == id)
+            .for_each(|group| group.policy = Some(text.into()));
+        self
+    }
+
     fn group(mut self, name: String, syndic: &str, count: usize) -> Builder {
-        self.groups.push(MinionGroup { name, syndic: syndic.into(), count });
+        self.groups.push(MinionGroup { name, syndic: syndic.into(), count, policy: None });
         self
     }
 
@@ -164,6 +181,28 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, setting: &str) -> Builder {
         self.store = Some(setting.into());
+        self
+    }
+
+    /// Who may do what: the top masters' policy. Without one, every operator may do everything.
+    #[must_use]
+    pub fn policy(mut self, text: &str) -> Builder {
+        self.policy = Some(text.into());
+        self
+    }
+
+    /// Operators may log in who are in this password file; with more settings of `login` (none: the usual ones).
+    #[must_use]
+    pub fn login(mut self, settings: &str, users: &str) -> Builder {
+        self.login = Some((settings.into(), users.into()));
+        self
+    }
+
+    /// Certificates are made by the issuers of an authority as `relayctl ca` keeps it, which is at [`Pki::authority`]. Without
+    /// this, a throw-away root makes them itself.
+    #[must_use]
+    pub fn authority(mut self) -> Builder {
+        self.authority = true;
         self
     }
 
@@ -208,7 +247,7 @@ impl Builder {
     fn lay_out(self) -> Fabric {
         let dir = tempfile::Builder::new().prefix("fabric-").tempdir().expect("a temporary directory");
         let (places, root) = (self.places(), dir.path().to_owned());
-        let pki = Pki::create(&root.join("pki"));
+        let pki = self.pki(&root.join("pki"));
         let mut daemons = Vec::new();
         let daemon = |name: &str, binary, admin| {
             Daemon::new(name, binary, root.join(name), &root, admin).on(places.hosts.get(name).cloned())
@@ -223,6 +262,8 @@ impl Builder {
             topology: topology.as_deref(),
             registry: self.registry.as_deref(),
             store: self.store.as_deref(),
+            policy: self.policy.as_deref().unwrap_or(config::OPEN_POLICY),
+            login: self.login.as_ref().map(|(settings, users)| (settings.as_str(), users.as_str())),
         };
         for (no, id) in tops.iter().enumerate() {
             let admin = config::top(&root.join(id), &places, (no, id), &pki, &self.settings, given);
@@ -258,6 +299,12 @@ impl Builder {
         let operator = Operator::new(tops.iter().enumerate().map(at).collect(), &operator_tls);
         let ids = self.groups.iter().map(|g| (g.name.clone(), g.ids())).collect();
         Fabric::new(dir, pki, operator, daemons, listen, ids, Witness::new(&root))
+    }
+
+    /// The authority, with issuers for all regions: newcomers may join.
+    fn pki(&self, dir: &Path) -> Pki {
+        let regions: BTreeSet<&str> = self.syndics.iter().map(|syndic| syndic.region.as_str()).collect();
+        if self.authority { Pki::with_authority(dir, &regions) } else { Pki::create_for(dir, &regions) }
     }
 
     fn places(&self) -> config::Places {

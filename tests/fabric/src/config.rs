@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
@@ -26,6 +27,12 @@ const ADMIN_ABOVE: u16 = 2;
 const SYNDICS: u16 = 4600;
 /// Minion process n has its admin address at this + n.
 const MINIONS: u16 = 4800;
+/// A top master's policy, in its directory.
+pub(crate) const POLICY_FILE: &str = "policy.yaml";
+/// Who logs in with a password, in a top master's directory.
+pub(crate) const USERS_FILE: &str = "users";
+/// Whoever has an operator's certificate may do everything.
+pub(crate) const OPEN_POLICY: &str = "version: 1\nallow: {any: {'*': ['*', '@jobs', '@runner', '@wheel']}}\n";
 /// Digits in the id of a numbered minion.
 pub(crate) const NUMBER_WIDTH: usize = 2;
 
@@ -56,6 +63,9 @@ pub(crate) struct Given<'a> {
     pub(crate) topology: Option<&'a str>,
     pub(crate) registry: Option<&'a str>,
     pub(crate) store: Option<&'a str>,
+    pub(crate) policy: &'a str,
+    /// Settings of logins, and the password file.
+    pub(crate) login: Option<(&'a str, &'a str)>,
 }
 
 /// Writes what a top master is told; gives its admin address.
@@ -68,12 +78,21 @@ pub(crate) fn top(
     given: Given<'_>,
 ) -> SocketAddr {
     let (ip, tls) = (places.ip(id), tls(&pki.issue(id, Role::TopMaster, "core")));
+    let trust = pki.trust_dir().display().to_string();
     let listen = top_port(no);
     let operators = listen + OPERATORS_ABOVE;
     let admin = SocketAddr::new(places.admin, listen + ADMIN_ABOVE);
+    fs::create_dir_all(dir).expect("a directory for the top master");
+    write_private(&dir.join(POLICY_FILE), given.policy);
+    let login = match given.login {
+        Some((settings, users)) => {
+            write_private(&dir.join(USERS_FILE), users);
+            format!("login: {{password_file: {USERS_FILE}{settings}}}\n")
+        }
+        None => String::new(),
+    };
     let topology = match given.topology {
         Some(text) => {
-            fs::create_dir_all(dir).expect("a directory for the top master");
             fs::write(dir.join("topology.yaml"), text).expect("a topology file");
             "topology: topology.yaml\n"
         }
@@ -87,12 +106,20 @@ pub(crate) fn top(
         dir,
         &format!(
             "id: {id}\nregion: core\nfabric: {FABRIC}\nlisten: {ip}:{listen}\noperators: {ip}:{operators}\n\
-             admin: {admin}\nstate_dir: state\n{tls}delivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
-             runtime_threads: 1\n{topology}{registry}{store}{}",
+             admin: {admin}\nstate_dir: state\n{tls}trust: {{dir: {trust}}}\npolicy: {POLICY_FILE}\ndelivery_timeout_ms: {delivery}\nrun_timeout_ms: {run}\n\
+             runtime_threads: 1\n{topology}{registry}{store}{login}{}",
             common(settings)
         ),
     );
     admin
+}
+
+/// Writes a file for its owner alone, as a whole.
+pub(crate) fn write_private(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, text).expect("a file");
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::rename(draft, path).expect("a file in its place");
 }
 
 /// Writes what a syndic is told; gives its admin address.
@@ -167,18 +194,35 @@ pub(crate) fn minions(
         1 => format!("state/{}", group.name),
         _ => format!("state\nnumber_width: {NUMBER_WIDTH}"),
     };
+    let policy = group.policy.as_ref().map(|text| {
+        fs::create_dir_all(dir).expect("a directory for a daemon");
+        set_local_policy(dir, text);
+        format!("policy: {LOCAL_POLICY}\n")
+    });
     write(
         dir,
         &format!(
             "id: \"{template}\"\nregion: {region}\nfabric: {FABRIC}\nparents:\n{parents}state_dir: {state}\nadmin: {admin}\n\
              tls: {{ca: \"{ca}\", cert: \"{pem}/{{id}}.pem\", key: \"{pem}/{{id}}.key\"}}\n\
-             grains: {{site: {}, group: {}}}\n{}",
+             grains: {{site: {}, group: {}}}\n{}{}",
             group.syndic,
             group.name,
+            policy.unwrap_or_default(),
             common(settings)
         ),
     );
     admin
+}
+
+/// A minion's own policy file, beside its configuration.
+const LOCAL_POLICY: &str = "policy.yaml";
+
+/// Puts another policy file in the place of a minion's, as an editor does.
+pub(crate) fn set_local_policy(dir: &Path, text: &str) {
+    let new = dir.join("policy.new");
+    fs::write(&new, text).expect("a policy file");
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::rename(new, dir.join(LOCAL_POLICY)).expect("a policy file");
 }
 
 fn common(settings: &Settings) -> String {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     builder::Builder,
-    http,
+    config, http,
     job::{Job, Request},
     operator::Operator,
     pki::Pki,
@@ -189,6 +189,26 @@ impl Fabric {
     /// The authority.
     pub fn pki(&self) -> &Pki {
         &self.pki
+    }
+
+    /// One more process.
+    pub(crate) fn add(&mut self, daemon: Daemon) {
+        self.daemons.push(daemon);
+    }
+
+    /// One more that is dialled there.
+    pub(crate) fn listens(&mut self, name: &str, address: SocketAddr) {
+        self.listen.insert(name.into(), address);
+    }
+
+    /// Replaces the password file of the top master.
+    pub fn users(&self, text: &str) {
+        config::write_private(&self.dir().join(TOP).join(config::USERS_FILE), text);
+    }
+
+    /// Puts another policy file in the place of the one of a minion that has one ([`Builder::minion_with_policy`]).
+    pub fn set_local_policy(&self, minion: &str, text: &str) {
+        config::set_local_policy(&self.dir().join(minion), text);
     }
 
     /// The witness.

@@ -2,7 +2,7 @@
 //! fabric, and whether one was restarted.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -12,10 +12,11 @@ use relay_proto::{
     Code,
     operator::{
         ApplyTopologyRequest, ApproveRequest, CancelReply, CancelRequest, JobHead, ListJobsRequest,
-        ListMinionsRequest, ListSchedulesRequest, Minion, Schedule, StatusReply, StatusRequest,
-        SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
+        ListMinionsRequest, ListSchedulesRequest, Minion, PutScheduleRequest, Schedule, StatusReply,
+        StatusRequest, SubmitRequest, Submitted, WatchEvent, WatchRequest, operator_client::OperatorClient,
         topology_progress,
     },
+    trust::{RevokeRequest, members_client::MembersClient},
 };
 use relay_runtime::{identity::LoadedIdentity, link, tls};
 use rustls::ClientConfig;
@@ -33,7 +34,8 @@ pub struct Operator {
     tops: Vec<(String, String)>,
     /// The one that answered last.
     last: Arc<AtomicUsize>,
-    tls: Arc<ClientConfig>,
+    /// Clones share it, too: a certificate that is renewed is renewed for all of them.
+    tls: Arc<Mutex<Arc<ClientConfig>>>,
 }
 
 impl Operator {
@@ -42,7 +44,8 @@ impl Operator {
     /// # Panics
     /// The certificate makes no TLS configuration.
     pub fn new(tops: Vec<(String, String)>, identity: &LoadedIdentity) -> Operator {
-        Operator { tops, last: Arc::default(), tls: tls::client(identity).expect("a TLS configuration") }
+        let tls = tls::client(identity).expect("a TLS configuration");
+        Operator { tops, last: Arc::default(), tls: Arc::new(Mutex::new(tls)) }
     }
 
     /// The same addresses, called with another certificate.
@@ -51,6 +54,18 @@ impl Operator {
     /// As [`Operator::new`].
     pub fn with_identity(&self, identity: &LoadedIdentity) -> Operator {
         Operator::new(self.tops.clone(), identity)
+    }
+
+    fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.lock().expect("a whole lock").clone()
+    }
+
+    /// Calls with this certificate from now on.
+    ///
+    /// # Panics
+    /// As [`Operator::new`].
+    pub fn renew(&self, identity: &LoadedIdentity) {
+        *self.tls.lock().expect("a whole lock") = tls::client(identity).expect("a TLS configuration");
     }
 
     /// Of these addresses, only that of the top master `no`.
@@ -71,18 +86,29 @@ impl Operator {
         &self,
         call: impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
     ) -> Result<T, Status> {
+        let on = async |channel| {
+            let mut client = OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            call(&mut client).await
+        };
+        self.call_on(on).await
+    }
+
+    /// The same for another service than the operators' main one.
+    pub(crate) async fn call_on<T>(
+        &self,
+        call: impl AsyncFn(link::Channel) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
         let (first, mut refused) = (self.last.load(Ordering::Relaxed), Status::unavailable("no address"));
         for no in (0..self.tops.len()).map(|n| (first + n) % self.tops.len()) {
             let (address, server_name) = &self.tops[no];
-            let channel = match link::channel(address, server_name, self.tls.clone()).await {
+            let channel = match link::channel(address, server_name, self.tls()).await {
                 Ok(channel) => channel,
                 Err(error) => {
                     refused = Status::unavailable(error.to_string());
                     continue;
                 }
             };
-            let mut client = OperatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-            match call(&mut client).await.map(Response::into_inner) {
+            match call(channel).await.map(Response::into_inner) {
                 Err(status) if Code::of(&status) == Some(Code::NotOwner) => refused = status,
                 answer => {
                     self.last.store(no, Ordering::Relaxed);
@@ -91,6 +117,15 @@ impl Operator {
             }
         }
         Err(refused)
+    }
+
+    /// Lets certificates count no more.
+    ///
+    /// # Errors
+    /// Refused, or nobody there.
+    pub async fn revoke(&self, uid: u64, up_to_generation: u32) -> Result<(), Status> {
+        let request = RevokeRequest { uid, up_to_generation };
+        self.call_on(async |channel| MembersClient::new(channel).revoke(request).await).await.map(drop)
     }
 
     /// Submits a job.
@@ -146,6 +181,14 @@ impl Operator {
         self.call(async |c| c.list_jobs(request.clone()).await).await.map(|reply| reply.jobs)
     }
 
+    /// Keeps a job to be run at times.
+    ///
+    /// # Errors
+    /// Refused, or nobody there.
+    pub async fn put_schedule(&self, request: PutScheduleRequest) -> Result<Schedule, Status> {
+        self.call(async |c| c.put_schedule(request.clone()).await).await
+    }
+
     /// All schedules.
     ///
     /// # Errors
@@ -193,5 +236,21 @@ impl Operator {
     /// Nobody there.
     pub async fn status(&self) -> Result<StatusReply, Status> {
         self.call(async |c| c.status(StatusRequest {}).await).await
+    }
+}
+
+impl Operator {
+    /// Makes a call with an empty message, whatever it is: what is said to it, if it is refused.
+    ///
+    /// # Panics
+    /// Nobody can be dialled, or the path is none.
+    pub async fn empty(&self, path: &'static str) -> Result<(), Status> {
+        let (address, server_name) = &self.tops[0];
+        let channel = link::channel(address, server_name, self.tls()).await.expect("a connection");
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.expect("a connection that takes calls");
+        let (path, codec) = (path.parse().expect("a path"), tonic_prost::ProstCodec::<(), ()>::default());
+        let answer = client.server_streaming(tonic::Request::new(()), path, codec).await;
+        answer?.into_inner().message().await.map(drop)
     }
 }

@@ -16,6 +16,19 @@ impl Coverage {
         *self.0.entry(what).or_default() += times;
     }
 
+    /// What a minion thought of a dispatch.
+    pub fn flaw(&mut self, flaw: Option<Reason>) {
+        let what = match flaw {
+            None => "dispatch taken",
+            Some(Reason::BadSignature) => "refused: signature",
+            Some(Reason::NotTarget) => "refused: not a target",
+            Some(Reason::Outdated) => "refused: outdated",
+            Some(Reason::StaleEpoch) => "refused: a former owner",
+            Some(_) => "refused: another flaw",
+        };
+        self.add(what, 1);
+    }
+
     /// What another run has tried.
     pub fn extend(&mut self, other: &Coverage) {
         other.0.iter().for_each(|(what, times)| self.add(what, *times));

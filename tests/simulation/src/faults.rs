@@ -71,10 +71,12 @@ pub enum Kind {
     MoveMinion,
     /// A syndic changes its parent.
     MoveSyndic,
+    /// Somebody has a syndic's key, and what it has heard.
+    RedTeam,
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::Break,
         Kind::HalfOpen,
         Kind::Cut,
@@ -95,6 +97,7 @@ impl Kind {
         Kind::Rolling,
         Kind::MoveMinion,
         Kind::MoveSyndic,
+        Kind::RedTeam,
     ];
 }
 
@@ -140,6 +143,11 @@ impl Faults {
 }
 
 impl Faults {
+    /// Whether somebody has a syndic's key.
+    pub fn red_team(&self) -> bool {
+        self.kinds.contains(&Kind::RedTeam)
+    }
+
     /// Nothing else goes wrong, and not too often.
     pub fn only(&mut self, kind: Kind) {
         (self.kinds, self.pace, self.mid_crash) = (vec![kind], ROLLING_PACE, 0);
@@ -198,7 +206,9 @@ impl World {
             Kind::Compact => self.compact(minion, syndic),
             Kind::Impostor => self.impostor(minion),
             Kind::Clock => {
-                let jump = self.random.pick(&[0, YEAR, -YEAR, 3_000_000, -3_000_000]);
+                // Minions refuse the jobs of an owner whose clock is far off: that is tried, but not most of the time.
+                let far = self.random.once_in(4);
+                let jump = self.random.pick(if far { &[YEAR, -YEAR] } else { &[0, 3_000_000, -3_000_000] });
                 self.skew[self.random.below(2)] = jump;
             }
             Kind::PauseOwner => {
@@ -212,6 +222,7 @@ impl World {
             }
             Kind::Rolling => self.roll(top),
             Kind::MoveMinion => self.later(Place::Minion(minion), 0, Happening::Move),
+            Kind::RedTeam => self.attack(),
             Kind::MoveSyndic => self.later(Place::Syndic(syndic), 0, Happening::Move),
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`world`] (the loop), [`top`] (with [`leadership`], [`reign`] and [`commits`]), [`syndic`], [`minion`]
 //! (the processes), [`client`] (operators), [`watchers`] (of jobs), [`batches`], [`watch`] and [`coverage`], [`network`],
-//! [`disk`], [`store`], [`faults`] and [`losses`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
+//! [`disk`], [`store`], [`faults`], [`losses`] and [`red_team`], [`signing`], [`rest`] (the end), [`sabotage`] (rules broken on purpose).
 
 pub mod batches;
 pub mod build;
@@ -22,9 +22,11 @@ pub mod losses;
 pub mod minion;
 pub mod network;
 pub mod random;
+pub mod red_team;
 pub mod reign;
 pub mod rest;
 pub mod sabotage;
+pub mod signing;
 pub mod store;
 pub mod syndic;
 pub mod top;

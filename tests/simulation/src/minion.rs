@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use relay_core::{
     ids::{Incarnation, Jid, MinionId, RegionName},
-    invariants::{Observation, Verdict},
-    message::Up,
+    invariants::{Execution, Observation, Verdict},
+    job::Job,
+    message::{Down, Up},
     outcome::{Answer, Outcome, Reason},
     roster::roster_of_one,
     seat::{JournalRecord, Seat, SeatEffect},
+    time::{Millis, WallMicros},
+    warrant::Bearer,
 };
 
 use crate::{
@@ -22,6 +25,13 @@ use crate::{
     sabotage::Sabotage,
     world::{HEARTBEAT, Process, World},
 };
+
+/// By how much clocks may differ here: more than those that are a little wrong, and little enough that a run sees the end of it.
+pub const TOLERANCE: Millis = 4_000;
+
+fn bearer(id: &MinionId, incarnation: u64) -> Bearer {
+    Bearer::with_tolerance("simulated", id.clone(), Incarnation(incarnation), TOLERANCE)
+}
 
 /// One execution, as its machine knows it.
 #[derive(Debug)]
@@ -54,6 +64,10 @@ pub struct MinionProcess {
     pub journal: Disk<JournalRecord>,
     /// The journal's name.
     pub incarnation: u64,
+    /// What it asks of a job before its journal is asked.
+    pub bearer: Bearer,
+    /// When it took each job, by a clock that is right: its disk may be slow to write that down.
+    pub taken: BTreeMap<Jid, WallMicros>,
     /// The journal was lost once.
     pub lost_journal: bool,
     /// Its link, dialled or open.
@@ -72,6 +86,8 @@ impl MinionProcess {
     pub fn new(id: MinionId, region: RegionName, parents: Vec<usize>, incarnation: u64) -> MinionProcess {
         MinionProcess {
             process: Process::default(),
+            bearer: bearer(&id, incarnation),
+            taken: BTreeMap::new(),
             id,
             region,
             parents,
@@ -96,6 +112,8 @@ impl MinionProcess {
     pub fn lose_journal(&mut self, incarnation: u64) {
         self.journal.wipe();
         (self.incarnation, self.lost_journal) = (incarnation, true);
+        self.bearer = bearer(&self.id, incarnation);
+        self.taken.clear();
         self.witnessed.clear();
     }
 
@@ -128,7 +146,15 @@ impl World {
             Happening::Opened(link, End::Child) => self.minion_opened(no, link),
             Happening::Arrived(link, end) => {
                 let random = self.random.bits();
-                if let Some(Message::Down(down)) = self.net.receive(link, end, now) {
+                if let Some(Message::Down(mut down)) = self.net.receive(link, end, now) {
+                    if let Down::Dispatch(dispatch) = &mut down {
+                        dispatch.flaw = self.examine(no, dispatch).err();
+                        if dispatch.flaw.is_none() {
+                            let wall = self.true_wall();
+                            self.minions[no].taken.entry(dispatch.job.jid).or_insert(wall);
+                        }
+                        self.coverage.flaw(dispatch.flaw);
+                    }
                     self.minions[no].seat.received(now, down, random);
                 }
             }
@@ -223,11 +249,19 @@ impl World {
         for record in records {
             if let JournalRecord::End { jid, answer } = record
                 && self.minions[no].witnessed.insert(*jid)
+                && self.counts_of(no, *jid)
             {
                 let slot = (*jid, self.minions[no].id.clone());
                 self.note(Observation::Ended(slot, Verdict::of(answer)));
             }
         }
+    }
+
+    /// Whether what a minion says of a job counts: under a journal that is not the one for which it was signed, a minion knows
+    /// nothing of it, whatever somebody made it refuse.
+    fn counts_of(&self, no: usize, jid: Jid) -> bool {
+        let minion = &self.minions[no];
+        self.store.is_signed_for(jid, &minion.id, Incarnation(minion.incarnation))
     }
 
     fn turn_minion(&mut self, no: usize) {
@@ -250,7 +284,7 @@ impl World {
     fn minion_does(&mut self, no: usize, effect: SeatEffect) {
         match effect {
             SeatEffect::Persist { ticket, records, may_fail } => self.journal(no, ticket, records, may_fail),
-            SeatEffect::Start { job, run } => self.start(no, job.jid, run),
+            SeatEffect::Start { job, run } => self.start(no, &job, run),
             SeatEffect::Kill { jid } => {
                 let wait = self.random.between(1, 200);
                 let runs = self.minions[no].runs.iter();
@@ -299,7 +333,8 @@ impl World {
             let JournalRecord::Acked { jid } = record else { continue };
             let slot = (*jid, self.minions[no].id.clone());
             let spooled = |s: &crate::syndic::SyndicProcess| s.holds(u64::MAX).contains(&slot);
-            if !self.store.has_final(slot.0, &slot.1)
+            if self.counts_of(no, slot.0)
+                && !self.store.has_final(slot.0, &slot.1)
                 && !self.syndics.iter().any(spooled)
                 && !self.lost_on_the_way(&slot)
             {
@@ -311,8 +346,13 @@ impl World {
         }
     }
 
-    fn start(&mut self, no: usize, jid: Jid, run: u64) {
+    fn start(&mut self, no: usize, job: &Job, run: u64) {
+        let jid = job.jid;
         let slot = (jid, self.minions[no].id.clone());
+        let (digest, incarnation) = (job.digest, Incarnation(self.minions[no].incarnation));
+        let at = self.minions[no].taken.get(&jid).copied().unwrap_or_else(|| self.true_wall());
+        let execution = Execution { digest, incarnation, at };
+        self.note(Observation::Executed(slot.clone(), execution));
         self.note(Observation::Started(slot.clone()));
         self.note(Observation::Running(slot, self.now));
         let runner = self.random.once_in(2);

@@ -25,7 +25,7 @@ pub enum Sabotage {
     Unfenced,
     /// The store adds to a row of answers and never takes anybody out.
     KeepUnknown,
-    /// A syndic sends every job to every minion it has.
+    /// A syndic sends every job to every minion it has, and they take it.
     SendToAll,
     /// The top master never looks at its deadlines.
     NeverDeclare,
@@ -53,6 +53,12 @@ pub enum Sabotage {
     SameEpoch,
     /// A standby takes links, and acknowledges what it hears.
     StandbyAccepts,
+    /// A minion takes jobs that nobody signed.
+    TakeUnsigned,
+    /// A minion takes jobs that were signed for others.
+    TakeUnproven,
+    /// A minion takes jobs whose time is over.
+    TakeOutdated,
 }
 
 impl Sabotage {
@@ -72,7 +78,7 @@ impl Sabotage {
     }
 
     /// Every broken rule, the invariant that must notice, and words that it must use for it.
-    pub const ALL: [(Sabotage, &'static str, &'static str); 21] = [
+    pub const ALL: [(Sabotage, &'static str, &'static str); 24] = [
         (Sabotage::StartUnjournaled, "I1", ""),
         (Sabotage::KeepUnknown, "I2", ""),
         (Sabotage::AckUndurable, "I3", ""),
@@ -94,5 +100,8 @@ impl Sabotage {
         (Sabotage::ForgetCursor, "I10", ""),
         (Sabotage::SameEpoch, "I2", ""),
         (Sabotage::StandbyAccepts, "I3", "acknowledged"),
+        (Sabotage::TakeUnsigned, "I13", "not what its owner signed"),
+        (Sabotage::TakeUnproven, "I13", "not signed for it"),
+        (Sabotage::TakeOutdated, "I13", "after the time"),
     ];
 }

@@ -10,15 +10,16 @@ use std::{
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId, RequestId},
-    invariants::{Observation, Verdict},
+    invariants::{Observation, Order, Verdict},
     inventory::{Inventory, Record},
+    leaves::Leaves,
     ledger::{AnswerKey, Group, GroupNo},
     outcome::{Answer, Outcome},
     owner::{GroupRow, JobHead, StoredJob, Write, WriteError},
     time::Millis,
 };
 
-use crate::sabotage::Sabotage;
+use crate::{minion::TOLERANCE, sabotage::Sabotage};
 
 /// A job in the store.
 #[derive(Debug)]
@@ -150,6 +151,7 @@ impl Store {
         let jid = head.job.jid;
         self.requests.insert(head.request_id, (jid, head.request_digest));
         seen.push(Observation::Recorded { jid, targets: self.names(&head.targets) });
+        seen.push(Observation::Ordered(jid, self.order(&head)));
         let (sent, rows, slots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         self.jobs.insert(
             jid,
@@ -222,6 +224,20 @@ impl Store {
     /// The names of targets.
     pub fn names(&self, members: &Members) -> BTreeSet<MinionId> {
         members.iter().filter_map(|no| self.minions.get(&no)).map(|record| record.id.clone()).collect()
+    }
+
+    /// What was signed, in the words of the invariant.
+    fn order(&self, head: &JobHead) -> Order {
+        let leaves = Leaves::decode(&head.leaves, &head.targets).unwrap_or_default();
+        let named = |(no, incarnation)| self.minions.get(&no).map(|record| (record.id.clone(), incarnation));
+        let until = head.spec.span.not_after + TOLERANCE * 1_000;
+        Order { digest: head.job.digest, targets: leaves.iter().filter_map(named).collect(), until }
+    }
+
+    /// Whether a job is for this minion, under this journal.
+    pub fn is_signed_for(&self, jid: Jid, id: &MinionId, incarnation: Incarnation) -> bool {
+        let order = self.jobs.get(&jid).map(|kept| self.order(&kept.head));
+        order.is_some_and(|order| order.targets.contains(&(id.clone(), incarnation)))
     }
 
     /// Every job with its targets.

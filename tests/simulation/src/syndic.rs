@@ -87,11 +87,18 @@ impl SyndicProcess {
     /// The returns of minions that the spool holds durably and the top master has not acknowledged, in batches up to
     /// this one.
     pub fn holds(&self, last: u64) -> Vec<(Jid, MinionId)> {
+        self.holds_of(last).into_iter().map(|(jid, id, _)| (jid, id)).collect()
+    }
+
+    /// The same, with the journals that said so.
+    fn holds_of(&self, last: u64) -> Vec<(Jid, MinionId, Incarnation)> {
         let mut names = BTreeMap::new();
         let mut batches = BTreeMap::new();
         for record in &self.spool.durable {
             match record {
-                SpoolRecord::Member { no, id, .. } => drop(names.insert(*no, id.clone())),
+                SpoolRecord::Member { no, id, incarnation } => {
+                    drop(names.insert(*no, (id.clone(), *incarnation)))
+                }
                 SpoolRecord::Batch { batch, .. } => drop(batches.insert(batch.seq, batch)),
                 SpoolRecord::Acked { up_to, .. } => batches.retain(|seq, _| seq > up_to),
                 SpoolRecord::Sent(_) | SpoolRecord::Forget { .. } => {}
@@ -100,7 +107,9 @@ impl SyndicProcess {
         let groups =
             batches.range(..=last).flat_map(|(_, batch)| &batch.groups).filter(|group| !group.answer.by_tier);
         let slots = groups.flat_map(|group| group.members.iter().map(|no| (group.jid, no)));
-        slots.filter_map(|(jid, no)| names.get(&no).map(|id| (jid, id.clone()))).collect()
+        slots
+            .filter_map(|(jid, no)| names.get(&no).map(|(id, journal)| (jid, id.clone(), *journal)))
+            .collect()
     }
 }
 
@@ -118,6 +127,9 @@ impl World {
                 Some(Message::Down(down)) => {
                     if let Down::ReturnsAck { up_to } = down {
                         self.acked_by_parent(no, link, up_to);
+                    }
+                    if let Down::Dispatch(dispatch) = &down {
+                        self.steal(no, dispatch);
                     }
                     self.syndics[no].relay.from_parent(now, LinkId(link), down);
                 }
@@ -258,7 +270,9 @@ impl World {
     /// its spool or beyond, a top master in the store.
     fn acked_by_parent(&mut self, no: usize, link: u64, up_to: u64) {
         let Some(parent) = self.net.get(link).map(|l| l.parent.0) else { return };
-        let held = self.syndics[no].holds(up_to);
+        // Of what another journal said of a job than the one for which it was signed, nothing is kept.
+        let mut held = self.syndics[no].holds_of(up_to);
+        held.retain(|(jid, id, journal)| self.store.is_signed_for(*jid, id, *journal));
         if held.is_empty() {
             return;
         }
@@ -266,7 +280,7 @@ impl World {
             (0..self.syndics.len()).filter(|other| *other != no && matches!(parent, Place::Syndic(_)));
         let spooled: BTreeSet<(Jid, MinionId)> =
             others.flat_map(|other| self.syndics[other].holds(u64::MAX)).collect();
-        for (jid, id) in held {
+        for (jid, id, _) in held {
             let target = self.store.is_target(jid, &id);
             let slot = (jid, id.clone());
             let durable = self.store.has_final(jid, &id) || spooled.contains(&slot);
@@ -300,8 +314,8 @@ impl World {
                     let below = self.net.open_links().filter(|(_, l)| l.parent.0 == Place::Syndic(no));
                     sending.links = below.map(|(link, _)| LinkId(link)).collect();
                 }
-                for link in sending.links {
-                    self.send(link.0, End::Child, Message::Down(sending.down.clone()));
+                for (link, down) in sending.each() {
+                    self.send(link.0, End::Child, Message::Down(down));
                 }
             }
             RelayEffect::SendUp { link, up: Up::Returns(batch) }
@@ -319,6 +333,10 @@ impl World {
             }
             RelayEffect::Note { jid, what, members } => {
                 self.say(|| format!("s{no} job {jid}: {what} ({members})"))
+            }
+            RelayEffect::Alarm { jid, why, members } => {
+                self.coverage.add("red team: a syndic refused", 1);
+                self.say(|| format!("s{no} refuses a dispatch of job {jid}: {why} ({members})"));
             }
             RelayEffect::Duplicates(_) => {}
         }

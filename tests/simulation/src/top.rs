@@ -1,14 +1,13 @@
 //! A top master's process: a standby, or the owner. Who owns is [`crate::leadership`]'s, its way to the store
 //! [`crate::commits`]'s, the beginning and the end of a reign [`crate::reign`]'s.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid, RegionName},
     invariants::Observation,
     inventory::Inventory,
-    job::{Job, JobSpec},
     message::{Down, LinkId, Up},
     owner::{Batches, Owner, OwnerEffect, OwnerRule, StoredJob, Write},
 };
@@ -19,6 +18,7 @@ use crate::{
     leadership::Seat,
     network::Message,
     sabotage::Sabotage,
+    signing::Sealer,
     world::{HEARTBEAT, Process, World},
 };
 
@@ -66,12 +66,8 @@ impl Default for TopProcess {
     }
 }
 
-fn seal(spec: &JobSpec) -> Job {
-    Job { jid: spec.jid, digest: [1; 32], envelope: spec.args.clone() }
-}
-
 pub(crate) fn rule(epoch: Epoch, batches: Batches) -> OwnerRule {
-    OwnerRule { fabric: "simulated".into(), epoch, heartbeat: HEARTBEAT, seal, batches }
+    OwnerRule { fabric: "simulated".into(), epoch, heartbeat: HEARTBEAT, seal: Arc::new(Sealer), batches }
 }
 
 impl World {
@@ -253,9 +249,9 @@ impl World {
         match effect {
             OwnerEffect::Persist { ticket, writes, may_fail } => self.persist(top, ticket, writes, may_fail),
             OwnerEffect::Send(sending) => {
-                for link in sending.links {
-                    self.leaves(top, link, &sending.down);
-                    self.send(link.0, End::Child, Message::Down(sending.down.clone()));
+                for (link, down) in sending.each() {
+                    self.leaves(top, link, &down);
+                    self.send(link.0, End::Child, Message::Down(down));
                 }
             }
             OwnerEffect::Hangup { link, why } => {
@@ -272,6 +268,10 @@ impl World {
             }
             OwnerEffect::ForeignMinion { syndic, id } => {
                 self.say(|| format!("top{top}: {syndic} names {id}"));
+            }
+            OwnerEffect::Suspect { syndic, jid, why, .. } => {
+                self.coverage.add("red team: seen by the owner", 1);
+                self.say(|| format!("top{top}: below {syndic}, job {jid}: {why}"));
             }
             OwnerEffect::Changed { changes, .. } => self.changed(top, &changes),
             OwnerEffect::Duplicates(_) | OwnerEffect::GrainsRefused { .. } => {}

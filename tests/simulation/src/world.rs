@@ -23,6 +23,7 @@ use crate::{
     minion::MinionProcess,
     network::{Message, Network},
     random::Random,
+    red_team::Loot,
     sabotage::Sabotage,
     store::Store,
     syndic::SyndicProcess,
@@ -87,6 +88,8 @@ pub struct World {
     pub accepted: BTreeMap<Jid, Millis>,
     /// Returns that were in spools that were lost.
     pub lost_spooled: BTreeSet<(Jid, MinionId)>,
+    /// What syndics have heard that the red team has got hold of.
+    pub loot: Vec<Loot>,
     /// Who watches jobs.
     pub watchers: Vec<Watcher>,
     /// The syndics.
@@ -132,6 +135,7 @@ impl World {
             due: BTreeMap::new(),
             accepted: BTreeMap::new(),
             lost_spooled: BTreeSet::new(),
+            loot: Vec::new(),
             watchers: Vec::new(),
             syndics: Vec::new(),
             minions: Vec::new(),
@@ -168,6 +172,7 @@ impl World {
             Observation::Slot((jid, id), verdict) => self.say(|| format!("  SLOT {jid} {id}: {verdict}")),
             Observation::Ended((jid, id), verdict) => self.say(|| format!("  END {jid} {id}: {verdict}")),
             Observation::Wrote { .. } | Observation::SaidBy { .. } | Observation::Known(..) => {}
+            Observation::Ordered(..) | Observation::Executed(..) => {}
             Observation::Changed { .. } => {}
             other => self.say(|| format!("  {other:?}")),
         }
@@ -185,6 +190,11 @@ impl World {
         if let Some(log) = &mut self.log {
             log.push(format!("{:>7} {}", self.now, line()));
         }
+    }
+
+    /// What a wall clock shows that is right.
+    pub fn true_wall(&self) -> WallMicros {
+        WALL + self.now * 1_000
     }
 
     /// The wall clock of a top master.

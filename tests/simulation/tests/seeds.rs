@@ -12,7 +12,7 @@ const ROLLING: u64 = 60;
 const SHOWN: usize = 80;
 
 /// What these seeds must have tried, and how often at least: about a third of what they do.
-const TRIED: [(&str, u64); 25] = [
+const TRIED: [(&str, u64); 35] = [
     ("top master killed in mid-batch", 180),
     ("syndic killed in mid-batch", 150),
     ("one of 8 syndics killed in mid-batch", 60),
@@ -38,6 +38,16 @@ const TRIED: [(&str, u64); 25] = [
     ("syndic at another top master in mid-job", 400),
     ("tree of 3 levels", 40),
     ("job in a tree of 3 levels", 800),
+    ("red team: altered", 300),
+    ("red team: renamed", 300),
+    ("red team: re-aimed", 300),
+    ("red team: added a member", 300),
+    ("red team: replayed", 150),
+    ("red team: replayed after its time", 60),
+    ("red team: replayed to a new journal", 18),
+    ("red team: a syndic refused", 150),
+    ("red team: seen by the owner", 30),
+    ("refused: a former owner", 100),
 ];
 
 #[test]

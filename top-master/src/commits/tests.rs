@@ -1,15 +1,17 @@
 use std::sync::Mutex;
 
 use relay_core::{
+    Members,
     ids::{Epoch, Jid, RegionName, RequestId},
     ledger::GroupNo,
     outcome::Answer,
+    owner::GroupRow,
     time::WallMicros,
 };
 use relay_runtime::store::{
-    FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, NewRevision, NewSchedule, PlanId, Pruned,
-    Put, Ran, Recovered, Revision, RevisionEnd, RevisionPut, ScheduleRun, StoreError, StoredPlan,
-    StoredSchedule, Which,
+    Area, FunctionStats, JobFilter, JobSummary, JobView, KnownRequest, NewRevision, NewSchedule, PlanId,
+    Pruned, Put, PutRecord, Ran, Record, Recovered, Revision, RevisionEnd, RevisionPut, ScheduleRun,
+    StoreError, StoredPlan, StoredSchedule, Which,
 };
 
 use super::*;
@@ -95,6 +97,15 @@ impl Store for Grudging {
     fn end_revision(&self, _: u64, _: RevisionEnd) -> StoreFuture<bool> {
         unused()
     }
+    fn record(&self, _: Area, _: bytes::Bytes) -> StoreFuture<Option<Record>> {
+        unused()
+    }
+    fn records(&self, _: Area, _: bytes::Bytes, _: usize) -> StoreFuture<Vec<Record>> {
+        unused()
+    }
+    fn put_records(&self, _: Vec<PutRecord>) -> StoreFuture<bool> {
+        unused()
+    }
     fn close(&self) -> futures_core::future::BoxFuture<'static, ()> {
         Box::pin(async {})
     }
@@ -128,4 +139,24 @@ async fn what_may_fail_fails_and_the_rest_is_tried_again() {
     commits.begin(2, cancel(), false);
     assert!(matches!(commits.next().await, Done { ticket: 1, result: Err(WriteError::Failed(_)) }));
     assert!(matches!(commits.next().await, Done { ticket: 2, result: Ok(()) }));
+}
+
+/// Nobody leaves an outcome but those who were unknown.
+#[tokio::test]
+async fn who_was_unknown_and_is_known_now_is_reported() {
+    let store = Arc::new(Grudging { asked: Mutex::default(), refusals: Mutex::default() });
+    let (audit, reported) = Audit::double();
+    let mut commits = Commits::new(store).reporting(audit);
+    let (some, none) = ([7].into_iter().collect(), Members::new());
+    let row =
+        |no, added: &Members| GroupRow { no, answer: None, members: none.clone(), added: added.clone() };
+    let returns = |seq, rows| Write::Returns { jid: Jid::from_micros(1), epoch: Epoch(1), seq, at: 1, rows };
+    commits.begin(1, vec![returns(1, vec![row(0, &some)])], false);
+    assert!(reported.events().is_empty());
+    commits.begin(2, vec![returns(2, vec![row(0, &none), row(1, &some)])], false);
+    let events = reported.events();
+    assert_eq!(
+        (events.len(), events[0].kind, &*events[0].details["outcomes"]),
+        (1, Kind::UnknownResolved, "1")
+    );
 }

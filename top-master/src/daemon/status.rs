@@ -114,6 +114,8 @@ impl Daemon {
             regions: regions.into_iter().map(region).collect(),
             epoch: self.standings.epoch.0,
             top_masters: top_masters(&self.standings.lead.borrow()),
+            // What is not the loop's is filled in by who answers.
+            ..wire::StatusReply::default()
         }
     }
 }

@@ -7,19 +7,25 @@ use relay_core::{
     inventory::{Inventory, Record},
     owner::{OwnerRule, Write},
     seat::HeartbeatRule,
+    signing::{JobSigner, KeyId, NoKey, Signature, Span},
 };
 use relay_runtime::{
     config::{self, FollowConfig},
     registry::Embedded,
     store::{SqliteStore, Store},
+    trust::Trusted,
 };
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    access::{Access, Policies},
     operator::{Defaults, OperatorService, REQUEST_QUEUE, Reach},
     topology::{self, Topologies},
 };
+
+/// Everybody may do everything.
+const OPEN: &str = "{version: 1, allow: {any: {'*': ['*', '@jobs', '@runner', '@wheel']}}}";
 
 /// What a top master is configured with beside its limits.
 #[derive(Default)]
@@ -30,14 +36,28 @@ pub(crate) struct Setting {
     pub(crate) topology: Option<std::path::PathBuf>,
     /// Who is attached: the only minions that are up.
     pub(crate) up: Vec<&'static str>,
+    /// Who may do what. Default: everybody everything.
+    pub(crate) policy: Option<&'static str>,
     /// The time by which topologies are staged. Default: the real one.
     pub(crate) now: Option<topology::Now>,
+}
+
+/// Nobody verifies what it signs.
+#[derive(Debug)]
+struct Signer;
+
+impl JobSigner for Signer {
+    fn sign(&self, _: &[u8], _: Span) -> Result<Signature, NoKey> {
+        Ok(Signature { key: KeyId([0; 8]), bytes: [0; 64] })
+    }
 }
 
 /// A running top master. Nobody is attached to it: jobs stay open until they are cancelled.
 pub(crate) struct Bench {
     pub(crate) directory: TempDir,
     pub(crate) service: OperatorService,
+    /// What was written into the audit log.
+    pub(crate) reported: crate::audit::Reported,
     daemon: tokio::task::JoinHandle<()>,
     topologies: tokio::task::JoinHandle<()>,
 }
@@ -79,6 +99,13 @@ impl Bench {
         Bench::start(self.stop().await, ids, defaults, Setting::default()).await
     }
 
+    /// The same, by this policy.
+    pub(crate) async fn restart_with(self, policy: &'static str, ids: &[&str]) -> Bench {
+        let defaults = Defaults::clone(&self.service.defaults.borrow());
+        let setting = Setting { policy: Some(policy), ..Setting::default() };
+        Bench::start(self.stop().await, ids, defaults, setting).await
+    }
+
     /// Ends it as a kill does; what is durable is in the directory.
     pub(crate) async fn stop(self) -> TempDir {
         for task in [self.topologies, self.daemon] {
@@ -108,13 +135,15 @@ impl Bench {
             fabric: "test.example".into(),
             epoch: recovered.epoch,
             heartbeat: HeartbeatRule { interval: 1_000, dead_after: 3_000 },
-            seal: relay_proto::envelope::seal,
+            seal: Arc::new(relay_proto::envelope::Sealer(Arc::new(Signer))),
             batches: boot.effective.as_ref().map_or(defaults.batches.clone(), |e| e.batches()),
         };
         let owner = Owner::recover(rule, 0, wall(), inventory, recovered.jobs);
         let (registered, _) = watch::channel(Syndics::new());
+        let nobody = Trusted::of_roots("acme.example".parse().unwrap(), &[]).unwrap();
+        let trust = PassedOn::new(nobody);
         let standings =
-            Standings { registered, lead: watch::channel(Lead::default()).1, epoch: recovered.epoch };
+            Standings { registered, lead: watch::channel(Lead::default()).1, epoch: recovered.epoch, trust };
         let directory_of_names = Directory::default();
         let mut daemon = Daemon::new(
             "test.example".into(),
@@ -128,6 +157,7 @@ impl Bench {
             daemon.effective(boot.effective.clone());
         }
         let (asks, asked) = mpsc::channel(REQUEST_QUEUE);
+        let (audit, reported) = crate::audit::Audit::double();
         let parts = topology::Parts {
             store: store.clone(),
             asks: asks.clone(),
@@ -137,6 +167,7 @@ impl Bench {
             limits: defaults,
             follow: setting.follow,
             state_dir: directory.path().into(),
+            audit: audit.clone(),
             now: setting.now.unwrap_or_else(|| {
                 let clock = Clock::start();
                 Arc::new(move || clock.now())
@@ -151,10 +182,11 @@ impl Bench {
             schedules_changed: Arc::default(),
             reach: Reach::always(),
             topology,
+            access: Access::new(Policies::of_text(setting.policy.unwrap_or(OPEN)), audit),
         };
         let daemon = tokio::spawn(daemon.drive(asked));
         let topologies = tokio::spawn(topologies.run(CancellationToken::new()));
-        Bench { directory, service, daemon, topologies }
+        Bench { directory, service, reported, daemon, topologies }
     }
 }
 

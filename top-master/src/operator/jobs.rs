@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use relay_core::{
+    access::{Caller, Verb},
     ids::Jid,
     outcome::Outcome,
     owner::{ApproveError, Approving, Held, Owner},
@@ -83,6 +84,22 @@ impl OperatorService {
             head::of_summary(job, state)
         });
         Ok(wire::ListJobsReply { jobs: jobs.collect() })
+    }
+
+    /// Who may not see all jobs sees his own.
+    pub(super) async fn only_own(
+        &self,
+        caller: &Caller,
+        request: wire::ListJobsRequest,
+    ) -> Result<wire::ListJobsRequest, Status> {
+        if self.access.may_all(caller, Verb::JobsList) {
+            return Ok(request);
+        }
+        let mut filter = request.filter.clone().unwrap_or_default();
+        let own = filter.caller.is_empty() || filter.caller == caller.name();
+        self.access.may(caller, Verb::JobsList, own, &filter.caller).await?;
+        filter.caller = caller.name().to_owned();
+        Ok(wire::ListJobsRequest { filter: Some(filter), ..request })
     }
 
     pub(super) async fn stats(&self, filter: wire::JobFilter) -> Result<wire::JobStatsReply, Status> {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 use relay_core::{
     Members,
+    access::Decision,
     batch::BatchRule,
     ids::{MinionId, RegionName, RequestId, TierId},
     owner::{Owner, Submission, SubmitError},
@@ -25,7 +26,7 @@ use relay_runtime::{
 use tonic::Status;
 
 use super::{
-    OperatorService, invalid, store_error,
+    Asking, OperatorService, invalid, store_error,
     submit::{digest, submit_error},
 };
 
@@ -47,13 +48,20 @@ struct Resolved {
 impl OperatorService {
     pub(super) async fn make_plan(
         &self,
-        caller: String,
+        asking: Asking,
         request: wire::SubmitRequest,
     ) -> Result<wire::PlanReply, Status> {
         if !request.plan_id.is_empty() {
             return Err(invalid("a plan of a plan: name a target and a function to plan, or run the plan"));
         }
-        let submission = self.submission(caller, RequestId(0), request.clone())?;
+        let submission = self.submission(asking.named.clone(), RequestId(0), request.clone())?;
+        let decided = self
+            .decided_by(&asking, &submission, |owner, job| Ok(resolve(owner, job.clone())?.targets))
+            .await?;
+        let needs_approval = match &decided.decision {
+            Decision::NeedsApproval(_, why) => why.text(&decided.active.shown),
+            _ => String::new(),
+        };
         let (rule, delivery, run) =
             (self.full_rule(&submission.batch), submission.delivery_limit, submission.run_limit);
         let resolved = self.look(move |owner| resolve(owner, submission)).await?.map_err(submit_error)?;
@@ -91,6 +99,7 @@ impl OperatorService {
             args: request.args,
             target: request.target,
             expires,
+            needs_approval,
         })
     }
 

@@ -27,7 +27,7 @@ impl Reach {
     ///
     /// # Errors
     /// [`Code::Registry`]: the time of our lease has passed without a word from the registry.
-    pub(super) fn check(&self) -> Result<(), Status> {
+    pub(crate) fn check(&self) -> Result<(), Status> {
         let Some((lead, clock)) = &self.0 else { return Ok(()) };
         let (now, lead) = (clock.now(), lead.borrow());
         if now < lead.certain_until {

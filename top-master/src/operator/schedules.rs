@@ -1,9 +1,11 @@
 //! Schedules as operators put, see and pause them. When they run is [`crate::schedule`]'s.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use relay_core::{
+    access::{Caller, Decision, How, Verb},
     ids::{Jid, RequestId},
-    owner::SubmitError,
     schedule::{Draft, Rule},
     time::WallMicros,
 };
@@ -14,11 +16,33 @@ use relay_runtime::{
 };
 use tonic::Status;
 
-use super::{OperatorService, invalid, store_error, submit::submit_error};
+use super::{
+    OperatorService,
+    gate::{Decided, nobody_to_ask},
+    invalid, store_error,
+};
+use crate::access::{Arguments, Asking};
 
 /// Who a scheduled job is from: the schedule, and whoever made it (or runs it now). No certificate names such a caller.
 pub fn scheduled_by(name: &str, caller: &str) -> String {
     format!("schedule:{name} (by {caller})")
+}
+
+/// Who asks for a schedule's runs: whoever made it, as he was known then, with the rights that he has at the time of the run.
+///
+/// # Errors
+/// It says nobody who could be a caller.
+pub fn asking_of(schedule: &wire::Schedule) -> Result<Asking, Status> {
+    let wire::Schedule { name, caller, caller_groups, caller_how, .. } = schedule;
+    let damaged = |why: String| {
+        Code::Denied.status(format!("schedule {name}: {why}; remove it and let somebody make it again"))
+    };
+    // Before it was written down, there were only certificates.
+    let how = if caller_how.is_empty() { Some(How::Certificate) } else { How::from_word(caller_how) };
+    let how = how.ok_or_else(|| damaged(format!("{caller_how:?} is no way of logging in")))?;
+    let caller =
+        Caller::new(caller, caller_groups.iter().cloned(), how).map_err(|e| damaged(e.to_string()))?;
+    Ok(Asking { named: scheduled_by(name, caller.name()), caller: Arc::new(caller), waits: false })
 }
 
 /// A stored schedule's definition, with its rule.
@@ -71,14 +95,15 @@ fn not_found(name: &str) -> Status {
 impl OperatorService {
     pub(crate) async fn keep_schedule(
         &self,
-        caller: String,
+        caller: Arc<Caller>,
         request: wire::PutScheduleRequest,
     ) -> Result<wire::Schedule, Status> {
         let wire::PutScheduleRequest { schedule, replace } = request;
         let asked = schedule.ok_or_else(|| invalid("a schedule without a definition"))?;
         let (now, paused) = (wall(), asked.paused);
-        let kept = self.checked(caller, now, asked)?;
-        self.refuse_too_wide(&kept).await?;
+        let kept = self.checked(&caller, now, asked)?;
+        self.refuse_hopeless(&kept).await?;
+        self.refuse_taking(&caller, &kept.name, replace).await?;
         let new = NewSchedule {
             name: kept.name.clone(),
             definition: kept.encode_to_vec().into(),
@@ -103,21 +128,36 @@ impl OperatorService {
         shown(&self.stored(name).await?)
     }
 
-    /// A job that is too wide without a batch would be refused at each of its times, when nobody looks. That nobody
-    /// matches now is no error: who matches is found at each time anew.
-    async fn refuse_too_wide(&self, kept: &wire::Schedule) -> Result<(), Status> {
+    /// A job that is too wide without a batch, or that who makes the schedule may not run, would be refused at each of its times, when
+    /// nobody looks. That nobody matches now is no error: who matches is found at each time anew.
+    async fn refuse_hopeless(&self, kept: &wire::Schedule) -> Result<(), Status> {
         let job = kept.job.clone().unwrap_or_default();
         let submission = self.submission(kept.caller.clone(), RequestId(0), job)?;
-        match self.look(move |owner| owner.resolve(&submission).err()).await? {
-            Some(wide @ SubmitError::TooWide { .. }) => Err(submit_error(wide)),
+        match self.decided(&asking_of(kept)?, &submission).await {
+            Ok(Decided { decision: Decision::NeedsApproval(_, why), active, .. }) => {
+                Err(nobody_to_ask(&why.text(&active.shown)))
+            }
+            Err(refused)
+                if matches!(Code::of(&refused), Some(Code::TooWide | Code::Denied | Code::Store)) =>
+            {
+                Err(refused)
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// In the place of somebody else's schedule stands only what who may remove that one puts there.
+    async fn refuse_taking(&self, caller: &Caller, name: &str, replace: bool) -> Result<(), Status> {
+        match replace && self.schedules().await?.iter().any(|kept| kept.name == name) {
+            true => self.may_with_schedule(caller, Verb::SchedulesRemove, name).await,
+            false => Ok(()),
         }
     }
 
     /// What is kept of a schedule that is asked for: its rule and its job checked, nothing else in it.
     fn checked(
         &self,
-        caller: String,
+        caller: &Caller,
         now: WallMicros,
         asked: wire::Schedule,
     ) -> Result<wire::Schedule, Status> {
@@ -128,7 +168,9 @@ impl OperatorService {
             return Err(invalid("a plan lives for a day: schedule a target and a function"));
         }
         let job = wire::SubmitRequest { request_id: Vec::new(), ..job };
-        self.submission(caller.clone(), RequestId(0), job.clone())?;
+        let named = scheduled_by(&asked.name, caller.name());
+        let checked = self.submission(named, RequestId(0), job.clone())?;
+        Arguments::read(&checked.args)?;
         Ok(wire::Schedule {
             name: asked.name,
             cron: asked.cron.trim().into(),
@@ -137,7 +179,9 @@ impl OperatorService {
             max_running: rule.max_running(),
             missed: rule.missed().word().into(),
             job: Some(job),
-            caller,
+            caller: caller.name().to_owned(),
+            caller_groups: caller.groups().map(str::to_owned).collect(),
+            caller_how: caller.how().word().to_owned(),
             made: now,
             ..wire::Schedule::default()
         })
@@ -175,13 +219,14 @@ impl OperatorService {
     /// Runs a schedule's job now. Its times stay as they are; it counts among the runs that may be open.
     pub(crate) async fn run_now(
         &self,
-        caller: String,
+        caller: Arc<Caller>,
         request: wire::RunScheduleRequest,
     ) -> Result<wire::Submitted, Status> {
         let wire::RunScheduleRequest { name, request_id } = request;
         let (schedule, _) = definition(&self.stored(&name).await?)?;
         let job = wire::SubmitRequest { request_id, ..schedule.job.unwrap_or_default() };
-        let submitted = self.submit_as(scheduled_by(&name, &caller), job).await?;
+        let named = scheduled_by(&name, caller.name());
+        let submitted = self.submit_as(Asking { caller, named, waits: false }, job).await?;
         let run = ScheduleRun { at: wall(), jid: Some(Jid::from_micros(submitted.jid)), error: None };
         self.store.schedule_ran(&name, run, 0).await.map_err(store_error)?;
         Ok(submitted)

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use prost::Message as _;
 use relay_core::{
     Members,
+    access::Decision,
     batch::BatchRule,
     ids::RequestId,
-    owner::{Accepted, Submission, SubmitError, Subset},
+    owner::{Accepted, MAX_WAIT, Submission, SubmitError, Subset},
     target::Target,
     time::Millis,
 };
@@ -15,18 +16,21 @@ use relay_proto::{Code, envelope::MAX_ENVELOPE_BYTES, operator as wire};
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use super::{Ask, OperatorService, invalid, store_error};
+use super::{Ask, OperatorService, gate::nobody_to_ask, invalid, store_error};
+use crate::access::Asking;
 
 /// Longest run limit: a week. What takes longer is a service, not a job.
 const MAX_RUN_LIMIT: Millis = 7 * 24 * 60 * 60 * 1_000;
 /// Longest delivery window: an hour. Who wants to wait longer for minions queues the job.
 const MAX_DELIVERY_LIMIT: Millis = 60 * 60 * 1_000;
-/// Longest wait for offline minions, and longest deadline of a job: a week, as long as a request id is remembered.
-const MAX_QUEUE: Millis = 7 * 24 * 60 * 60 * 1_000;
+/// Longest deadline of a job: a week, as long as a request id is remembered.
+const MAX_DEADLINE: Millis = 7 * 24 * 60 * 60 * 1_000;
 /// Longest wait between two minions of a window: an hour.
 const MAX_BATCH_WAIT: Millis = 60 * 60 * 1_000;
 /// Largest arguments: they and the rest must fit an envelope.
 const MAX_ARGS_BYTES: usize = MAX_ENVELOPE_BYTES - (4 << 10);
+/// How often the targets of a job may change between what was decided and what is frozen, a moment later, until it is given up.
+const MAX_MOVES: usize = 3;
 /// Longest function name, in bytes.
 const MAX_FUNCTION_BYTES: usize = 128;
 
@@ -38,12 +42,12 @@ impl OperatorService {
     /// A field is wrong, or the loop does not accept it.
     pub async fn submit_as(
         &self,
-        caller: String,
+        asking: Asking,
         request: wire::SubmitRequest,
     ) -> Result<wire::Submitted, Status> {
-        let digest = request_digest(&caller, &request);
+        let digest = request_digest(&asking.named, &request);
         let id = request_id(&request.request_id)?;
-        match self.submit_anew(caller, id, digest, request).await {
+        match self.submit_anew(asking, id, digest, request).await {
             Err(refused) => self.accepted_before(id, digest).await?.ok_or(refused),
             submitted => submitted,
         }
@@ -51,23 +55,61 @@ impl OperatorService {
 
     async fn submit_anew(
         &self,
-        caller: String,
+        asking: Asking,
         id: RequestId,
         digest: [u8; 32],
         request: wire::SubmitRequest,
     ) -> Result<wire::Submitted, Status> {
         self.reach.check()?;
-        let submission = match request.plan_id.is_empty() {
-            true => self.submission(caller, id, request)?,
-            false => self.planned_submission(caller, id, request).await?,
-        };
-        let submission = Box::new(Submission { request_digest: digest, ..submission });
-        let accepted = self.ask(|tx| Ask::Submit(submission, tx)).await?.map_err(submit_error)?;
-        let Accepted { jid, targets, known } = accepted;
-        Ok(wire::Submitted { jid: jid.micros(), targets, known })
+        let submission = self.whole_submission(asking.named.clone(), id, digest, request.clone()).await?;
+        for _ in 0..MAX_MOVES {
+            let decided = self.decided(&asking, &submission).await?;
+            if let Decision::NeedsApproval(_, why) = &decided.decision {
+                let why = why.text(&decided.active.shown);
+                return Err(match asking.waits {
+                    true => self.wait_for_approval(&asking, &submission, request, &decided, why).await?,
+                    false => nobody_to_ask(&why),
+                });
+            }
+            self.accepts(&asking, &submission, &decided).await?;
+            match self.run_on(&submission, decided.targets).await? {
+                Err(SubmitError::PlanMoved { .. }) if submission.planned.is_none() => continue,
+                Err(refused) => return Err(submit_error(refused)),
+                Ok(accepted) => {
+                    self.runs(&asking, &submission, &accepted);
+                    return Ok(submitted(accepted));
+                }
+            }
+        }
+        Err(Code::Busy.status("the fleet changes faster than it can be decided who may do what: try again"))
     }
 
-    async fn accepted_before(
+    /// What a request asks for, or the plan that it names.
+    pub(crate) async fn whole_submission(
+        &self,
+        named: String,
+        id: RequestId,
+        digest: [u8; 32],
+        request: wire::SubmitRequest,
+    ) -> Result<Submission, Status> {
+        let submission = match request.plan_id.is_empty() {
+            true => self.submission(named, id, request)?,
+            false => self.planned_submission(named, id, request).await?,
+        };
+        Ok(Submission { request_digest: digest, ..submission })
+    }
+
+    /// Submits a job on exactly these targets, which were decided about.
+    pub(crate) async fn run_on(
+        &self,
+        submission: &Submission,
+        targets: Members,
+    ) -> Result<Result<Accepted, SubmitError>, Status> {
+        let submission = Box::new(Submission { planned: Some(targets), ..submission.clone() });
+        self.ask(|tx| Ask::Submit(submission, tx)).await
+    }
+
+    pub(crate) async fn accepted_before(
         &self,
         id: RequestId,
         digest: [u8; 32],
@@ -142,8 +184,14 @@ impl OperatorService {
     }
 }
 
+/// What its client is told of an accepted job.
+pub(crate) fn submitted(accepted: Accepted) -> wire::Submitted {
+    let Accepted { jid, targets, known } = accepted;
+    wire::Submitted { jid: jid.micros(), targets, known }
+}
+
 /// A client's id for its request.
-pub(super) fn request_id(bytes: &[u8]) -> Result<RequestId, Status> {
+pub(crate) fn request_id(bytes: &[u8]) -> Result<RequestId, Status> {
     let id = <[u8; 16]>::try_from(bytes);
     let id = id.map_err(|_| invalid(format_args!("request_id: {} bytes, not 16", bytes.len())))?;
     Ok(RequestId(u128::from_be_bytes(id)))
@@ -162,8 +210,9 @@ fn batch(batch: Option<wire::Batch>) -> Result<BatchRule, Status> {
         return Err(invalid("batch: what a region has is in the topology, not in a request"));
     }
     limit("batch wait", batch.wait_ms, MAX_BATCH_WAIT)?;
-    limit("queue", batch.queue_ms, MAX_QUEUE)?;
-    limit("deadline", batch.deadline_ms, MAX_QUEUE)?;
+    // A job is signed for no longer than that.
+    limit("queue", batch.queue_ms, MAX_WAIT)?;
+    limit("deadline", batch.deadline_ms, MAX_DEADLINE)?;
     relay_proto::batch::decode(batch).map_err(invalid)
 }
 
@@ -175,13 +224,13 @@ fn subset(subset: Option<wire::Subset>) -> Result<Option<Subset>, Status> {
 }
 
 /// Over everything of a request but its id, and who asks: the same id with another body is an error.
-fn request_digest(caller: &str, request: &wire::SubmitRequest) -> [u8; 32] {
+pub(crate) fn request_digest(caller: &str, request: &wire::SubmitRequest) -> [u8; 32] {
     let body = wire::SubmitRequest { request_id: Vec::new(), ..request.clone() }.encode_to_vec();
     digest([caller.as_bytes(), &body])
 }
 
 /// SHA-256 over parts, each with its length before it.
-pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -190,7 +239,7 @@ pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] 
     hash.finalize().into()
 }
 
-pub(super) fn submit_error(error: SubmitError) -> Status {
+pub(crate) fn submit_error(error: SubmitError) -> Status {
     let code = match error {
         SubmitError::NoMatch { .. } => Code::NoMatch,
         SubmitError::UnknownIds { .. } => Code::Invalid,
@@ -199,6 +248,7 @@ pub(super) fn submit_error(error: SubmitError) -> Status {
         SubmitError::RequestReused(_) => Code::RequestReused,
         SubmitError::TooManyJobs => Code::Busy,
         SubmitError::NotOwner => Code::NotOwner,
+        SubmitError::Unsigned(_) => Code::Busy,
         SubmitError::Store(_) => Code::Store,
     };
     code.status((&error as &dyn Display).to_string())

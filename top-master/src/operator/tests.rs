@@ -111,7 +111,7 @@ async fn nonsense_is_refused() {
         (with(|r| r.function.clear()), "no function name"),
         (with(|r| r.delivery_timeout_ms = u64::MAX), "over the limit"),
         (with(|r| r.subset = Some(wire::Subset { count: 0, seed: 1 })), "subset: 0"),
-        (with(|r| r.batch = Some(wire::Batch { queue_ms: 604_800_001, ..Default::default() })), "queue"),
+        (with(|r| r.batch = Some(wire::Batch { queue_ms: 86_400_001, ..Default::default() })), "queue"),
         (
             with(|r| {
                 let region_rules = vec![wire::RegionBatch::default()];
@@ -127,7 +127,7 @@ async fn nonsense_is_refused() {
         assert!(code == Some(Code::Invalid) && text.contains(why), "{why}: {text}");
     }
     assert_eq!(told(submit(&bench, run_plan(vec![1; 32], 1)).await).0, Some(Code::NotFound));
-    let queued = with(|r| r.batch = Some(wire::Batch { queue_ms: 604_800_000, ..Default::default() }));
+    let queued = with(|r| r.batch = Some(wire::Batch { queue_ms: 86_400_000, ..Default::default() }));
     submit(&bench, queued).await.unwrap();
 }
 
@@ -147,8 +147,9 @@ async fn what_is_not_there_and_what_has_ended_are_told_apart() {
     assert_eq!(shown.len(), 4);
 
     assert_eq!(bench.service.cancel_job(jid).await.unwrap().outstanding, 4);
-    let mut events =
-        bench.service.watch(Request::new(wire::WatchRequest { jid: jid.micros(), after: 0 })).await;
+    let mut request = Request::new(wire::WatchRequest { jid: jid.micros(), after: 0 });
+    request.extensions_mut().insert(crate::access::test_caller("alice"));
+    let mut events = bench.service.watch(request).await;
     let events = events.as_mut().unwrap().get_mut();
     while events.next().await.is_some_and(|event| event.is_ok()) {}
     let (code, text) = told(bench.service.cancel_job(jid).await);

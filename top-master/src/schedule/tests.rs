@@ -3,7 +3,7 @@
 use relay_core::{owner::Batches, topology::Share};
 
 use super::*;
-use crate::{daemon::testing::Bench, operator::Defaults};
+use crate::{access::test_caller, daemon::testing::Bench, operator::Defaults};
 
 const MINUTE: WallMicros = 60_000_000;
 
@@ -40,7 +40,7 @@ async fn only(bench: &Bench) -> StoredSchedule {
 async fn schedules_are_kept_shown_paused_and_removed() {
     let bench = bench().await;
     let service = &bench.service;
-    let put_as = |schedule, replace| service.keep_schedule("alice".into(), put(schedule, replace));
+    let put_as = |schedule, replace| service.keep_schedule(test_caller("alice"), put(schedule, replace));
     let kept = put_as(schedule("ping"), false).await.unwrap();
     assert_eq!((kept.max_running, kept.missed.as_str(), kept.caller.as_str()), (1, "skip", "alice"));
     assert!(kept.next > wall() && kept.next <= wall() + MINUTE && kept.last == 0, "{kept:?}");
@@ -63,8 +63,8 @@ async fn schedules_are_kept_shown_paused_and_removed() {
     let paused = service.hold_schedule("ping", true).await.unwrap();
     assert!(paused.paused && paused.next == 0);
     let run = wire::RunScheduleRequest { name: "ping".into(), request_id: vec![1; 16] };
-    let ran = service.run_now("bob".into(), run.clone()).await.unwrap();
-    assert!(service.run_now("bob".into(), run).await.unwrap().known);
+    let ran = service.run_now(test_caller("bob"), run.clone()).await.unwrap();
+    assert!(service.run_now(test_caller("bob"), run).await.unwrap().known);
     assert_eq!(service.schedules().await.unwrap()[0].last_jid, ran.jid);
     assert_eq!(service.forget_schedule("ping").await.unwrap().name, "ping");
     let gone = service.forget_schedule("ping").await.unwrap_err();
@@ -76,7 +76,7 @@ async fn schedules_are_kept_shown_paused_and_removed() {
 async fn each_time_runs_once_whoever_dies_in_between() {
     let bench = bench().await;
     let request = put(wire::Schedule { max_running: 9, ..schedule("ping") }, false);
-    let next = bench.service.keep_schedule("alice".into(), request).await.unwrap().next;
+    let next = bench.service.keep_schedule(test_caller("alice"), request).await.unwrap().next;
     let mut first = scheduler(&bench);
     first.pass(true, next - 1).await.unwrap();
     assert_eq!(jobs(&bench).await, 0);
@@ -105,7 +105,8 @@ async fn what_is_paused_while_others_run_does_not_run_any_more() {
     let bench = bench().await;
     let mut next = 0;
     for name in ["a", "b"] {
-        next = bench.service.keep_schedule("alice".into(), put(schedule(name), false)).await.unwrap().next;
+        next =
+            bench.service.keep_schedule(test_caller("alice"), put(schedule(name), false)).await.unwrap().next;
     }
     let mut scheduler = scheduler(&bench);
     scheduler.pass(true, next - 1).await.unwrap();
@@ -131,7 +132,7 @@ async fn a_jump_of_the_clock_brings_no_storm() {
     let year = 365 * 24 * 60 * MINUTE;
     for (name, missed) in [("a", "skip"), ("b", "once")] {
         let schedule = wire::Schedule { missed: missed.into(), max_running: 9, ..schedule(name) };
-        bench.service.keep_schedule("alice".into(), put(schedule, false)).await.unwrap();
+        bench.service.keep_schedule(test_caller("alice"), put(schedule, false)).await.unwrap();
     }
     // Half a minute after a full one: no time is near enough to be in time.
     let late = (wall() + year) / MINUTE * MINUTE + 45_000_000;
@@ -154,7 +155,8 @@ async fn a_jump_of_the_clock_brings_no_storm() {
 #[tokio::test]
 async fn no_more_runs_are_open_than_may_be_and_errors_are_shown() {
     let bench = bench().await;
-    let next = bench.service.keep_schedule("alice".into(), put(schedule("ping"), false)).await.unwrap().next;
+    let next =
+        bench.service.keep_schedule(test_caller("alice"), put(schedule("ping"), false)).await.unwrap().next;
     let mut scheduler = scheduler(&bench);
     scheduler.pass(true, next).await.unwrap();
     scheduler.pass(false, next + MINUTE).await.unwrap();
@@ -164,7 +166,7 @@ async fn no_more_runs_are_open_than_may_be_and_errors_are_shown() {
 
     let nobody = wire::SubmitRequest { target: "nobody*".into(), ..schedule("x").job.unwrap() };
     let request = put(wire::Schedule { job: Some(nobody), ..schedule("ping") }, true);
-    let next = bench.service.keep_schedule("alice".into(), request).await.unwrap().next;
+    let next = bench.service.keep_schedule(test_caller("alice"), request).await.unwrap().next;
     let open = bench.service.store.jobs(Default::default(), 1, None).await.unwrap()[0].jid;
     bench.service.cancel_job(open).await.unwrap();
     bench.service.look(|_| ()).await.unwrap();
@@ -188,7 +190,7 @@ async fn a_job_that_is_too_wide_is_refused_when_it_is_scheduled() {
         if let Some(job) = &mut wanted.job {
             (job.target, job.confirmed_targets) = (target.into(), confirmed);
         }
-        bench.service.keep_schedule("alice".into(), put(wanted, true))
+        bench.service.keep_schedule(test_caller("alice"), put(wanted, true))
     };
     let refused = put_as("*", 0).await.unwrap_err();
     assert_eq!(Code::of(&refused), Some(Code::TooWide), "{refused:?}");

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use relay_core::{
     Members,
+    audit::{Event, Kind},
     ids::{MinionId, RegionName, TierId},
     owner::Owner,
     placed::Above,
@@ -219,6 +220,8 @@ async fn end(
         }
         RevisionEnd::RolledBack(why) => (revision.state, revision.why) = (RevisionState::RolledBack, why),
     }
+    let ended = Event::new(Kind::Topology, &*revision.new.caller, "self").about(number);
+    service.parts().audit.note(ended.with("state", revision.state.word()).with("why", &revision.why));
     info!(number, state = revision.state.word(), "the topology is applied");
     told.send_modify(|standing| standing.revision = wire::revision(&revision, false));
     Ok(())

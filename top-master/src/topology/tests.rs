@@ -360,8 +360,9 @@ async fn a_syndic_below_one_that_is_gone_or_whose_minions_are_all_gone_is_missin
 async fn the_fabrics_status_follows_the_active_topology() {
     let bench = bench(&file(&["aws-1"], 1, "*")).await;
     let syndics = async || {
-        let status =
-            bench.service.status(tonic::Request::new(proto::StatusRequest {})).await.unwrap().into_inner();
+        let mut asked = tonic::Request::new(proto::StatusRequest {});
+        asked.extensions_mut().insert(crate::access::test_caller("alice"));
+        let status = bench.service.status(asked).await.unwrap().into_inner();
         status.syndics.into_iter().map(|syndic| syndic.id).collect::<Vec<_>>()
     };
     assert_eq!(syndics().await, ["aws-1", "gcp-1"]);

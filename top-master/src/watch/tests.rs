@@ -7,6 +7,7 @@ use relay_core::{
     job::{Job, JobSpec},
     outcome::{Outcome, Reason},
     owner::{Change, GroupRow, JobHead, Write},
+    signing::{KeyId, NoKey, Signature},
 };
 use relay_proto::envelope;
 use relay_runtime::store::SqliteStore;
@@ -144,8 +145,13 @@ fn head(epoch: Epoch) -> JobHead {
         args: "{}".into(),
         caller: "alice".into(),
         run_limit: 1,
+        epoch,
+        request: [0; 32],
+        targets: Default::default(),
+        span: Default::default(),
     };
-    let job: Job = envelope::seal(&spec);
+    let nobody = Signature { key: KeyId([0; 8]), bytes: [0; 64] };
+    let job: Job = envelope::seal_with(&spec, |_| Ok::<_, NoKey>(nobody)).unwrap();
     JobHead {
         job: Arc::new(job),
         spec,
@@ -153,6 +159,7 @@ fn head(epoch: Epoch) -> JobHead {
         request_digest: [0; 32],
         target: "*".into(),
         targets: (0..TARGETS).collect(),
+        leaves: Default::default(),
         inventory_version: 1,
         created: CREATED,
         delivery_limit: 1,

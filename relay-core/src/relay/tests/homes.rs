@@ -22,7 +22,7 @@ fn placed(revision: u64, groups: &[(&[u32], &[&str])]) -> Down {
 fn told(bench: &mut Bench) -> Vec<(Vec<u64>, Vec<u32>, String)> {
     let mut told = Vec::new();
     for effect in std::mem::take(&mut bench.sent) {
-        let RelayEffect::Send(Sending { links, down: Down::Placed(placed) }) = effect else { continue };
+        let RelayEffect::Send(Sending { links, down: Down::Placed(placed), .. }) = effect else { continue };
         assert_eq!(placed.spread, 5);
         for group in placed.groups {
             let primary = group.syndics[0].id.to_string();

@@ -32,9 +32,18 @@ fn placed(revision: u64, ids: &[&str], spread: Millis) -> Down {
 }
 
 fn dispatch(n: u64) -> Down {
-    let job = Arc::new(Job { jid: Jid::from_micros(n), digest: [1; 32], envelope: Bytes::new() });
+    let job =
+        Arc::new(Job { jid: Jid::from_micros(n), digest: [1; 32], envelope: Bytes::new(), targets: None });
     let (members, deliver_within) = (Members::from_iter([0]), 10_000);
-    Down::Dispatch(Dispatch { job, epoch: Epoch(1), members, reoffer: false, deliver_within, flaw: None })
+    Down::Dispatch(Dispatch {
+        job,
+        epoch: Epoch(1),
+        members,
+        proof: Default::default(),
+        reoffer: false,
+        deliver_within,
+        flaw: None,
+    })
 }
 
 /// A seat and what its minion would do.

@@ -81,19 +81,19 @@ registry:
     assert_eq!(
         told(dir.path(), load(dir.path(), text)),
         [
-            "config.yaml:12:9: \"etcd-1:2379\" is no endpoint of an etcd (write https://HOST:2379); correct this value",
-            "config.yaml:13:9: the address \"etcd-2\" has no port (write host:port, for example top1.acme.example:4510); \
+            "config.yaml:14:9: \"etcd-1:2379\" is no endpoint of an etcd (write https://HOST:2379); correct this value",
+            "config.yaml:15:9: the address \"etcd-2\" has no port (write host:port, for example top1.acme.example:4510); \
              correct this value",
-            "config.yaml:14:9: the address \"etcd 3:2379\" has no usable host (a DNS name, an IPv4 address, or an IPv6 \
+            "config.yaml:16:9: the address \"etcd 3:2379\" has no usable host (a DNS name, an IPv4 address, or an IPv6 \
              address in brackets); correct this value",
-            "config.yaml:15:13: \"relay\" is no prefix of keys (write /NAME or /NAME/NAME, at most 200 bytes, without \
+            "config.yaml:17:13: \"relay\" is no prefix of keys (write /NAME or /NAME/NAME, at most 200 bytes, without \
              blanks); correct this value",
-            "config.yaml:16:5: etcd has no key \"usr\"; did you mean \"user\"?",
-            "config.yaml:17:20: the password in open can be read by others (mode 0644): chmod 600 it; put the password \
+            "config.yaml:18:5: etcd has no key \"usr\"; did you mean \"user\"?",
+            "config.yaml:19:20: the password in open can be read by others (mode 0644): chmod 600 it; put the password \
              alone into a file of mode 0600",
-            "config.yaml:18:15: secret: no certificate in it; put the right PEM file there",
-            "config.yaml:18:15: ca.crt with top-1.key: keys may not be consistent: KeyMismatch; put the right PEM file there",
-            "config.yaml:19:12: \"everywhere\" is not known here; write one of: anywhere",
+            "config.yaml:20:15: secret: no certificate in it; put the right PEM file there",
+            "config.yaml:20:15: ca.crt with top-1.key: keys may not be consistent: KeyMismatch; put the right PEM file there",
+            "config.yaml:21:12: \"everywhere\" is not known here; write one of: anywhere",
         ]
     );
 }
@@ -126,6 +126,6 @@ fn bytes_go_through_a_network_openly_only_if_somebody_said_so() {
     }
     for text in ["registry: etcd", "registry: [embedded]", "registry: {embedded: {}}"] {
         let told = told(dir.path(), load(dir.path(), text));
-        assert!(told[0].contains("etcd") && told[0].starts_with("config.yaml:9:"), "{text}: {told:#?}");
+        assert!(told[0].contains("etcd") && told[0].starts_with("config.yaml:11:"), "{text}: {told:#?}");
     }
 }

@@ -77,17 +77,17 @@ store:
     assert_eq!(
         told(dir.path(), load(dir.path(), &text)),
         [
-            "config.yaml:11:5: postgres has no \"user\"; add a line \"user: ...\"",
-            "config.yaml:11:11: \"db:5432\" is neither a host's name or address nor the directory of a socket (a port is \
+            "config.yaml:13:5: postgres has no \"user\"; add a line \"user: ...\"",
+            "config.yaml:13:11: \"db:5432\" is neither a host's name or address nor the directory of a socket (a port is \
              written as port: N); correct this value",
-            "config.yaml:12:11: 65536 is out of range; write a whole number from 1 to 65535, without quotes",
-            &format!("config.yaml:13:15: \"{}\" is longer than 63 bytes; correct this value", "x".repeat(60)),
-            "config.yaml:14:5: postgres has no key \"usr\"; did you mean \"user\"?",
-            "config.yaml:15:20: the password in open can be read by others (mode 0644): chmod 600 it; put the password \
+            "config.yaml:14:11: 65536 is out of range; write a whole number from 1 to 65535, without quotes",
+            &format!("config.yaml:15:15: \"{}\" is longer than 63 bytes; correct this value", "x".repeat(60)),
+            "config.yaml:16:5: postgres has no key \"usr\"; did you mean \"user\"?",
+            "config.yaml:17:20: the password in open can be read by others (mode 0644): chmod 600 it; put the password \
              alone into a file of mode 0600",
-            "config.yaml:16:15: secret: no certificate in it; put the right PEM file there",
-            "config.yaml:16:15: ca.crt with top-1.key: keys may not be consistent: KeyMismatch; put the right PEM file there",
-            "config.yaml:17:12: \"everywhere\" is not known here; write one of: anywhere",
+            "config.yaml:18:15: secret: no certificate in it; put the right PEM file there",
+            "config.yaml:18:15: ca.crt with top-1.key: keys may not be consistent: KeyMismatch; put the right PEM file there",
+            "config.yaml:19:12: \"everywhere\" is not known here; write one of: anywhere",
         ]
     );
 }
@@ -118,6 +118,6 @@ fn bytes_go_through_a_network_openly_only_if_somebody_said_so() {
     }
     for text in ["store: postgres", "store: [sqlite]", "store: {sqlite: {}}"] {
         let told = told(dir.path(), load(dir.path(), text));
-        assert!(told[0].contains("postgres") && told[0].starts_with("config.yaml:9:"), "{text}: {told:#?}");
+        assert!(told[0].contains("postgres") && told[0].starts_with("config.yaml:11:"), "{text}: {told:#?}");
     }
 }

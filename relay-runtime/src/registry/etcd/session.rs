@@ -240,7 +240,7 @@ impl Sessions {
             options = options.with_tls(tls.clone());
         }
         if let Some(login) = &self.config.login {
-            options = options.with_user(&login.user, password(&login.password_file)?);
+            options = options.with_user(&login.user, password(&login.password_file)?.expose());
         }
         Ok(options)
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use relay_core::{
     Members,
+    audit::{Entry, Hash, tree::leaf_hash},
     ids::{MinionId, RegionName, TierId},
     time::WallMicros,
 };
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     config::parse_topology,
-    store::{KEEP_REQUESTS_HOURS, RevisionState, StoreError},
+    store::{Area, KEEP_REQUESTS_HOURS, MAX_RECORD_KEY, MAX_RECORD_VALUE, RevisionState, StoreError},
 };
 
 mod job;
@@ -79,6 +80,7 @@ pub(super) struct Checker {
     epoch: u64,
     begun: bool,
     minions: Members,
+    audit: AuditRows,
     /// The job whose rows pass by.
     job: job::JobRows,
 }
@@ -92,6 +94,7 @@ impl Checker {
             epoch: 0,
             begun: false,
             minions: Members::new(),
+            audit: AuditRows::default(),
             job: job::JobRows::default(),
         }
     }
@@ -119,6 +122,7 @@ impl Checker {
             "plans" => plan(row, &self.minions),
             "schedules" => schedule(row),
             "topologies" => topology(row),
+            "records" => record(row).and_then(|area| self.audit.take(area, row)),
             _ => Ok(()),
         }
     }
@@ -223,5 +227,48 @@ fn topology(row: &Row) -> Result<(), Wrong> {
     match topology.digest() == row.text("digest")? {
         true => Ok(()),
         false => Err(format!("text: its digest is {}, not the one beside it", topology.digest())),
+    }
+}
+
+/// What the value means is its area's owner's, but for the audit log's.
+fn record(row: &Row) -> Result<Area, Wrong> {
+    row.number("revision")?;
+    let area = row.word("area", Area::from_word)?;
+    for (column, least, most) in [("key", 1, MAX_RECORD_KEY), ("value", 0, MAX_RECORD_VALUE)] {
+        let bytes = row.bytes(column)?.len();
+        if !(least..=most).contains(&bytes) {
+            return Err(format!("{column}: {bytes} bytes, not {least} to {most}"));
+        }
+    }
+    Ok(area)
+}
+
+/// The audit log as it passes by, in its order. Signatures are not looked at here.
+#[derive(Default)]
+struct AuditRows {
+    next: u64,
+    /// The leaf of the record before.
+    last: Option<Hash>,
+}
+
+impl AuditRows {
+    fn take(&mut self, area: Area, row: &Row) -> Result<(), Wrong> {
+        if area != Area::Audit {
+            return Ok(());
+        }
+        let (seq, line) = (u64::from_be_bytes(row.fixed("key")?), row.bytes("value")?);
+        let (expected, before) = (self.next, self.last);
+        (self.next, self.last) = (seq.saturating_add(1), Some(leaf_hash(line)));
+        if seq != expected {
+            return Err(format!("key: it is record {seq} of the audit log, where record {expected} belongs"));
+        }
+        let entry = Entry::decode(line).map_err(|why| format!("value: {why}"))?;
+        match (entry.seq == seq, entry.prev == before) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("value: it is record {} of the audit log", entry.seq)),
+            (_, false) => {
+                Err("value: it does not fit the record before it: one of the two was changed".into())
+            }
+        }
     }
 }

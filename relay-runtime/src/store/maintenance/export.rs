@@ -14,7 +14,7 @@ use super::{
 use crate::store::{StoreError, value::Hex};
 
 /// The version of the lines. Goes up with every change of [`TABLES`].
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 /// The first line's first key, with the format.
 pub(super) const MARK: &str = "relay_store_export";
 /// The last line's only key.
@@ -39,10 +39,11 @@ impl Counts {
         self.0.values().sum()
     }
 
-    /// All tables, in their order.
-    pub(super) fn to_value(&self) -> Value {
+    /// All tables of a format, in their order.
+    pub(super) fn to_value(&self, format: u64) -> Value {
         let count = |name: &str| self.0.get(name).copied().unwrap_or(0);
-        Value::Object(TABLES.iter().map(|t| (t.name.to_owned(), count(t.name).into())).collect())
+        let tables = TABLES.iter().filter(|table| table.is_in(format));
+        Value::Object(tables.map(|t| (t.name.to_owned(), count(t.name).into())).collect())
     }
 }
 
@@ -69,7 +70,8 @@ impl<'a> Writer<'a> {
     /// The last line.
     pub(super) fn finish(mut self) -> Result<Transferred, MaintenanceError> {
         let digest: [u8; 32] = std::mem::take(&mut self.hash).finalize().into();
-        let end = json!({ END: { "rows": self.counts.to_value(), "sha256": Hex(&digest).to_string() } });
+        let end =
+            json!({ END: { "rows": self.counts.to_value(FORMAT), "sha256": Hex(&digest).to_string() } });
         self.line(end.to_string().into_bytes())?;
         self.out.flush().map_err(unwritten)?;
         (self.progress)(self.counts.total());

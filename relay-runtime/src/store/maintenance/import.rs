@@ -31,6 +31,8 @@ pub(in crate::store) trait Target {
 /// What an export says of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct Header {
+    /// Of its lines; at most ours.
+    format: u64,
     epoch: u64,
     pub(super) fabric: Option<String>,
 }
@@ -58,7 +60,7 @@ impl<'a> Reader<'a> {
         input: &'a mut dyn BufRead,
         progress: Progress<'a>,
     ) -> Result<Reader<'a>, MaintenanceError> {
-        let header = Header { epoch: 0, fabric: None };
+        let header = Header { format: FORMAT, epoch: 0, fabric: None };
         let (hash, counts) = (Sha256::new(), Counts::default());
         let mut reader = Reader { input, progress, line: 0, hash, counts, header };
         let line = reader.next_line().map_err(|error| match error {
@@ -84,7 +86,7 @@ impl<'a> Reader<'a> {
                 return Ok(Transferred { rows: self.counts.0 });
             }
             self.hash.update(&line);
-            let row = from_line(object).map_err(|why| self.wrong(why))?;
+            let row = from_line(object, self.header.format).map_err(|why| self.wrong(why))?;
             let so_far = self.counts.add(row.table.name);
             if so_far.is_multiple_of(PROGRESS_ROWS) {
                 (self.progress)(so_far);
@@ -117,7 +119,7 @@ impl<'a> Reader<'a> {
 
     fn check_end(&mut self, end: &Value) -> Result<(), MaintenanceError> {
         let wrong = |why: &str| Err(MaintenanceError::Checksum(why.to_owned()));
-        if end.get("rows") != Some(&self.counts.to_value()) {
+        if end.get("rows") != Some(&self.counts.to_value(self.header.format)) {
             return wrong("its rows are not as many as its last line says");
         }
         let digest: [u8; 32] = self.hash.finalize_reset().into();
@@ -141,15 +143,15 @@ fn header_of(line: &[u8]) -> Result<Header, MaintenanceError> {
     let header =
         object(line).map_err(|why| MaintenanceError::NotAnExport(format!("its first line: {why}")))?;
     let number = |key: &str| header.get(key).and_then(Value::as_u64);
-    match number(MARK) {
-        Some(FORMAT) => {}
+    let format = match number(MARK) {
+        Some(format @ 1..=FORMAT) => format,
         Some(found) if found > FORMAT => {
             return Err(MaintenanceError::NewerFormat { found, known: FORMAT });
         }
         _ => return Err(MaintenanceError::NotAnExport(format!("its first line has no {MARK:?}"))),
-    }
+    };
     let wrong = || MaintenanceError::Line { line: 1, why: "there is no epoch that can be".into() };
     let epoch = number("epoch").filter(|epoch| *epoch <= MAX_EPOCH).ok_or_else(wrong)?;
     let fabric = header.get("fabric").and_then(Value::as_str).map(str::to_owned);
-    Ok(Header { epoch, fabric })
+    Ok(Header { format, epoch, fabric })
 }

@@ -32,13 +32,17 @@ fn to_value(column: &Column, cell: &Cell) -> Result<Value, Wrong> {
     })
 }
 
-/// A line's row. Every column is there and no other.
-pub(super) fn from_line(mut line: Map<String, Value>) -> Result<Row, Wrong> {
+/// The row of a line of a format. Every column that the format has is there, and no other.
+pub(super) fn from_line(mut line: Map<String, Value>, format: u64) -> Result<Row, Wrong> {
     let name = line.shift_remove(TABLE).ok_or("it does not say of which table it is")?;
-    let table = TABLES.iter().find(|t| Some(t.name) == name.as_str());
+    let table = TABLES.iter().find(|t| Some(t.name) == name.as_str() && t.is_in(format));
     let table = table.ok_or_else(|| format!("there is no table {name}"))?;
     let mut cells = Vec::with_capacity(table.columns.len());
     for column in table.columns {
+        if column.since > format {
+            cells.push(Cell::Bytes(Vec::new()));
+            continue;
+        }
         let value = line.shift_remove(column.name);
         let value = value.ok_or_else(|| format!("the column {} is missing", column.name))?;
         let cell = from_value(column, value);
@@ -66,7 +70,7 @@ fn from_value(column: &Column, value: Value) -> Option<Cell> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::export::FORMAT, *};
 
     fn cell(column: &Column) -> BoxedStrategy<Cell> {
         let some = match column.kind {
@@ -92,7 +96,7 @@ mod tests {
         fn rows_come_back(row in row()) {
             let line = to_line(&row).unwrap();
             prop_assert!(!line.contains(&b'\n'));
-            let back = from_line(serde_json::from_slice(&line).unwrap()).unwrap();
+            let back = from_line(serde_json::from_slice(&line).unwrap(), FORMAT).unwrap();
             prop_assert_eq!((back.table.name, back.cells), (row.table.name, row.cells));
         }
     }
@@ -109,7 +113,7 @@ mod tests {
             (r#"{"table":"batches","jid":1,"approved":1,"rule":"","more":1}"#, "no column \"more\""),
         ];
         for (line, word) in wrong {
-            let why = from_line(serde_json::from_str(line).unwrap()).unwrap_err();
+            let why = from_line(serde_json::from_str(line).unwrap(), FORMAT).unwrap_err();
             assert!(why.contains(word), "{line}: {why}");
         }
     }

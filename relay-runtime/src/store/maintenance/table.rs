@@ -25,6 +25,8 @@ pub(in crate::store) struct Column {
     pub(in crate::store) kind: Kind,
     /// It may have no value.
     pub(in crate::store) optional: bool,
+    /// The first format of exports that has it; bytes that an older one does not have are empty.
+    pub(in crate::store) since: u64,
 }
 
 /// A table.
@@ -41,7 +43,7 @@ pub(in crate::store) struct Table {
 }
 
 const fn column(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, optional: false }
+    Column { name, kind, optional: false, since: 1 }
 }
 const fn number(name: &'static str) -> Column {
     column(name, Kind::Number)
@@ -57,6 +59,9 @@ const fn bytes(name: &'static str) -> Column {
 }
 const fn may(column: Column) -> Column {
     Column { optional: true, ..column }
+}
+const fn since(format: u64, column: Column) -> Column {
+    Column { since: format, ..column }
 }
 
 /// All tables, each behind those that its rows refer to. Those of jobs stand together: they are read job by job.
@@ -103,6 +108,7 @@ pub(in crate::store) const TABLES: &[Table] = &[
             text("target"),
             bytes("targets"),
             bytes("envelope"),
+            since(2, bytes("leaves")),
         ],
         key: &["jid"],
         of_job: true,
@@ -207,9 +213,26 @@ pub(in crate::store) const TABLES: &[Table] = &[
         of_job: false,
         large: true,
     },
+    Table {
+        name: "records",
+        columns: &[
+            since(2, number("revision")),
+            since(2, text("area")),
+            since(2, bytes("key")),
+            since(2, bytes("value")),
+        ],
+        key: &["area", "key"],
+        of_job: false,
+        large: true,
+    },
 ];
 
 impl Table {
+    /// Whether exports of this format have it.
+    pub(in crate::store) fn is_in(&self, format: u64) -> bool {
+        self.columns.iter().any(|column| column.since <= format)
+    }
+
     /// The columns as SQL lists them.
     pub(in crate::store) fn names(&self) -> String {
         let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();

@@ -55,8 +55,8 @@ pub(super) async fn request(session: &Session, id: RequestId) -> Result<Option<K
 async fn insert_job(session: &Session, head: &JobHead) -> Result<(), Trouble> {
     let sql = "INSERT INTO jobs
             (jid, epoch, created, target_count, inventory_version, delivery_limit, request_id, request_digest, digest,
-             function, caller, args, target, targets, envelope)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+             function, caller, args, target, targets, leaves, envelope)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     let args = Some(&head.spec.args[..]).filter(|args| args.len() <= MAX_SUMMARY_ARGS);
     session
         .execute(
@@ -76,6 +76,7 @@ async fn insert_job(session: &Session, head: &JobHead) -> Result<(), Trouble> {
                 &args,
                 &text_column(&head.target),
                 &set_to_blob(&head.targets),
+                &&head.leaves[..],
                 &&head.job.envelope[..],
             ],
         )

@@ -1,6 +1,6 @@
 //! One connection to the database: dialled with limits, let in, and set to what durability needs.
 
-use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use tokio_postgres::{
     Config,
@@ -14,6 +14,7 @@ use super::{
     session::{Session, Trouble},
     tls::{self, Tls},
 };
+use crate::secret::Secret;
 
 /// By this name the server and whoever maintains the store know a top master's connection.
 pub(super) const APPLICATION: &str = "relay-top-master";
@@ -23,10 +24,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// What was sent and not acknowledged for so long is lost, and the connection with it.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(20);
-/// Longest password that is read, in bytes.
-const MAX_PASSWORD_BYTES: u64 = 4 << 10;
-/// Permission bits that the password's file may not have: anything for group or others.
-const FOREIGN_BITS: u32 = 0o077;
 
 /// A transaction of ours has nothing to wait for but us. One that waits longer has lost us, and would keep the next owner out
 /// by its locks.
@@ -103,7 +100,7 @@ impl Settings {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable });
         if let Some(path) = password_file {
-            config.password(password(path)?);
+            config.password(password(path)?.expose());
         }
         Ok(config)
     }
@@ -115,21 +112,6 @@ pub(crate) fn wrong_password_file(path: &Path) -> Option<String> {
 }
 
 /// The first line of the file.
-pub(crate) fn password(path: &Path) -> Result<String, String> {
-    let failed = |e: std::io::Error| format!("the password in {}: {e}", path.display());
-    // A pipe would block.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(format!("the password in {}: is not a regular file", path.display()));
-    }
-    let file = fs::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & FOREIGN_BITS != 0 {
-        return Err(format!(
-            "the password in {} can be read by others (mode {mode:04o}): chmod 600 it",
-            path.display()
-        ));
-    }
-    let mut text = String::new();
-    file.take(MAX_PASSWORD_BYTES).read_to_string(&mut text).map_err(failed)?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+pub(crate) fn password(path: &Path) -> Result<Secret, String> {
+    Secret::read("the password", path)
 }

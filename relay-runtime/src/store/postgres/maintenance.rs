@@ -216,6 +216,11 @@ pub(in crate::store) async fn import(
     let mut inserts = Inserts { session: &session, waiting: Inserts::none(), bytes: 0 };
     let done = reader.pour(&mut inserts).await?;
     inserts.flush().await?;
+    // Rows that bring their revisions along do not count it up.
+    let revisions =
+        "SELECT setval(pg_get_serial_sequence('relay.records', 'revision'), max(revision)) FROM records
+        HAVING max(revision) > 0";
+    session.rows(revisions, &[]).await.map_err(&failed)?;
     session.execute("UPDATE owner SET epoch = $1", &[&bits(next)]).await.map_err(&failed)?;
     session.run("COMMIT").await.map_err(&failed)?;
     Ok(done)

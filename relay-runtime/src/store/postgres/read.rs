@@ -10,7 +10,6 @@ use prost::Message;
 use relay_core::{
     batch::BatchRule,
     ids::{Epoch, Jid, RequestId},
-    job::Job,
     ledger::GroupNo,
     outcome::{Answer, Outcome, Reason},
     owner::JobHead,
@@ -95,7 +94,7 @@ fn count(groups: &[GroupView]) -> BTreeMap<Outcome, u64> {
 pub(super) fn head(row: &Row) -> Result<(JobHead, u32), Trouble> {
     let jid = Jid::from_micros(Columns::of(row, "jobs", &"some jid").bits("jid")?);
     let c = Columns::of(row, "jobs", &jid);
-    let job = Job { jid, digest: c.bytes("digest")?, envelope: c.get::<Vec<u8>>("envelope")?.into() };
+    let job = envelope::job(jid, c.bytes("digest")?, c.get::<Vec<u8>>("envelope")?.into());
     let digest: [u8; 32] = Sha256::digest(&job.envelope).into();
     if digest != job.digest {
         return Err(c.damaged("the envelope does not have its digest"));
@@ -112,6 +111,7 @@ pub(super) fn head(row: &Row) -> Result<(JobHead, u32), Trouble> {
         request_digest: c.bytes("request_digest")?,
         target: c.text("target")?,
         targets: c.set("targets")?,
+        leaves: c.get::<Vec<u8>>("leaves")?.into(),
         inventory_version: c.bits("inventory_version")?,
         created: c.bits("created")?,
         delivery_limit: c.bits("delivery_limit")?,

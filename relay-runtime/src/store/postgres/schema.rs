@@ -6,7 +6,8 @@ use super::{
 };
 
 /// One per schema version, in order; the first makes version 1. Never changed once released.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// "rely": of all that lock something by number in this database, us.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(1919249529)";
 /// The version's table. Not there: everything is to be made.

@@ -27,6 +27,14 @@ pub(super) fn client_config(
     with_identity(roots(ca)?, identity).map(Arc::new)
 }
 
+/// TLS to any server that is not of the fabric, by the roots in a file.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn tls_to(ca: &Path) -> Result<Arc<ClientConfig>, String> {
+    client_config(ca, None)
+}
+
 /// Everything that is wrong with the files, for whoever checks a configuration.
 pub(crate) fn wrong_files(ca: &Path, identity: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
     let alone = with_identity(RootCertStore::empty(), identity).map(drop);

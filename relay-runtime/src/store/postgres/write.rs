@@ -98,7 +98,9 @@ async fn close(
     counts: &BTreeMap<Outcome, u64>,
 ) -> Result<(), Refused> {
     let unresolved = counts.get(&Outcome::Unknown).is_some_and(|n| *n > 0);
-    let sql = "UPDATE jobs SET closed = coalesce(closed, $2), counts = $3, unresolved = $4 WHERE jid = $1";
+    // Who has a final outcome is sent it no more, so the order of the targets is not needed any more.
+    let sql = "UPDATE jobs SET closed = coalesce(closed, $2), counts = $3, unresolved = $4,
+        leaves = CASE WHEN $4 THEN leaves ELSE ''::bytea END WHERE jid = $1";
     session.execute(sql, &[&jid_column(jid), &bits(at), &counts_to_text(counts), &unresolved]).await?;
     Ok(())
 }

@@ -59,9 +59,11 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
 fn insert_job(connection: &Connection, head: &JobHead) -> rusqlite::Result<()> {
     let sql = "INSERT INTO jobs
             (jid, epoch, created, unresolved, cancelled, dropped, target_count, inventory_version, delivery_limit,
-             request_id, request_digest, digest, function, caller, args, target, targets, envelope)
+             request_id, request_digest, digest, function, caller, args, target, targets, leaves,
+             envelope)
         VALUES (:jid, :epoch, :created, 0, 0, 0, :target_count, :inventory_version, :delivery_limit,
-             :request_id, :request_digest, :digest, :function, :caller, :args, :target, :targets, :envelope)";
+             :request_id, :request_digest, :digest, :function, :caller, :args, :target, :targets, :leaves,
+             :envelope)";
     let args = Some(&head.spec.args[..]).filter(|args| args.len() <= MAX_SUMMARY_ARGS);
     let inserted = connection.prepare_cached(sql)?.execute(named_params! {
         ":jid": jid_column(head.job.jid),
@@ -78,6 +80,7 @@ fn insert_job(connection: &Connection, head: &JobHead) -> rusqlite::Result<()> {
         ":args": args,
         ":target": head.target,
         ":targets": set_to_blob(&head.targets),
+        ":leaves": &head.leaves[..],
         ":envelope": &head.job.envelope[..],
     });
     inserted.map(|_| ())

@@ -15,8 +15,12 @@ use super::super::StoreError;
 /// Marks the file as ours, in SQLite's own header ("rely").
 const APPLICATION_ID: i32 = 0x7265_6c79;
 /// One per schema version, in order; the first makes version 1. Never changed once released.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// How long another process (a backup, a person with `sqlite3`) may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a large transaction.

@@ -74,7 +74,9 @@ pub(super) fn apply(
             }
             Write::Close { jid, at, counts, .. } => {
                 let unresolved = counts.get(&Outcome::Unknown).is_some_and(|n| *n > 0);
-                let sql = "UPDATE jobs SET closed = coalesce(closed, ?2), counts = ?3, unresolved = ?4 WHERE jid = ?1";
+                // Who has a final outcome is sent it no more, so the order of the targets is not needed any more.
+                let sql = "UPDATE jobs SET closed = coalesce(closed, ?2), counts = ?3, unresolved = ?4,
+                        leaves = iif(?4, leaves, x'') WHERE jid = ?1";
                 let values = params![jid_column(*jid), bits(*at), counts_to_text(counts), unresolved];
                 connection.prepare_cached(sql)?.execute(values)?;
             }

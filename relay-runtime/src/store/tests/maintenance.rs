@@ -3,7 +3,10 @@
 use std::io::Cursor;
 
 use prost::Message;
-use relay_core::batch::BatchRule;
+use relay_core::{
+    audit::{Entry, Event, Kind as Happening},
+    batch::BatchRule,
+};
 use relay_proto::operator as wire;
 
 use super::{
@@ -131,6 +134,20 @@ impl Bench {
         }
         let run = ScheduleRun { at: THEN + 3, jid: None, error: Some("nobody\0matches".into()) };
         assert!(self.store.schedule_ran("nightly", run, THEN + 3).await.unwrap());
+        let put = async |area, key: &[u8], value: &[u8]| {
+            let (key, value) = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
+            let put = PutRecord { area, key, expect: Expect::Absent, value };
+            assert!(self.store.put_records(vec![put]).await.unwrap());
+        };
+        put(Area::Token, b"\0'", b"\xff\0").await;
+        put(Area::Login, &[0xff; MAX_RECORD_KEY], b"").await;
+        let mut prev = None;
+        for seq in 0..3u64 {
+            let event = Event::new(Happening::Job, "root", "certificate").about(seq);
+            let entry = Entry { seq, prev, at: THEN, epoch: self.epoch, event };
+            put(Area::Audit, &seq.to_be_bytes(), &entry.encode()).await;
+            prev = Some(entry.leaf());
+        }
         for (planned_on, message) in [(0, "the first"), (1, "the same again")] {
             let put = self.store.put_revision(revision(planned_on, message)).await.unwrap();
             assert_eq!(put, RevisionPut::Staged(planned_on + 1));
@@ -177,6 +194,7 @@ async fn a_whole_store_is_clean(kind: Kind) {
         ("plans", 1),
         ("schedules", 2),
         ("topologies", 2),
+        ("records", 5),
     ];
     assert_eq!(counted, expected);
 }

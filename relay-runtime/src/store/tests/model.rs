@@ -222,6 +222,9 @@ impl Model {
                 if let Some(job) = self.jobs.get_mut(jid) {
                     job.closed = job.closed.or(Some(*at));
                     job.unresolved = counts.contains_key(&Outcome::Unknown);
+                    if !job.unresolved {
+                        job.head.leaves = Bytes::new();
+                    }
                 }
             }
         }

@@ -137,7 +137,7 @@ fn what_is_refused_says_why() {
         (&["-t", "0", "*", "test.ping"], "write a number of seconds"),
         (&["-t", "x", "*", "test.ping"], "write a number of seconds"),
         (&["--batch-wait", "5", "*", "test.ping"], "add -b N"),
-        (&["-a", "pam", "*", "test.ping"], "certificate"),
+        (&["-a", "pam", "--password", "x", "*", "test.ping"], "standard input"),
         (&["-R", "%x", "test.ping"], "range set"),
         (&["--return", "redis", "*", "test.ping"], "no returners"),
         (&["*", "test.ping,cmd.run", ",", "id"], "several functions"),

@@ -21,6 +21,7 @@ impl Place {
         pki.issue("s", Role::Syndic, "aws");
         pki.issue("m", Role::Minion, "aws");
         pki.issue("t", Role::TopMaster, "core");
+        fs::write(dir.path().join("policy.yaml"), "{version: 1, allow: {any: {ops: ['*']}}}\n").unwrap();
         Place { dir }
     }
 
@@ -97,7 +98,7 @@ fn a_top_master_is_told_of_ports_in_use_and_duplicates() {
     let address = taken.local_addr().unwrap();
     let text = format!(
         "id: t\nregion: core\nfabric: test.example\nlisten: {address}\noperators: 127.0.0.1:0\nadmin: 127.0.0.1:0\n\
-         state_dir: state\ntls: {{ca: ca/ca.crt, cert: top-master/t.pem, key: top-master/t.key}}\n"
+         state_dir: state\ntls: {{ca: ca/ca.crt, cert: top-master/t.pem, key: top-master/t.key}}\ntrust: {{dir: ca/trust}}\npolicy: policy.yaml\n"
     );
     let lines = place.refused("top-master", &text);
     assert!(
@@ -107,7 +108,7 @@ fn a_top_master_is_told_of_ports_in_use_and_duplicates() {
     let twice = text.replace(&address.to_string(), "127.0.0.1:7001").replace("127.0.0.1:0", "127.0.0.1:7001");
     let lines = place.refused("top-master", &(twice + "id: t\n"));
     let port = "this port is already taken by the address at 4:9";
-    assert_told(&lines, &[(":5:12: ", port), (":6:8: ", port), (":9:1: ", "a second time (first at 1:1)")]);
+    assert_told(&lines, &[(":5:12: ", port), (":6:8: ", port), (":11:1: ", "a second time (first at 1:1)")]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::process::ExitStatusExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -61,17 +61,24 @@ pub struct Going {
 impl Console {
     /// An operator of this fabric.
     pub fn of(fabric: &Fabric) -> Console {
-        let dir = fabric.dir().join("console");
-        fs::create_dir(&dir).unwrap();
         let tls = fabric.pki().issue("tester", Role::Operator, "core");
+        Console::with(fabric, "console", &format!("  cert: {:?}\n  key: {:?}\n", tls.cert, tls.key))
+    }
+
+    /// Somebody who has no certificate, and has to log in.
+    pub fn without_certificate(fabric: &Fabric) -> Console {
+        Console::with(fabric, "stranger", "")
+    }
+
+    fn with(fabric: &Fabric, name: &str, own: &str) -> Console {
+        let dir = fabric.dir().join(name);
+        fs::create_dir(&dir).unwrap();
         let context = format!(
             "version: 1\ncurrent: test\ncontexts:\n- name: test\n  fabric: {FABRIC}\n  addresses:\n  - address: {:?}\n    \
-             server_name: {:?}\n  ca: {:?}\n  cert: {:?}\n  key: {:?}\n",
+             server_name: {:?}\n  ca: {:?}\n{own}",
             fabric.operator().address(),
             who(TOP, Role::TopMaster, "core").to_dns(),
-            tls.ca,
-            tls.cert,
-            tls.key,
+            fabric.pki().root(),
         );
         let contexts = dir.join("contexts.yaml");
         fs::write(&contexts, context).unwrap();
@@ -83,6 +90,31 @@ impl Console {
         let mut command = Command::new(binary("relayctl"));
         command.args(words).stdin(Stdio::null());
         self.spawn(command)
+    }
+
+    /// Runs a command to its end that reads a text.
+    pub async fn run_reading(&self, words: &[&str], text: &str) -> Ran {
+        self.run_program("relayctl", words, text, &[]).await
+    }
+
+    /// Runs a program to its end that reads a text and has these variables.
+    pub async fn run_program(
+        &self,
+        name: &str,
+        words: &[&str],
+        text: &str,
+        variables: &[(&str, &Path)],
+    ) -> Ran {
+        let input = self.dir.join("input");
+        fs::write(&input, text).unwrap();
+        let mut command = Command::new(binary(name));
+        command.args(words).stdin(File::open(input).unwrap()).envs(variables.iter().copied());
+        self.spawn(command).ended().await
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Starts a command on a terminal of its own: what is written to its standard input is typed, and what the terminal

@@ -2,7 +2,9 @@
 //!
 //! Each file is one kind of trouble. Every test ends with the invariants, where there is a job to hold against them.
 
+mod access;
 mod answers;
+mod audit;
 mod batches;
 mod cancelling;
 mod certificates;
@@ -10,10 +12,13 @@ mod configuration;
 mod console;
 mod damaged_files;
 mod deeper_trees;
+mod enrolment;
 mod follow;
 mod full_disks;
 mod garbage;
 mod job_control;
+mod local_policy;
+mod login;
 mod minion_faults;
 mod minion_kills;
 mod output;
@@ -29,4 +34,5 @@ mod takeover;
 mod top_kills;
 mod top_stops;
 mod topology;
+mod trust;
 mod watching;

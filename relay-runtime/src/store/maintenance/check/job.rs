@@ -7,7 +7,7 @@ use prost::Message;
 use relay_core::{
     Members,
     ids::Jid,
-    job::Job,
+    leaves::Leaves,
     ledger::AnswerKey,
     outcome::{Answer, Outcome, Reason},
     time::WallMicros,
@@ -262,11 +262,8 @@ impl JobRows {
 }
 
 fn head(row: &Row, epoch: u64) -> Result<Head, Wrong> {
-    let job = Job {
-        jid: Jid::from_micros(row.number("jid")?),
-        digest: row.fixed("digest")?,
-        envelope: row.bytes("envelope")?.to_vec().into(),
-    };
+    let (jid, digest) = (Jid::from_micros(row.number("jid")?), row.fixed("digest")?);
+    let job = envelope::job(jid, digest, row.bytes("envelope")?.to_vec().into());
     let digest: [u8; 32] = Sha256::digest(&job.envelope).into();
     if digest != job.digest {
         return Err("the envelope does not have its digest".into());
@@ -285,6 +282,9 @@ fn head(row: &Row, epoch: u64) -> Result<Head, Wrong> {
     if targets.len() != count {
         return Err(format!("target_count: {count}, and there are {}", targets.len()));
     }
+    // None in a job of a former version, or one that nobody is sent any more.
+    let leaves = Some(row.bytes("leaves")?).filter(|leaves| !leaves.is_empty());
+    leaves.map(|leaves| Leaves::decode(leaves, &targets)).transpose().map_err(|e| format!("leaves: {e}"))?;
     Ok(Head {
         targets,
         closed: row.has("closed"),

@@ -20,7 +20,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     PostgresStore::open(&database.config()).await.unwrap().close().await;
     database.psql("UPDATE relay.store SET version = 99; DROP TABLE relay.plans");
     let path: PathBuf = database.config().to_string().into();
-    assert_eq!(refused(&database.config()).await, StoreError::Newer { path, found: 99, known: 2 });
+    assert_eq!(refused(&database.config()).await, StoreError::Newer { path, found: 99, known: 3 });
     assert_eq!(database.psql("SELECT to_regclass('relay.plans') IS NULL, version FROM relay.store"), "t|99");
 }
 
@@ -71,7 +71,7 @@ async fn many_that_open_at_once_make_the_tables_once() {
     for opened in opening {
         opened.await.unwrap().unwrap();
     }
-    assert_eq!(database.psql("SELECT version FROM relay.store"), "2");
+    assert_eq!(database.psql("SELECT version FROM relay.store"), "3");
     assert_eq!(database.psql("SELECT count(*) FROM relay.owner"), "1");
 }
 
@@ -88,10 +88,17 @@ async fn an_older_store_is_brought_up_to_date_with_what_it_has() {
         database.psql("SELECT to_regclass('relay.topologies') IS NULL, version FROM relay.store"),
         "t|1"
     );
+    database.psql(
+        "INSERT INTO relay.jobs (jid, epoch, created, closed, counts, target_count, inventory_version, delivery_limit,
+            request_id, request_digest, digest, function, caller, target, targets, envelope)
+        VALUES (7, 4, 1, 2, '{}', 0, 0, 0, '', '', '', 'test.ping', 'root', '*', '', 'sealed')",
+    );
     let store = PostgresStore::open(&database.config()).await.unwrap();
     assert_eq!(store.begin().await.unwrap().epoch.0, 5);
     assert_eq!(store.revisions(9, None).await.unwrap(), []);
-    assert_eq!(database.psql("SELECT version FROM relay.store"), "2");
+    assert_eq!(store.records(Area::Audit, Bytes::new(), 9).await.unwrap(), []);
+    assert_eq!(database.psql("SELECT jid, envelope, leaves FROM relay.jobs"), "7|\\x7365616c6564|\\x");
+    assert_eq!(database.psql("SELECT version FROM relay.store"), "3");
 }
 
 #[tokio::test]

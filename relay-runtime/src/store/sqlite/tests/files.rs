@@ -67,7 +67,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     for path in [path, crashed] {
         let before = fs::read(&path).unwrap();
         let error = SqliteStore::open(&path).unwrap_err();
-        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 99, known: 3 });
+        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 99, known: 4 });
         assert_eq!(fs::read(&path).unwrap(), before);
     }
     assert!(fs::metadata(log).unwrap().len() > 0, "what the newer build left is still there");

@@ -72,6 +72,26 @@ async fn damage_is_found_in_its_row(kind: Kind) {
         ("UPDATE topologies SET text = 'x' WHERE number = 2".into(), "topologies (number 2)", "text"),
         ("UPDATE topologies SET regions = '1' WHERE number = 1".into(), "topologies (number 1)", "regions"),
         ("UPDATE topologies SET state = 'good' WHERE number = 1".into(), "topologies (number 1)", "good"),
+        ("UPDATE records SET area = 'lost' WHERE area = 'token'".into(), "records (area \"lost\"", "area"),
+        ("UPDATE records SET key = {} WHERE area = 'token'".into(), "records (area \"token\", key )", "key"),
+        (
+            format!(
+                "UPDATE records SET value = {{{}}} WHERE area = 'token'",
+                "00".repeat(MAX_RECORD_VALUE + 1)
+            ),
+            "records (area \"token\", key 0027)",
+            "value",
+        ),
+        (
+            "DELETE FROM records WHERE area = 'audit' AND key = {0000000000000001}".into(),
+            "records (area \"audit\", key 0000000000000002)",
+            "where record 1 belongs",
+        ),
+        (
+            "UPDATE records SET value = {7b7d} WHERE area = 'audit'".into(),
+            "records (area \"audit\", key 0000000000000002)",
+            "value",
+        ),
     ];
     let bench = Bench::full(kind).await;
     let each = |sql: &str| TABLES.iter().map(|t| sql.replace('@', t.name)).collect::<Vec<_>>();

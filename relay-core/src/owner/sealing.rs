@@ -1,0 +1,115 @@
+//! What a job is signed with: the order of its targets, for how long it counts, and who may still be sent it.
+//!
+//! The tree over the targets is made anew from what is kept with the job whenever it is needed and not there.
+
+use super::*;
+use crate::{
+    batch::BatchSize,
+    merkle::{Tree, leaf},
+    signing::Span,
+    tier::{Placement, Provable},
+};
+
+/// How long a job may wait for its minions' turns, or for minions that are offline. Keys that sign jobs stay listed for so long
+/// after their last one, and whoever has stolen a job can keep it back for so long.
+pub const MAX_WAIT: Millis = 24 * 60 * 60 * 1_000;
+
+/// When a job counts that is accepted now: until the last of its minions may still receive it.
+pub(super) fn span(batch: &BatchRule, delivery: Millis, wall: WallMicros) -> Span {
+    let regional = batch.regions.values().any(|r| r.cap.is_some() || r.default_window.is_some());
+    let waits = batch.serial
+        || batch.queue.is_some()
+        || regional
+        || !matches!(batch.size, BatchSize::All | BatchSize::Regions);
+    let wait = if waits { batch.deadline.unwrap_or(MAX_WAIT).min(MAX_WAIT) } else { 0 };
+    Span { not_before: wall, not_after: wall + (wait + delivery) * 1_000 }
+}
+
+/// How long a job still counts.
+pub(super) fn left(span: &Span, wall: WallMicros) -> Millis {
+    span.not_after.saturating_sub(wall) / 1_000
+}
+
+impl Owner {
+    /// Targets in the order of their leaves. Those behind one link stand together, by their numbers there, so that the proof for
+    /// a link is short; those whom no link reaches now come last.
+    pub(super) fn freeze(&self, targets: &Members) -> Leaves {
+        let mut keyed: Vec<((LinkId, u32), u32)> =
+            targets.iter().map(|no| (self.tier.seat_of(no).unwrap_or((LinkId(u64::MAX), no)), no)).collect();
+        keyed.sort_unstable();
+        let incarnation = |no| self.inventory.get(no).map(|minion| minion.incarnation).unwrap_or_default();
+        Leaves::new(keyed.into_iter().map(|(_, no)| (no, incarnation(no))).collect())
+    }
+
+    /// The tree over them; none, if one of them is not known any more.
+    pub(super) fn tree(&self, leaves: &Leaves) -> Option<Tree> {
+        let hash = |(no, incarnation)| self.inventory.get(no).map(|minion| leaf(incarnation, &minion.id));
+        leaves.iter().map(hash).collect::<Option<Vec<_>>>().map(Tree::full)
+    }
+
+    /// Sees to it that members of a job can be proven.
+    fn plant(&mut self, jid: Jid) {
+        let Some(job) = self.jobs.get(&jid).filter(|_| !self.tier.trees.has(jid)) else { return };
+        let Some(root) = job.head.job.targets else { return };
+        let leaves = Leaves::decode(&job.head.leaves, &job.head.targets).unwrap_or_default();
+        match self.tree(&leaves).filter(|tree| tree.root() == root) {
+            Some(tree) => self.tier.trees.add(jid, Provable::new(tree, leaves.places())),
+            None => self.note(
+                jid,
+                "the stored order of its targets is not the signed one: offered to nobody",
+                root.count.into(),
+            ),
+        }
+    }
+
+    /// Those among some who are the ones that the job is signed for: under the journal that they had when the targets were frozen.
+    fn signed_for(&self, jid: Jid, among: &Members) -> Members {
+        let Some(version) = self.jobs.get(&jid).map(|job| job.head.inventory_version) else {
+            return Members::new();
+        };
+        let same = |no: &u32| {
+            let frozen = self.inventory.get(*no).filter(|minion| minion.incarnation_seq <= version);
+            // A syndic may still know an older journal, or a copy of one.
+            frozen.is_some_and(|m| self.tier.incarnation_of(*no).is_none_or(|there| there == m.incarnation))
+        };
+        among.iter().filter(same).collect()
+    }
+
+    /// Those who can know that a job was not started: a minion that has another journal than the one for which the job was signed
+    /// knows nothing of what it did before, whatever somebody made it refuse.
+    pub(super) fn knowing(&self, link: LinkId, jid: Jid, members: &Members) -> Members {
+        let Some(job) = self.jobs.get(&jid) else { return self.tier.localise(link, members) };
+        let mut frozen: Option<BTreeMap<u32, Incarnation>> = None;
+        let mut knows = |no: u32, incarnation: Incarnation| match self.inventory.get(no) {
+            Some(minion) if minion.incarnation_seq <= job.head.inventory_version => {
+                minion.incarnation == incarnation
+            }
+            _ => {
+                let stored = || Leaves::decode(&job.head.leaves, &job.head.targets).unwrap_or_default();
+                let frozen = frozen.get_or_insert_with(|| stored().iter().collect());
+                frozen.get(&no) == Some(&incarnation)
+            }
+        };
+        let told = self.tier.journals(link, members).into_iter();
+        told.filter(|(no, incarnation)| knows(*no, *incarnation)).map(|(no, _)| no).collect()
+    }
+
+    /// What to send to these for a job.
+    pub(super) fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
+        let among = self.signed_for(jid, &(among & self.tier.up()));
+        if among.is_empty() {
+            return Placement::default();
+        }
+        self.plant(jid);
+        self.tier.place(now, jid, &among)
+    }
+
+    /// Those who had their turn and can't be sent the job: they have another journal now than it is signed for.
+    pub(super) fn turn_away(&mut self, jid: Jid, granted: &Members) {
+        let others = granted - self.signed_for(jid, granted);
+        if !others.is_empty() {
+            self.note(jid, Reason::NewJournal.explain(), others.len());
+            self.record(jid, Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::NewJournal)), &others);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The end of a peer's certificate while it is connected: revoked, expired, or of a root that was retired. Who is connected then
+//! is cut off.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
+
+use crate::{
+    authority::life_of,
+    telemetry,
+    tls::{Ended, Tls},
+    trust::{self, Belief, Enrolment, Seconds, bundle::Root},
+};
+
+/// Certificates are looked at this often even if nobody says that something has changed: clocks go on, and are set.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long after its end a certificate still counts on a link that stands: clocks differ, and a renewed one is on its way.
+const GRACE: Seconds = 5 * 60;
+
+/// Longest pause before a link begins anew under a renewed certificate, in milliseconds: a day.
+const MAX_PAUSE_MS: u64 = 24 * 3600 * 1_000;
+
+/// A peer's certificate, for as long as it is connected.
+#[derive(Debug)]
+pub(super) struct Shown {
+    tls: Tls,
+    follow: watch::Receiver<Arc<Belief>>,
+    roots: Arc<[Root]>,
+    chain: Vec<CertificateDer<'static>>,
+    enrolment: Enrolment,
+    until: Seconds,
+}
+
+impl Shown {
+    /// Takes a chain that TLS has verified by this belief.
+    ///
+    /// # Errors
+    /// Its first certificate is denied.
+    pub(super) fn new(tls: &Tls, by: &Belief, chain: &[CertificateDer<'_>]) -> Result<Shown, Ended> {
+        let follow = tls.trusted().follow();
+        let enrolment = chain.first().map_or(Enrolment::NONE, Enrolment::of_certificate);
+        tls.check(enrolment)?;
+        let until = chain.first().and_then(life_of).map_or(Seconds::MAX, |(_, until)| until);
+        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let roots = by.roots().clone();
+        Ok(Shown { tls: tls.clone(), follow, roots, chain, enrolment, until })
+    }
+
+    /// Which enrolment it is of.
+    pub(super) fn enrolment(&self) -> Enrolment {
+        self.enrolment
+    }
+
+    /// Comes back when the certificate counts no more.
+    pub(super) async fn ended(mut self) -> Ended {
+        loop {
+            if let Err(ended) = self.look(trust::now()) {
+                metrics::counter!(telemetry::LINK_DROPPED_TOTAL, "why" => ended.word()).increment(1);
+                return ended;
+            }
+            tokio::select! {
+                changed = self.follow.changed() => if changed.is_err() { return std::future::pending().await },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    fn look(&mut self, now: Seconds) -> Result<(), Ended> {
+        let belief = self.follow.borrow_and_update().clone();
+        if belief.is_denied(self.enrolment) {
+            return Err(Ended::Revoked);
+        }
+        if now >= self.until.saturating_add(GRACE) {
+            return Err(Ended::Expired);
+        }
+        if Arc::ptr_eq(belief.roots(), &self.roots) {
+            return Ok(());
+        }
+        self.roots = belief.roots().clone();
+        match self.tls.still(&self.chain, now) {
+            // Its time is judged above, with some grace.
+            Ok(()) | Err(Ended::Expired) => Ok(()),
+            Err(ended) => Err(ended),
+        }
+    }
+}
+
+/// Comes back when a certificate that was shown counts no more; never, if there is none.
+pub(super) async fn ended(shown: Option<Shown>) -> Ended {
+    match shown {
+        Some(shown) => shown.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Comes back when this process's own certificate has been renewed and the one that it shows now is near its end: at some time
+/// between, so that of many that were renewed together not all dial at once.
+pub(super) fn renewed(own: &Tls) -> impl Future<Output = ()> + use<> {
+    let mut follow = own.follow_own();
+    let shown = follow.borrow_and_update().clone();
+    let until = shown.certs.first().and_then(life_of).map_or(Seconds::MAX, |(_, until)| until);
+    async move {
+        if follow.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let left = until.saturating_sub(trust::now());
+        // Nine tenths of what is left at the latest: the rest is for dialling.
+        let pause = rand::random_range(0..=left.saturating_mul(900).min(MAX_PAUSE_MS));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! a11, a13, a34: traversal, injection and SQL in every text and every run of bytes of every call, alone and in a request that
+//! is good otherwise. The calls and their fields are read from the `.proto` files: what is added is attacked, too.
+
+use abuse_tests::{
+    hostile,
+    region::{channel, identity_of, insider, operators, region, serves_on},
+    rpc,
+    surface::{self, Method, delimited},
+};
+use fabric_tests::TOP;
+use prost::Message as _;
+use relay_proto::operator::{PutScheduleRequest, Schedule, SubmitRequest};
+use relay_runtime::link::Channel;
+use tonic::Code;
+
+/// A request that would be accepted, so that a text in one field gets past the checks of the others.
+fn good(method: &Method) -> Vec<u8> {
+    let job = SubmitRequest {
+        request_id: rand::random::<[u8; 16]>().to_vec(),
+        target: "*".into(),
+        function: "test.ping".into(),
+        args: br#"{"args":[],"kwargs":{}}"#.to_vec(),
+        ..Default::default()
+    };
+    match method.path.rsplit('/').next().unwrap_or_default() {
+        "Submit" | "Plan" => job.encode_to_vec(),
+        "PutSchedule" => {
+            let (name, cron) = ("abuse".into(), "0 0 1 1 *".into());
+            let schedule = Schedule { name, cron, job: Some(job), ..Default::default() };
+            PutScheduleRequest { schedule: Some(schedule), replace: true }.encode_to_vec()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A refusal that says that the server did not know what it was doing.
+fn is_crash(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unknown | Code::DataLoss | Code::Cancelled | Code::DeadlineExceeded)
+}
+
+async fn attack(channel: &Channel, method: &Method, told: &mut Vec<String>) -> usize {
+    let mut sent = 0;
+    for field in &method.fields {
+        let values = if field.is_bytes {
+            hostile::bytes()
+        } else {
+            hostile::strings().into_iter().map(String::into_bytes).collect()
+        };
+        for value in values {
+            // Merged into the good request: in protobuf what comes last counts.
+            let request = [good(method), field.request(&value)].concat();
+            sent += 1;
+            let answer = rpc::call(channel, &method.path, request).await;
+            if let Err(status) = answer
+                && is_crash(status.code())
+            {
+                let shown = String::from_utf8_lossy(&value).chars().take(40).collect::<String>();
+                told.push(format!("{} {} = {shown:?}: {status}", method.path, field.name));
+            }
+        }
+    }
+    sent
+}
+
+#[tokio::test]
+async fn no_text_in_any_field_of_any_call_is_more_than_a_text() {
+    let mut fabric = region().await;
+    let shown = insider(&fabric, "operators");
+    let channel = channel(operators(&fabric), &identity_of(TOP), &shown).await;
+    let (mut told, mut sent) = (Vec::new(), 0);
+    let calls: Vec<Method> = surface::methods()
+        .into_iter()
+        .filter(|m| !m.takes_stream && !m.path.starts_with("/relay.link."))
+        .collect();
+    for method in &calls {
+        sent += attack(&channel, method, &mut told).await;
+        // Bytes that are no request at all, and text that is none.
+        for field in &method.fields {
+            for bytes in [vec![0xff; 40], field.request(&[0xc3, 0x28]), delimited(1, &[0x08; 100])] {
+                let _ = rpc::call(&channel, &method.path, bytes).await;
+            }
+        }
+    }
+    println!("{sent} hostile requests to {} calls", calls.len());
+    assert!(sent > 1_000, "only {sent} requests: were the fields found?");
+    assert!(told.is_empty(), "not refused in words of ours: {told:#?}");
+    serves_on(&mut fabric).await;
+    // What was accepted is shown to people, later: nothing of it may be more than text to a terminal either.
+    let status = fabric.operator().jobs().await.unwrap();
+    assert!(!status.is_empty());
+}
