@@ -1,30 +1,33 @@
 //! The minion's rules: start a job at most once, keep its end until the parent has it.
 //!
-//! Owns the journal's meaning (not its bytes), the outbox of unacknowledged returns and the heartbeat of one minion.
-//! Executing functions, writing the journal and the link are the minion crate's: they are told by [`SeatEffect`]s.
+//! Owns what becomes of a job at one minion: admission, at most one start, its end. What the journal's records mean is in [`journal`],
+//! what goes over the link and is kept for it in [`outbox`], where the minion belongs in [`home`]. Executing functions, writing the journal and the link are the minion crate's: they are told by [`SeatEffect`]s.
 //!
 //! The order that makes "at most once" true: `Intent` is durable before [`SeatEffect::Start`]; a jid with any record is
 //! never started again; an `End` is durable before it is sent; a tombstone is an `End` without an `Intent`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use crate::{
-    Members,
     ids::{Epoch, Jid},
     job::Job,
-    message::{Dispatch, Down, ReturnBatch, ReturnGroup, Running, Up},
+    message::{Dispatch, Down},
     outcome::{Answer, Outcome, Reason},
     time::Millis,
 };
 
 mod effect;
 mod home;
+mod journal;
+mod outbox;
 pub use effect::*;
 pub use home::Home;
 use home::Homing;
+use outbox::Session;
+pub use outbox::{MAX_HOLD, MAX_KEPT_BYTES, MAX_UNACKED_BYTES, TELL_AFTER};
 
 /// Jobs running at once on one minion (SECURITY section 4: "16 outstanding jobs per minion").
 pub const MAX_RUNNING: usize = 16;
@@ -33,22 +36,13 @@ pub const MAX_RUNNING: usize = 16;
 pub const CONTROL_PLACES: usize = 4;
 /// Journal entries kept at once; beyond it new jobs are `refused (busy)`. At 200 bytes each: a few MiB.
 pub const MAX_ENTRIES: usize = 16_384;
-/// Longest that a parent may say a job can still be delivered, in milliseconds: no operator's window is longer than a week.
+/// Longest that a parent may say a job can still be delivered, in milliseconds: far more than an owner of ours ever grants.
 pub const MAX_DELIVERY: Millis = 8 * 24 * 3_600 * 1_000;
-/// Longest that a parent may have returns held for, in milliseconds: one of ours says a second.
-pub const MAX_HOLD: Millis = 60_000;
 /// Entries of jobs that were refused because nothing shows that an owner ever accepted them, or that were cancelled unseen. Whoever
 /// passes jobs on could make up any number of those, and the journal would be full for hours; beyond it they are not answered.
 pub const MAX_UNPROVEN: usize = 1_024;
 /// How long an acknowledged entry is kept after its job can no longer be delivered (SEMANTICS, Delivery: "more than an hour").
 pub const RETAIN: Millis = 70 * 60 * 1_000;
-/// Bytes of returns sent and not acknowledged, per link. Bounds what the parent must hold for one minion.
-pub const MAX_UNACKED_BYTES: usize = 2 << 20;
-/// Bytes of bodies kept in memory after their acknowledgement, the newest jobs' first. The syndic that acknowledged may
-/// be down when the owner asks again by another one; whoever asks for an older one gets its beginning's hash instead.
-pub const MAX_KEPT_BYTES: usize = 2 << 20;
-/// A job that runs longer than this is told to the parent at once, not with the next heartbeat.
-pub const TELL_AFTER: Millis = 1_000;
 
 /// Which places a dispatched job may take. The edge says so, since the sealed job cannot be read here; what it says
 /// decides about admission alone, never about whether a jid may start again.
@@ -97,17 +91,6 @@ impl Default for HeartbeatRule {
     }
 }
 
-#[derive(Debug, Default)]
-struct Session {
-    heard: Millis,
-    next_beat: Millis,
-    seq: u64,
-    /// Sent, not acknowledged: seq, jid, bytes.
-    unacked: VecDeque<(u64, Jid, usize)>,
-    unacked_bytes: usize,
-    held_until: Millis,
-}
-
 /// One minion.
 #[derive(Debug)]
 pub struct Seat {
@@ -153,72 +136,9 @@ impl Seat {
         (seat, probes)
     }
 
-    fn replay(&mut self, now: Millis, record: JournalRecord) {
-        let forget_after = now + RETAIN;
-        match record {
-            JournalRecord::Intent { jid, digest, run } => {
-                let state = State::Running { since: now, told: false };
-                let entry = Entry { digest: Some(digest), epoch: Epoch(0), run, forget_after, state };
-                self.entries.insert(jid, entry);
-            }
-            JournalRecord::End { jid, answer } => {
-                let state = State::Ended { answer, acked: false };
-                let bare =
-                    Entry { digest: None, epoch: Epoch(0), run: 0, forget_after, state: state.clone() };
-                self.entries.entry(jid).or_insert(bare).state = state;
-                self.outbox.insert(jid);
-            }
-            JournalRecord::Acked { jid } => {
-                self.outbox.remove(&jid);
-                if let Some(Entry { state: State::Ended { acked, .. }, .. }) = self.entries.get_mut(&jid) {
-                    *acked = true;
-                }
-                self.keep(jid);
-            }
-            JournalRecord::Forget { jid } => {
-                self.outbox.remove(&jid);
-                self.forget_entry(jid);
-            }
-        }
-    }
-
-    /// The records that say the same as the journal will once everything asked for so far is written: for compaction.
-    pub fn live_records(&self) -> Vec<JournalRecord> {
-        let forgotten = self.forgotten.map(|jid| JournalRecord::Forget { jid });
-        let mut records: Vec<JournalRecord> = forgotten.into_iter().collect();
-        for (&jid, entry) in &self.entries {
-            records.extend(entry.digest.map(|digest| JournalRecord::Intent { jid, digest, run: entry.run }));
-            if let State::Ended { answer, .. } | State::Ending(answer) = &entry.state {
-                records.push(JournalRecord::End { jid, answer: answer.clone() });
-            }
-            let acked = matches!(entry.state, State::Ended { acked: true, .. });
-            records.extend(acked.then_some(JournalRecord::Acked { jid }));
-        }
-        records
-    }
-
     /// Takes what must be done.
     pub fn effects(&mut self) -> Vec<SeatEffect> {
         std::mem::take(&mut self.effects)
-    }
-
-    /// The link is up and the roster was sent: send what is unacknowledged.
-    pub fn attached(&mut self, now: Millis) {
-        let session = Session { heard: now, next_beat: now, ..Session::default() };
-        (self.session, self.dropped) = (Some(session), false);
-        self.outbox = self.unacked().collect();
-        self.tick(now);
-    }
-
-    /// The link is gone.
-    pub fn detached(&mut self) {
-        (self.session, self.dropped) = (None, false);
-        self.homing.iter_mut().for_each(Homing::detached);
-    }
-
-    fn unacked(&self) -> impl Iterator<Item = Jid> + '_ {
-        let open = self.entries.iter().filter(|(_, e)| matches!(e.state, State::Ended { acked: false, .. }));
-        open.map(|(jid, _)| *jid)
     }
 
     /// A message came from the parent. `random` names a possible execution's runner directory.
@@ -293,11 +213,6 @@ impl Seat {
             _ => false,
         };
         self.entries.values().filter(unproven).count() >= MAX_UNPROVEN
-    }
-
-    /// Asked about such a job, the minion keeps silent: "never started" would be a guess.
-    fn may_have_forgotten(&self, jid: Jid) -> bool {
-        self.forgotten.is_some_and(|newest| jid <= newest)
     }
 
     fn objection(&self, dispatch: &Dispatch, place: Place) -> Option<Reason> {
@@ -406,136 +321,12 @@ impl Seat {
         }
     }
 
-    fn acked(&mut self, up_to: u64) {
-        let Some(session) = &mut self.session else { return };
-        let mut records = Vec::new();
-        while let Some((_, jid, bytes)) = session.unacked.pop_front_if(|(seq, ..)| *seq <= up_to) {
-            session.unacked_bytes -= bytes;
-            let Some(entry) = self.entries.get_mut(&jid) else { continue };
-            if let State::Ended { acked, .. } = &mut entry.state {
-                *acked = true;
-                records.push(JournalRecord::Acked { jid });
-                self.effects.push(SeatEffect::Release { jid, run: entry.run });
-            }
-        }
-        for record in &records {
-            if let JournalRecord::Acked { jid } = record {
-                self.keep(*jid);
-            }
-        }
-        if !records.is_empty() {
-            self.persist(records, Vec::new(), false);
-        }
-    }
-
-    /// Keeps an acknowledged body for as long as there is room; of the oldest jobs' only the hash stays.
-    fn keep(&mut self, jid: Jid) {
-        let Some(Entry { state: State::Ended { answer, .. }, .. }) = self.entries.get(&jid) else { return };
-        let bytes = answer.body.len();
-        if bytes > 0 && self.kept.insert(jid, bytes).is_none() {
-            self.kept_bytes += bytes;
-        }
-        while self.kept_bytes > MAX_KEPT_BYTES
-            && let Some((oldest, bytes)) = self.kept.pop_first()
-        {
-            self.kept_bytes -= bytes;
-            if let Some(Entry { state: State::Ended { answer, acked: true }, .. }) =
-                self.entries.get_mut(&oldest)
-            {
-                *answer = Arc::new(answer.without_body());
-            }
-        }
-    }
-
-    fn forget_entry(&mut self, jid: Jid) {
-        self.entries.remove(&jid);
-        self.forgotten = self.forgotten.max(Some(jid));
-        self.kept_bytes -= self.kept.remove(&jid).unwrap_or_default();
-    }
-
-    /// The parent can't take returns: all unacknowledged ones go again later.
-    fn hold(&mut self, now: Millis, retry_after: Millis) {
-        let Some(session) = &mut self.session else { return };
-        session.held_until = now.saturating_add(retry_after.min(MAX_HOLD));
-        session.unacked_bytes = 0;
-        self.outbox.extend(session.unacked.drain(..).map(|(_, jid, _)| jid));
-    }
-
-    /// Sends what the outbox holds, within the bound of unacknowledged bytes.
-    fn pump(&mut self, now: Millis) {
-        let Some(session) = &mut self.session else { return };
-        if now < session.held_until {
-            return;
-        }
-        while let Some(jid) = self.outbox.first().copied() {
-            if session.unacked_bytes >= MAX_UNACKED_BYTES {
-                return;
-            }
-            self.outbox.pop_first();
-            let Some(Entry { state: State::Ended { answer, .. }, .. }) = self.entries.get(&jid) else {
-                continue;
-            };
-            session.seq += 1;
-            session.unacked_bytes += answer.body.len();
-            session.unacked.push_back((session.seq, jid, answer.body.len()));
-            let group = ReturnGroup { jid, answer: answer.clone(), members: Members::from_iter([0]) };
-            self.effects
-                .push(SeatEffect::Send(Up::Returns(ReturnBatch { seq: session.seq, groups: vec![group] })));
-        }
-    }
-
     /// Time has come to [`Seat::next_deadline`], or simply passed.
     pub fn tick(&mut self, now: Millis) {
         self.forget(now);
         self.beat(now);
         self.pump(now);
         self.go_home(now);
-    }
-
-    fn is_silent(&self, now: Millis) -> bool {
-        self.session.as_ref().is_some_and(|session| now >= session.heard + self.rule.dead_after)
-    }
-
-    fn drop_link(&mut self) {
-        if !self.dropped {
-            self.effects.push(SeatEffect::Hangup);
-        }
-        (self.session, self.dropped) = (None, true);
-    }
-
-    fn beat(&mut self, now: Millis) {
-        if self.is_silent(now) {
-            return self.drop_link();
-        }
-        let Some(session) = &mut self.session else { return };
-        let untold =
-            |e: &Entry| matches!(e.state, State::Running { since, told: false } if since + TELL_AFTER <= now);
-        if now < session.next_beat && !self.entries.values().any(untold) {
-            return;
-        }
-        session.next_beat = now + self.rule.interval;
-        let mut running = Vec::new();
-        for (&jid, entry) in &mut self.entries {
-            if let State::Running { told, .. } = &mut entry.state {
-                *told = true;
-                running.push(Running { jid, members: Members::from_iter([0]) });
-            }
-        }
-        self.effects.push(SeatEffect::Send(Up::Heartbeat(running)));
-    }
-
-    fn forget(&mut self, now: Millis) {
-        let over = |e: &Entry| matches!(e.state, State::Ended { acked: true, .. }) && e.forget_after <= now;
-        let old: Vec<Jid> =
-            self.entries.iter().filter(|(_, e)| over(e)).map(|(jid, _)| *jid).take(1_024).collect();
-        if !old.is_empty() {
-            old.iter().for_each(|jid| self.forget_entry(*jid));
-            self.persist(
-                old.into_iter().map(|jid| JournalRecord::Forget { jid }).collect(),
-                Vec::new(),
-                false,
-            );
-        }
     }
 
     /// When [`Seat::tick`] must be called next, at the latest.

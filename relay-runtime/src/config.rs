@@ -7,6 +7,7 @@
 //! Paths in a file are relative to the directory the file lies in.
 
 mod audit;
+mod credentials;
 mod enrol;
 mod files;
 mod follow;

@@ -47,6 +47,22 @@ pub struct Context {
     pub root: Option<String>,
 }
 
+#[cfg(test)]
+impl Context {
+    /// One that leads nowhere, where a test needs any.
+    pub fn of_nobody() -> Context {
+        Context {
+            name: "dev".into(),
+            fabric: "acme.example".into(),
+            addresses: Vec::new(),
+            ca: "ca".into(),
+            cert: Some("cert".into()),
+            key: Some("key".into()),
+            root: None,
+        }
+    }
+}
+
 /// Where a top master serves operators, and the name its certificate has to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

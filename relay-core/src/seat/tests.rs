@@ -1,6 +1,10 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::{
+    Members,
+    message::{Running, Up},
+};
 
 fn jid(n: u64) -> Jid {
     Jid::from_micros(n)

@@ -11,10 +11,10 @@ use relay_core::{
     topology::HostPort,
 };
 
-use super::parts;
+use super::credentials;
 use crate::{
     registry::etcd::{EtcdConfig, EtcdLogin, EtcdTls},
-    store::postgres::{PostgresConfig, wrong_password_file, wrong_tls_files},
+    store::postgres::PostgresConfig,
 };
 
 /// Most endpoints: an etcd has three or five members, seven at most.
@@ -65,10 +65,12 @@ fn etcd(base: &Path, fabric: Option<&FabricName>, node: &Node, sink: &Sink) -> O
     let mut f = Fields::open(node, "etcd", sink)?;
     let endpoints = f.need("endpoints", endpoints);
     let prefix = f.may("prefix", |node, sink| read::with(node, sink, checked_prefix));
-    let tls = f.may("tls", |node, sink| tls(base, node, sink));
+    let tls = f.may("tls", |node, sink| {
+        credentials::tls(base, node, sink).map(|(ca, identity)| EtcdTls { ca, identity })
+    });
     let plain = f.may("plain", read::word(PLAIN));
     let user = f.may("user", |node, sink| read::with(node, sink, checked_user));
-    let password_file = f.may("password_file", password_file(base));
+    let password_file = f.may("password_file", credentials::password_file(base));
     let [tls_at, user_at] = ["tls", "user"].map(|key| f.at_key(key));
     f.close();
     let login = login(user, password_file, user_at, sink);
@@ -179,34 +181,4 @@ fn checked_user(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err(format!("{:?} is longer than {MAX_USER_BYTES} bytes", read::clip(text))),
     }
-}
-
-fn password_file<'a>(base: &'a Path) -> impl Fn(&Node, &Sink) -> Option<PathBuf> + 'a {
-    move |node, sink| {
-        let path = parts::path(base)(node, sink)?;
-        match wrong_password_file(&path) {
-            None => Some(path),
-            Some(what) => sink.refuse(node.at, what, "put the password alone into a file of mode 0600"),
-        }
-    }
-}
-
-fn tls(base: &Path, node: &Node, sink: &Sink) -> Option<EtcdTls> {
-    let mut f = Fields::open(node, "tls", sink)?;
-    let ca = f.need("ca", parts::path(base));
-    let (cert, key) = (f.may("cert", parts::path(base)), f.may("key", parts::path(base)));
-    let at = f.at_key("ca");
-    f.close();
-    let identity = match (cert?, key?) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => return sink.refuse(node.at, "a certificate and its key go together", "give both, or neither"),
-    };
-    let ca = ca?;
-    let wrong = wrong_tls_files(&ca, identity.as_ref());
-    let refused = !wrong.is_empty();
-    for what in wrong {
-        sink.refuse::<()>(at, what, "put the right PEM file there");
-    }
-    (!refused).then_some(EtcdTls { ca, identity })
 }

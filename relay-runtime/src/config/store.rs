@@ -3,15 +3,12 @@
 //! Owns the key `store` and looks at the files it names. Leaves to [`crate::store::postgres`] what is done with it; the database
 //! itself is not asked here.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::IpAddr, path::Path};
 
 use relay_core::document::{Fields, Kind, Node, Position, Sink, read};
 
-use super::parts;
-use crate::store::postgres::{PostgresConfig, Transport, wrong_password_file, wrong_tls_files};
+use super::credentials;
+use crate::store::postgres::{PostgresConfig, Transport};
 
 /// PostgreSQL's own default.
 const USUAL_PORT: u64 = 5432;
@@ -53,8 +50,10 @@ fn postgres(base: &Path, node: &Node, sink: &Sink) -> Option<PostgresConfig> {
     let port = f.or("port", USUAL_PORT, read::number(1, u16::MAX.into()));
     let database = f.need("database", |node, sink| read::with(node, sink, checked_name));
     let user = f.need("user", |node, sink| read::with(node, sink, checked_name));
-    let password_file = f.may("password_file", password_file(base));
-    let tls = f.may("tls", |node, sink| tls(base, node, sink));
+    let password_file = f.may("password_file", credentials::password_file(base));
+    let tls = f.may("tls", |node, sink| {
+        credentials::tls(base, node, sink).map(|(ca, identity)| Transport::Tls { ca, identity })
+    });
     let plain = f.may("plain", read::word(PLAIN));
     let [host_at, tls_at, plain_at] = ["host", "tls", "plain"].map(|key| f.at_key(key));
     f.close();
@@ -122,34 +121,4 @@ fn checked_name(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err(format!("{:?} is longer than {MAX_NAME_BYTES} bytes", read::clip(text))),
     }
-}
-
-fn password_file<'a>(base: &'a Path) -> impl Fn(&Node, &Sink) -> Option<PathBuf> + 'a {
-    move |node, sink| {
-        let path = parts::path(base)(node, sink)?;
-        match wrong_password_file(&path) {
-            None => Some(path),
-            Some(what) => sink.refuse(node.at, what, "put the password alone into a file of mode 0600"),
-        }
-    }
-}
-
-fn tls(base: &Path, node: &Node, sink: &Sink) -> Option<Transport> {
-    let mut f = Fields::open(node, "tls", sink)?;
-    let ca = f.need("ca", parts::path(base));
-    let (cert, key) = (f.may("cert", parts::path(base)), f.may("key", parts::path(base)));
-    let at = f.at_key("ca");
-    f.close();
-    let (ca, identity) = (ca?, (cert?, key?));
-    let identity = match identity {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => return sink.refuse(node.at, "a certificate and its key go together", "give both, or neither"),
-    };
-    let wrong = wrong_tls_files(&ca, identity.as_ref());
-    let refused = !wrong.is_empty();
-    for what in wrong {
-        sink.refuse::<()>(at, what, "put the right PEM file there");
-    }
-    (!refused).then_some(Transport::Tls { ca, identity })
 }

@@ -55,7 +55,7 @@ pub(in crate::store) mod tests;
 
 pub use config::{PostgresConfig, Transport};
 pub(crate) use {
-    connect::{password, wrong_password_file},
+    connect::password,
     tls::{tls_to, wrong_files as wrong_tls_files},
 };
 

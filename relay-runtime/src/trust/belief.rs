@@ -168,15 +168,7 @@ impl Belief {
         if !Anchors::signed_by_each(signed, new) {
             return Err(Refused::NewRoot);
         }
-        match self.anchors.as_ref().map(|known| known.1.version) {
-            Some(known) if next.version < known => {
-                return Err(Refused::Older { what: WHAT, found: next.version, known });
-            }
-            Some(known) if next.version == known => {
-                return Err(Refused::Forked { what: WHAT, version: known });
-            }
-            _ => {}
-        }
+        newer(WHAT, next.version, self.anchors.as_ref().map(|known| known.1.version))?;
         fresh(WHAT, next.expires, now)?;
         Ok(Arc::new((signed.payload.clone(), next)))
     }
@@ -198,15 +190,7 @@ impl Belief {
         if next.fabric != self.fabric {
             return Err(Refused::Fabric(WHAT, next.fabric.to_string()));
         }
-        match known.map(|known| known.version) {
-            Some(known) if next.version < known => {
-                return Err(Refused::Older { what: WHAT, found: next.version, known });
-            }
-            Some(known) if next.version == known => {
-                return Err(Refused::Forked { what: WHAT, version: known });
-            }
-            _ => {}
-        }
+        newer(WHAT, next.version, known.map(|known| known.version))?;
         fresh(WHAT, next.expires, now)?;
         Ok(Arc::new(Listed {
             payload: signed.payload.clone(),
@@ -265,6 +249,15 @@ impl Belief {
     /// The newest bundle taken, as its signers encoded it.
     pub fn bundle(&self) -> Option<&Bytes> {
         self.bundle.as_ref()
+    }
+}
+
+/// Whether a version comes after the one that is known: nothing goes back, and no version has two contents.
+fn newer(what: &'static str, found: u64, known: Option<u64>) -> Result<(), Refused> {
+    match known {
+        Some(known) if found < known => Err(Refused::Older { what, found, known }),
+        Some(known) if found == known => Err(Refused::Forked { what, version: known }),
+        _ => Ok(()),
     }
 }
 

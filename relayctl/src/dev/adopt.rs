@@ -80,15 +80,7 @@ mod tests {
             config: dir.path().join(config),
             log: PathBuf::new(),
         };
-        let context = Context {
-            name: "dev".into(),
-            fabric: "acme.example".into(),
-            addresses: Vec::new(),
-            ca: "ca".into(),
-            cert: Some("cert".into()),
-            key: Some("key".into()),
-            root: None,
-        };
+        let context = Context::of_nobody();
         let mut record = Record::new(context, None, crate::dev::ready::Attached::default());
         record.processes = vec![
             process("syndic", "one.yaml"),

@@ -110,15 +110,7 @@ mod tests {
     use crate::{contexts::Context, dev::ready::Attached};
 
     fn record(dir: &Path, names: &[(&str, ProcessId)]) -> Record {
-        let context = Context {
-            name: "dev".into(),
-            fabric: "acme.example".into(),
-            addresses: Vec::new(),
-            ca: "ca".into(),
-            cert: Some("cert".into()),
-            key: Some("key".into()),
-            root: None,
-        };
+        let context = Context::of_nobody();
         let process = |(name, id): &(&str, ProcessId)| Process {
             name: (*name).into(),
             role: "minion".into(),

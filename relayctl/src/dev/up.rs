@@ -248,15 +248,7 @@ mod tests {
     #[test]
     fn what_an_earlier_one_left_is_cleared_and_two_at_once_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let context = Context {
-            name: "dev".into(),
-            fabric: "acme.example".into(),
-            addresses: Vec::new(),
-            ca: "ca".into(),
-            cert: Some("cert".into()),
-            key: Some("key".into()),
-            root: None,
-        };
+        let context = Context::of_nobody();
         Record::new(context, None, Attached::default()).write(dir.path()).unwrap();
         fs::create_dir(dir.path().join("pki")).unwrap();
         let held = prepare(dir.path()).unwrap();

@@ -9,11 +9,8 @@ use relay_core::{
     topology::HostPort,
 };
 
-use super::parts;
-use crate::{
-    ldap::Place,
-    store::postgres::{PostgresConfig, wrong_password_file, wrong_tls_files},
-};
+use super::{super::credentials, parts};
+use crate::{ldap::Place, store::postgres::PostgresConfig};
 
 /// The port where none is named.
 const USUAL_PORT: u16 = 636;
@@ -65,7 +62,7 @@ pub(super) fn ldap<'a>(base: &'a Path) -> impl Fn(&Node, &Sink) -> Option<LdapCo
         let url = f.need("url", |node, sink| read::with(node, sink, checked_url));
         let ca = f.may("ca", parts::path(base));
         let bind_dn = f.may("bind_dn", |node, sink| read::with(node, sink, checked_name));
-        let password_file = f.may("password_file", secret(base));
+        let password_file = f.may("password_file", credentials::password_file(base));
         let users = f.need("users", users);
         let groups = f.may("groups", groups);
         let [url_at, ca_at, bind_at] = ["url", "ca", "bind_dn"].map(|key| f.at_key(key));
@@ -106,14 +103,7 @@ fn reachable(
             "write ldaps:// and add ca: FILE",
         ),
         (false, None) => Some(()),
-        (true, Some(ca)) => {
-            let wrong = wrong_tls_files(ca, None);
-            let refused = !wrong.is_empty();
-            for what in wrong {
-                sink.refuse::<()>(ca_at, what, "put the right PEM file there");
-            }
-            (!refused).then_some(())
-        }
+        (true, Some(ca)) => credentials::usable(ca, None, ca_at, sink),
     }
 }
 
@@ -175,15 +165,5 @@ fn checked_attribute(text: &str) -> Result<String, String> {
     {
         true => Ok(text.to_owned()),
         false => Err(format!("{:?} is no attribute's name", read::clip(text))),
-    }
-}
-
-fn secret<'a>(base: &'a Path) -> impl Fn(&Node, &Sink) -> Option<PathBuf> + 'a {
-    move |node, sink| {
-        let path = parts::path(base)(node, sink)?;
-        match wrong_password_file(&path) {
-            None => Some(path),
-            Some(what) => sink.refuse(node.at, what, "put the password alone into a file of mode 0600"),
-        }
     }
 }

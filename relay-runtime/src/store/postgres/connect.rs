@@ -106,11 +106,6 @@ impl Settings {
     }
 }
 
-/// What is wrong with a password's file, for whoever checks a configuration.
-pub(crate) fn wrong_password_file(path: &Path) -> Option<String> {
-    password(path).err()
-}
-
 /// The first line of the file.
 pub(crate) fn password(path: &Path) -> Result<Secret, String> {
     Secret::read("the password", path)
