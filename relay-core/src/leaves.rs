@@ -11,6 +11,8 @@ use crate::{Members, ids::Incarnation};
 
 /// The form in which this build writes it. Another one is not read.
 const FORMAT: u8 = 1;
+/// Bytes of one target, at least: a step and a journal.
+const MIN_ITEM: usize = 9;
 /// Bytes of one number, at most.
 const MAX_VARINT: usize = 5;
 
@@ -67,7 +69,8 @@ impl Leaves {
         if bytes.try_get_u8() != Ok(FORMAT) {
             return Err(LeavesError::Form);
         }
-        let mut order = Vec::with_capacity(targets.len() as usize);
+        // Not by the targets' number: in a damaged row a few bytes can say four billion.
+        let mut order = Vec::with_capacity(bytes.len() / MIN_ITEM);
         let (mut before, mut left) = (0i64, targets.clone());
         while !bytes.is_empty() {
             let coded = take(&mut bytes).ok_or(LeavesError::Form)?;

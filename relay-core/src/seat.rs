@@ -174,7 +174,8 @@ impl Seat {
         if let Some(entry) = self.entries.get_mut(&jid) {
             let strange = entry.digest.is_some_and(|d| d != dispatch.job.digest);
             if strange || dispatch.epoch < entry.epoch {
-                self.effects.push(SeatEffect::Alarm { jid, why: Reason::DigestMismatch });
+                let why = if strange { Reason::DigestMismatch } else { Reason::StaleEpoch };
+                self.effects.push(SeatEffect::Alarm { jid, why });
                 return;
             }
             entry.epoch = dispatch.epoch;

@@ -175,14 +175,16 @@ impl Desk {
         let Some(record) = step.record else {
             return Ok(Some(Changed { answer: step.answer, record: stood.map(|stood| stood.record) }));
         };
+        // First: should the rest fail, it is asked for again and denied twice. The other way round, a name that was given to
+        // somebody else meanwhile would have lost the uid that was still to be denied.
+        if let Some(denial) = step.deny {
+            self.deny(name, denial).await?;
+        }
         let expect = stood.as_ref().map_or(Expect::Absent, |stood| Expect::Revision(stood.revision));
         if !self.put(name, expect, Some(&record), more).await? {
             return Ok(None);
         }
         self.waiting.moved(stood.as_ref().map(|stood| &stood.record), &record);
-        if let Some(denial) = step.deny {
-            self.deny(name, denial).await?;
-        }
         Ok(Some(Changed { answer: step.answer, record: Some(record) }))
     }
 
@@ -203,9 +205,9 @@ impl Desk {
                 info!(%name, uid = denial.uid, "its certificates count no more");
                 Ok(())
             }
-            // The record says it already; when this top master, or another one, begins anew, it is tried again.
             Err(why) => {
-                Err(Code::Store.status(format!("{name}: its certificates are not denied yet: {why}")))
+                let why = format!("{name}: nothing is changed, its certificates can't be denied: {why}");
+                Err(Code::Store.status(why))
             }
         }
     }

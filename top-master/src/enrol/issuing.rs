@@ -54,7 +54,7 @@ impl Authority for Issuers {
             // Backdating and slow clocks: it ends everywhere somewhat after it ends here.
             let until = until / 1_000_000 + 3_600;
             let denied = Denied { uid, up_to_generation: up_to, until };
-            self.book.deny_until(denied, trust::now()).await.map_err(|error| error.to_string())
+            self.book.deny(denied, trust::now()).await.map_err(|error| error.to_string())
         })
     }
 }

@@ -283,6 +283,10 @@ impl Members for MembersService {
         request: Request<wire::RevokeRequest>,
     ) -> Result<Response<wire::RevokeReply>, Status> {
         let wire::RevokeRequest { uid, up_to_generation } = *request.get_ref();
+        if uid == 0 {
+            let why = "a certificate without an enrolment has no number to revoke: rotate its issuer (relayctl ca rotate-issuer)";
+            return Err(Code::Invalid.status(why));
+        }
         let about = format!("{uid:016x}");
         let caller = self.may(&request, Verb::KeysDelete, &about).await?;
         let event = Report::new(Kind::Key, caller.name(), caller.how().word()).about(&about);

@@ -10,14 +10,14 @@ use prost::Message;
 use relay_core::audit::{Event, Kind};
 use relay_proto::trust::Signed;
 use relay_runtime::{
-    authority::{AuthorityError, LEAF_LIFE},
+    authority::AuthorityError,
     store::{Area, Expect, PutRecord, Record, Store, StoreError},
     trust::{
         self, Anchors, Denied, Flaw, JobKey, Keys, Refused, Seconds, SigningError,
         bundle::{self, MAX_DENIED, MAX_JOB_KEYS},
     },
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -87,6 +87,8 @@ struct Page {
     revisions: [Option<u64>; 2],
     /// What is not written yet: the first look of a term writes.
     written: bool,
+    /// A write failed, and may have been done all the same: what stands here may be older than the store.
+    doubtful: bool,
 }
 
 impl Book {
@@ -118,27 +120,17 @@ impl Book {
         }
     }
 
-    /// Certificates of this enrolment, up to and with this generation, count no more from now on, anywhere. When this comes
+    /// Certificates of an enrolment, up to and with a generation, count no more from now on, anywhere. When this comes
     /// back it is durable and on its way; links that stand are cut as it arrives.
     ///
     /// # Errors
     /// It is not denied.
-    pub async fn deny(&self, uid: u64, up_to_generation: u32) -> Result<(), BookError> {
-        if uid == 0 {
+    pub async fn deny(&self, denied: Denied, now: Seconds) -> Result<(), BookError> {
+        // A list that named it would be refused by every reader, this top master's next term among them.
+        if denied.uid == 0 {
             return Err(BookError::Unknown);
         }
-        let now = trust::now();
-        // By then the last certificate that was made before has expired, wherever it is.
-        let until = now + 2 * LEAF_LIFE.as_secs();
-        self.deny_until(Denied { uid, up_to_generation, until }, now).await
-    }
-
-    /// The same for a certificate that counts longer than the usual ones.
-    ///
-    /// # Errors
-    /// As [`Book::deny`].
-    pub async fn deny_until(&self, denied: Denied, now: Seconds) -> Result<(), BookError> {
-        let mut page = self.page.lock().await;
+        let mut page = self.page().await?;
         let mut keys = page.keys.clone();
         let full = keys.denied.len() >= MAX_DENIED;
         match keys.denied.iter_mut().find(|known| known.uid == denied.uid) {
@@ -161,7 +153,7 @@ impl Book {
 
     /// Looks whether something is to be changed, and changes it.
     pub(super) async fn look(&self, now: Seconds) -> Result<(), BookError> {
-        let mut page = self.page.lock().await;
+        let mut page = self.page().await?;
         self.trust.signing().rotate(now)?;
         let renewed = page.take_anchors(&self.trust)?;
         let listed = self.trust.signing().listed();
@@ -176,7 +168,16 @@ impl Book {
         self.publish(&mut page, keys, now).await
     }
 
-    /// Signs, writes, and tells.
+    /// The page, read again if it is not known whether the last change of it was written.
+    async fn page(&self) -> Result<MutexGuard<'_, Page>, BookError> {
+        let mut page = self.page.lock().await;
+        if page.doubtful {
+            *page = Page::read(&self.trust, &*self.store).await?;
+        }
+        Ok(page)
+    }
+
+    /// Signs, writes, and tells. What this process itself would not believe is not written.
     async fn publish(&self, page: &mut Page, mut keys: Keys, now: Seconds) -> Result<(), BookError> {
         let known = self.trust.trusted().now().versions().1.max(page.keys.version);
         // By the clock: a store that was lost or restored must not begin below what others have seen.
@@ -191,11 +192,19 @@ impl Book {
             expect: revision.map_or(Expect::Absent, Expect::Revision),
             value: Some(value.encode_to_vec().into()),
         });
-        if !self.store.put_records(puts.collect()).await? {
+        let bundle = bundle::encode(&page.anchors, &signed);
+        self.trust.trusted().now().after(&bundle, now)?;
+        page.doubtful = true;
+        let written = self.store.put_records(puts.collect()).await?;
+        if written {
+            page.revisions =
+                revisions(&*self.store).await?.map(|record| record.map(|record| record.revision));
+        }
+        page.doubtful = false;
+        if !written {
             return Err(BookError::Moved);
         }
-        page.revisions = revisions(&*self.store).await?.map(|record| record.map(|record| record.revision));
-        self.trust.trusted().offer(&bundle::encode(&page.anchors, &signed), now)?;
+        self.trust.trusted().offer(&bundle, now)?;
         self.trust.signing().announced(&keys.job_keys);
         let own = self.trust.0.own.id();
         let event =
@@ -250,6 +259,7 @@ impl Page {
             },
             revisions,
             written: false,
+            doubtful: false,
         };
         if let Some(anchors) = &anchors {
             let signed = decode(anchors)?;

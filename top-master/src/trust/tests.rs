@@ -10,7 +10,7 @@ use relay_runtime::{
     authority::{Authority, DevAuthority, Scope},
     config::{TlsConfig, TopMasterConfig, load_top_master},
     store::{SqliteStore, Store},
-    trust::Enrolment,
+    trust::{Denied, Enrolment},
 };
 
 use super::{book::BookError, *};
@@ -80,13 +80,18 @@ async fn jobs_are_signed_by_a_key_that_the_bundle_names() {
     assert!(trust::key::ed25519_signed(&public, b"job", &signature.bytes));
 }
 
+async fn deny(book: &Book, uid: u64, up_to_generation: u32) -> Result<(), BookError> {
+    let now = trust::now();
+    book.deny(Denied { uid, up_to_generation, until: now + 3_600 }, now).await
+}
+
 /// A takeover: what the former owner signed still counts, and who was denied stays so.
 #[tokio::test]
 async fn the_next_owner_goes_on_with_the_book() {
     let place = Place::new().await;
     let (first, book) = place.begin("one").await;
     let signature = first.signing().sign(b"job", span()).unwrap();
-    book.deny(7, 3).await.unwrap();
+    deny(&book, 7, 3).await.unwrap();
     let gone = Enrolment { uid: 7, generation: 3 };
     assert!(first.trusted().is_denied(gone));
 
@@ -106,9 +111,19 @@ async fn who_has_been_replaced_writes_nothing_more() {
     let (first, book) = place.begin("one").await;
     let _second = place.begin("two").await;
     let before = first.trusted().now().versions();
-    assert!(matches!(book.deny(7, 3).await, Err(BookError::Moved)));
+    assert!(matches!(deny(&book, 7, 3).await, Err(BookError::Moved)));
     assert_eq!(first.trusted().now().versions(), before, "and says nothing");
-    assert!(matches!(book.deny(0, 3).await, Err(BookError::Unknown)));
+}
+
+/// A list that names it is one that nobody reads, the next owner neither.
+#[tokio::test]
+async fn nobody_without_an_enrolment_gets_into_the_list() {
+    let place = Place::new().await;
+    let (first, book) = place.begin("one").await;
+    let before = first.trusted().now().versions();
+    assert!(matches!(deny(&book, 0, 3).await, Err(BookError::Unknown)));
+    assert_eq!(first.trusted().now().versions(), before);
+    place.begin("two").await;
 }
 
 /// Who has lost its store begins above what others have seen.
@@ -122,7 +137,7 @@ async fn a_lost_store_makes_no_version_go_down() {
     Book::begin(second.clone(), store.clone(), Audit::double().0).await.unwrap();
     // Within the same second the clock does not help: the next one does.
     let book = Book::begin(second.clone(), store, Audit::double().0).await.unwrap();
-    book.deny(1, 1).await.unwrap();
+    deny(&book, 1, 1).await.unwrap();
     assert_eq!(first.trusted().offer(&second.trusted().bundle().unwrap(), trust::now()), Ok(true));
 }
 
