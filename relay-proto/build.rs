@@ -21,6 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip_debug([".relay.access.v1.LoginRequest", ".relay.access.v1.LoginReply"])
         .bytes(".relay.link.v1.Dispatch.envelope")
         .bytes(".relay.link.v1.SignedEnvelope.body")
+        .bytes(".relay.link.v1.Cancel.seal")
+        .bytes(".relay.link.v1.SealedCancel.body")
         .bytes(".relay.link.v1.ReturnGroup.body")
         .bytes(".relay.link.v1.Fragment.data")
         .bytes(".relay.link.v1.Trust.bundle")

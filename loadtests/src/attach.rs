@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     fabric::{FABRIC, Fabric},
-    machine::Limits,
     part::Part,
+    scenario::Run,
     swarm::{self, shards},
 };
 
@@ -25,24 +25,22 @@ const TELL_EACH: u64 = 500;
 ///
 /// # Errors
 /// One does not start, or not in time.
-pub async fn start_swarm(
-    minions: u32,
-    seed: u64,
-    limits: &Limits,
-    fabric: &Fabric,
-    logs: &Path,
-) -> anyhow::Result<Vec<Part>> {
+pub async fn start_swarm(run: &Run, fabric: &Fabric, dir: &Path) -> anyhow::Result<Vec<Part>> {
     let mut swarm = Vec::new();
-    for (first, count) in shards(minions, limits.links_per_process()) {
+    // A journal is a descriptor too.
+    let per_process = run.limits.links_per_process() / if run.shape.journals { 2 } else { 1 };
+    for (first, count) in shards(run.minions, per_process) {
         let plan = swarm::Plan {
             fabric: FABRIC.into(),
             authority: fabric.authority_dir(),
-            seed,
+            seed: run.seed,
             first,
             count,
             syndics: fabric.places(),
+            shape: run.shape,
+            journals: dir.join("journals"),
         };
-        swarm.push(Part::start(&format!("swarm-{first}"), "swarm", &plan, logs).await?);
+        swarm.push(Part::start(&format!("swarm-{first}"), "swarm", &plan, dir).await?);
     }
     for part in &mut swarm {
         part.expect("ready", ISSUE_TIME).await?;
@@ -58,7 +56,7 @@ pub async fn attach(
     minions: u32,
     fabric: &mut Fabric,
     swarm: &mut [Part],
-    tell: fn(&str),
+    tell: &dyn Fn(&str),
 ) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     for part in swarm.iter_mut() {

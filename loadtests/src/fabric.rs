@@ -2,8 +2,10 @@
 
 pub mod binaries;
 pub mod config;
+pub mod faults;
 pub mod operator;
 pub mod site;
+mod store;
 
 use std::{
     net::SocketAddr,
@@ -45,6 +47,9 @@ pub struct Fabric {
     top: Started,
     syndics: Vec<Syndic>,
     site: Site,
+    operators: SocketAddr,
+    /// The top master's ports: for syndics, for operators, for metrics.
+    for_top: [SocketAddr; 3],
     /// Asks the top master.
     pub operator: Operator,
 }
@@ -56,6 +61,14 @@ pub struct Uplinks {
     pub bytes: f64,
     /// Batches of returns among them.
     pub batches: f64,
+}
+
+impl Uplinks {
+    /// What one of so many rounds sent since `before`.
+    pub fn each_since(self, before: Uplinks, rounds: u32) -> Uplinks {
+        let each = |now: f64, before: f64| (now - before) / f64::from(rounds.max(1));
+        Uplinks { bytes: each(self.bytes, before.bytes), batches: each(self.batches, before.batches) }
+    }
 }
 
 impl Fabric {
@@ -74,7 +87,7 @@ impl Fabric {
         let syndics = for_syndics.into_iter().enumerate();
         let syndics = syndics.map(|(k, ports)| site.start_syndic(k, ports, listen));
         let syndics = syndics.collect::<anyhow::Result<Vec<_>>>()?;
-        let mut fabric = Fabric { top, syndics, site, operator };
+        let mut fabric = Fabric { top, syndics, site, operators, for_top, operator };
         fabric.wait_for_syndics().await?;
         Ok(fabric)
     }
@@ -135,6 +148,16 @@ impl Fabric {
         self.syndics.iter().map(|syndic| syndic.place.clone()).collect()
     }
 
+    /// Where its files are, and what else can be started in it.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Where the top master serves operators.
+    pub fn operators(&self) -> SocketAddr {
+        self.operators
+    }
+
     /// The directory of the authority.
     pub fn authority_dir(&self) -> PathBuf {
         self.site.authority_dir()
@@ -152,7 +175,7 @@ impl Fabric {
     ///
     /// # Errors
     /// It is gone.
-    pub fn top_cpu_ms(&self) -> anyhow::Result<u64> {
+    pub fn top_cpu_ms(&self) -> anyhow::Result<f64> {
         machine::cpu_ms(self.top.pid())
     }
 
@@ -160,7 +183,7 @@ impl Fabric {
     ///
     /// # Errors
     /// One is gone.
-    pub fn syndics_cpu_ms(&self) -> anyhow::Result<u64> {
+    pub fn syndics_cpu_ms(&self) -> anyhow::Result<f64> {
         self.syndics.iter().map(|syndic| machine::cpu_ms(syndic.process.pid())).sum()
     }
 
@@ -176,6 +199,14 @@ impl Fabric {
             all.batches += metrics.sum(telemetry::RETURN_BATCHES_TOTAL);
         }
         Ok(all)
+    }
+
+    /// Rows in all tables of the top master's store.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn store_rows(&self) -> anyhow::Result<u64> {
+        store::rows(&self.site.store())
     }
 
     /// Starts one real minion below the first syndic: a process of its own, its journal on disk.

@@ -1,17 +1,19 @@
-//! The floor: a bare TCP tree of the fabric's shape and payload, and nothing else.
+//! The floors: trees of the fabric's shape and payload, and nothing else. The first is bare TCP, the second is [`grpc`].
 //!
 //! One top, a process per middle, processes of leaves, on the same runtime as the fabric. No TLS, no HTTP/2, no
 //! durability, no verification: what remains is what the sockets of this machine cost. Job bytes go down as one write on
 //! each connection; each leaf answers with as many bytes as a minion's return has; a middle sends up what came in
 //! together as one batch: a count, one answer, two bytes for each leaf.
 
+pub mod grpc;
 pub mod leaves;
 pub mod middle;
 pub mod payload;
+pub mod tally;
 pub mod top;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -48,6 +50,26 @@ pub struct Plan {
     pub links: u32,
     /// Leaves in the whole tree.
     pub leaves: u32,
+    /// The directory of the throw-away authority, where links are TLS.
+    pub authority: Option<PathBuf>,
+}
+
+/// Which floor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wire {
+    /// Bare TCP.
+    Tcp,
+    /// gRPC over mutual TLS, under certificates of the authority in this directory.
+    Grpc(PathBuf),
+}
+
+impl Wire {
+    fn name(&self) -> &'static str {
+        match self {
+            Wire::Tcp => "floor",
+            Wire::Grpc(_) => "grpc",
+        }
+    }
 }
 
 /// The tree, standing.
@@ -64,27 +86,42 @@ impl Floor {
     ///
     /// # Errors
     /// A part did not start, or not in time.
-    pub async fn start(leaves: u32, middles: u32, per_process: u32, logs: &Path) -> anyhow::Result<Floor> {
+    pub async fn start(
+        wire: &Wire,
+        leaves: u32,
+        middles: u32,
+        per_process: u32,
+        logs: &Path,
+    ) -> anyhow::Result<Floor> {
         let payload = Payload::of_ping();
-        let plan = |parents, first, links| Plan { payload, parents, first, links, leaves };
-        let mut top = Part::start("floor-top", "floor-top", &plan(vec![], 0, middles), logs).await?;
+        let authority = if let Wire::Grpc(authority) = wire { Some(authority) } else { None };
+        let plan = |parents, first, links| Plan {
+            payload,
+            parents,
+            first,
+            links,
+            leaves,
+            authority: authority.cloned(),
+        };
+        let part = |what: &str| format!("{}-{what}", wire.name());
+        let mut top = Part::start(&part("top"), &part("top"), &plan(vec![], 0, middles), logs).await?;
         let ports = top.expect("listening", START_TIME).await?;
         let (for_middles, for_asker) = ports.split_once(' ').context("the floor's top said no ports")?;
         let mut parts = Vec::new();
         let mut addresses = Vec::new();
         for k in 0..middles {
             let links = leaves / middles + u32::from(k < leaves % middles);
-            let name = format!("floor-middle-{k}");
             let plan = plan(vec![for_middles.to_owned()], 0, links);
-            let mut middle = Part::start(&name, "floor-middle", &plan, logs).await?;
+            let name = part(&format!("middle-{k}"));
+            let mut middle = Part::start(&name, &part("middle"), &plan, logs).await?;
             addresses.push(middle.expect("listening", START_TIME).await?);
             parts.push(middle);
         }
         let mut shards_of_leaves = Vec::new();
         for (first, count) in shards(leaves, per_process) {
-            let name = format!("floor-leaves-{first}");
             let plan = plan(addresses.clone(), first, count);
-            shards_of_leaves.push(Part::start(&name, "floor-leaves", &plan, logs).await?);
+            let name = part(&format!("leaves-{first}"));
+            shards_of_leaves.push(Part::start(&name, &part("leaves"), &plan, logs).await?);
         }
         for part in parts.iter_mut().chain(&mut shards_of_leaves) {
             part.expect("attached", START_TIME).await?;
@@ -105,7 +142,7 @@ impl Floor {
     ///
     /// # Errors
     /// One is gone.
-    pub fn cpu_ms(&self) -> anyhow::Result<u64> {
+    pub fn cpu_ms(&self) -> anyhow::Result<f64> {
         self.parts.iter().map(|part| machine::cpu_ms(part.process.pid())).sum()
     }
 

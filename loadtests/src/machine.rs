@@ -1,95 +1,43 @@
-//! What this machine gives and what processes take: descriptors, memory, ports, `/proc`.
+//! The machine that measures: what it is, what it gives ([`limits`]), and what processes take of it (`/proc`).
+
+use std::path::Path;
 
 use anyhow::Context as _;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{time::ClockId, unistd::Pid};
+use serde::Serialize;
 
-/// Descriptors of a process that are no links: its log, store, listeners, runtime. Generous.
-const OWN_DESCRIPTORS: u64 = 128;
-/// Memory of one simulated minion, all processes and the kernel's sockets of both trees together, in KiB. Measured 74 at
-/// the minion and 54 at the syndic for the TLS link; the rest is sessions, the floor's two sockets, and room.
-const MEMORY_PER_MINION_KIB: u64 = 220;
-/// Memory of one process besides, in KiB.
-const MEMORY_PER_PROCESS_KIB: u64 = 24 << 10;
-/// Largest number of links a syndic accepts.
-const MAX_LINKS: u64 = relay_runtime::link::accept::MAX_LINKS as u64;
-/// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, 100 on every architecture we build for.
-const TICKS_PER_SECOND: u64 = 100;
+pub mod limits;
 
-/// A size that does not fit this machine.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{asked} minions below {syndics} syndics do not fit this machine: the largest number that does is {largest} ({bound}); ask for fewer minions{more}"
-)]
-pub struct TooLarge {
-    asked: u64,
-    syndics: u64,
-    largest: u64,
-    bound: &'static str,
-    more: &'static str,
+pub use limits::{Limits, TooLarge};
+
+/// What the machine is, as far as figures depend on it. Not whose it is: no name, no address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Memory in all, in MiB.
+    pub memory_mib: u64,
+    /// Name and version of the kernel.
+    pub kernel: String,
+    /// Model of the processor.
+    pub cpu: String,
+    /// The file system of stores, spools and journals: an fsync on `tmpfs` costs nothing and says nothing.
+    pub disk: String,
 }
 
-/// What bounds the size of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Descriptors of one process.
-    pub descriptors: u64,
-    /// Memory that can be had, in KiB.
-    pub memory_kib: u64,
-    /// Local ports: connections from here to one address.
-    pub ports: u64,
-}
-
-impl Limits {
-    /// What this machine gives now. Raises the soft limit of descriptors to the hard one, for this process and all that
-    /// it starts.
-    ///
-    /// # Errors
-    /// `/proc` or the limits cannot be read.
-    pub fn take() -> anyhow::Result<Limits> {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("limit of descriptors")?;
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("limit of descriptors")?;
-        let memory_kib = field("/proc/meminfo", "MemAvailable:")?;
-        Ok(Limits { descriptors: hard, memory_kib, ports: local_ports()? })
-    }
-
-    /// Checks a size before anything is started. The swarms need no check: they are cut to fit.
-    ///
-    /// # Errors
-    /// [`TooLarge`], with the largest size that fits.
-    pub fn check(&self, minions: u32, syndics: u32) -> Result<(), TooLarge> {
-        let (asked, syndics) = (u64::from(minions), u64::from(syndics));
-        let per_syndic = [
-            (self.descriptors.saturating_sub(OWN_DESCRIPTORS), "descriptors of a syndic"),
-            (MAX_LINKS, "links that a syndic accepts"),
-            (self.ports, "local ports to one syndic"),
-        ];
-        let memory = self.memory_kib.saturating_sub(2 * (syndics + 4) * MEMORY_PER_PROCESS_KIB);
-        let bounds = per_syndic
-            .map(|(links, what)| (links * syndics, what, ", or more syndics"))
-            .into_iter()
-            .chain([(memory / MEMORY_PER_MINION_KIB, "memory", "")]);
-        let tightest = bounds.min_by_key(|(largest, ..)| *largest);
-        match tightest {
-            Some((largest, bound, more)) if largest < asked => {
-                Err(TooLarge { asked, syndics, largest, bound, more })
-            }
-            _ => Ok(()),
+impl Machine {
+    /// This one. What cannot be read is empty or 0.
+    pub fn this() -> Machine {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let cpu = read("/proc/cpuinfo");
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        Machine {
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_mib: field("/proc/meminfo", "MemTotal:").unwrap_or(0) / 1024,
+            kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+            cpu: model.map_or(String::new(), |(_, name)| name.trim().to_owned()),
+            disk: filesystem(&read("/proc/self/mounts"), &std::env::temp_dir()).to_owned(),
         }
-    }
-
-    /// How many connections one process of a swarm may hold.
-    pub fn links_per_process(&self) -> u32 {
-        u32::try_from(self.descriptors.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(u32::MAX).max(1)
-    }
-}
-
-fn local_ports() -> anyhow::Result<u64> {
-    let path = "/proc/sys/net/ipv4/ip_local_port_range";
-    let text = std::fs::read_to_string(path).context(path)?;
-    let mut ends = text.split_whitespace().map(str::parse::<u64>);
-    match (ends.next(), ends.next()) {
-        (Some(Ok(low)), Some(Ok(high))) => Ok(high.saturating_sub(low) + 1),
-        _ => anyhow::bail!("{path}: {text:?} is no range of ports"),
     }
 }
 
@@ -101,21 +49,43 @@ pub fn rss_kib(pid: u32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-/// Processor time of a process so far, user and system, in milliseconds; steps of 10.
+/// Processor time of a process so far, user and system, threads that have ended included, in milliseconds.
 ///
 /// # Errors
 /// It is gone.
-pub fn cpu_ms(pid: u32) -> anyhow::Result<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    ticks(&text).map(|ticks| ticks * 1000 / TICKS_PER_SECOND).with_context(|| format!("{path}: {text:?}"))
+pub fn cpu_ms(pid: u32) -> anyhow::Result<f64> {
+    let gone = || format!("process {pid} has no clock");
+    let pid = Pid::from_raw(i32::try_from(pid).with_context(gone)?);
+    let used = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now).with_context(gone)?;
+    Ok(used.tv_sec() as f64 * 1e3 + used.tv_nsec() as f64 / 1e6)
 }
 
-/// Fields 14 and 15. The name in field 2 may hold spaces and parentheses; nothing after it does.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11).map(str::parse::<u64>);
-    Some(fields.next()?.ok()? + fields.next()?.ok()?)
+/// Highest resident memory that a process ever had (`VmHWM`), in KiB.
+///
+/// # Errors
+/// It is gone.
+pub fn peak_kib(pid: u32) -> anyhow::Result<u64> {
+    field(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+/// Resident memory of a process, in KiB: what is its own (`RssAnon`), and what is mapped from files (`RssFile`), which
+/// processes of the same binary share.
+///
+/// # Errors
+/// It is gone.
+pub fn rss_parts_kib(pid: u32) -> anyhow::Result<(u64, u64)> {
+    let path = format!("/proc/{pid}/status");
+    Ok((field(&path, "RssAnon:")?, field(&path, "RssFile:")?))
+}
+
+/// The type of the file system that a path is on: that of the deepest mount above it, the last one of those at one place.
+fn filesystem<'a>(mounts: &'a str, path: &Path) -> &'a str {
+    let mounted = mounts.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        Some((words.next()?, words.next()?))
+    });
+    let above = mounted.filter(|(at, _)| path.starts_with(at));
+    above.max_by_key(|(at, _)| at.len()).map_or("", |(_, kind)| kind)
 }
 
 fn field(path: &str, name: &str) -> anyhow::Result<u64> {
@@ -129,31 +99,19 @@ fn field(path: &str, name: &str) -> anyhow::Result<u64> {
 mod tests {
     use super::*;
 
-    const MACHINE: Limits = Limits { descriptors: 20_000, memory_kib: 23 << 20, ports: 28_232 };
-
     #[test]
-    fn the_tightest_bound_says_the_largest_size() {
-        assert!(MACHINE.check(5_000, 8).is_ok());
-        assert!(MACHINE.check(16_000, 1).is_ok());
-        let told = MACHINE.check(16_001, 1).unwrap_err().to_string();
-        assert!(told.contains("is 16000 (links that a syndic accepts)"), "{told}");
-        let told = Limits { descriptors: 1_024, ..MACHINE }.check(5_000, 2).unwrap_err().to_string();
-        assert!(told.contains("is 1792 (descriptors of a syndic)"), "{told}");
-        let told = Limits { memory_kib: 1 << 20, ..MACHINE }.check(5_000, 8).unwrap_err().to_string();
-        assert!(told.contains("(memory)"), "{told}");
+    fn the_deepest_and_latest_mount_has_the_path() {
+        let mounts = "/dev/vda / ext4 rw 0 0\nnone /tmp tmpfs rw 0 0\nnone /tmpfiles xfs rw 0 0\nnone /tmp zfs rw 0 0\n";
+        let of = |path: &str| filesystem(mounts, Path::new(path));
+        assert_eq!((of("/tmp/a/b"), of("/var/tmp"), of("/tmpfiles"), of("a")), ("zfs", "ext4", "xfs", ""));
     }
 
     #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "77 (a (b) c) S 1 77 77 0 -1 4194560 10 0 0 0 123 45 0 0 20 0 1 0 5 6 7";
-        assert_eq!(ticks(stat), Some(168));
-        assert_eq!(ticks("77 (a) S 1"), None);
-    }
-
-    #[test]
-    fn this_process_has_memory_and_a_clock() {
+    fn this_process_has_memory_and_a_clock_and_a_machine() {
         let pid = std::process::id();
         assert!(rss_kib(pid).unwrap() > 100);
-        cpu_ms(pid).unwrap();
+        assert!(cpu_ms(pid).unwrap() > 0.0);
+        let machine = Machine::this();
+        assert!(machine.cores > 0 && machine.memory_mib > 0, "{machine:?}");
     }
 }

@@ -18,7 +18,33 @@ use tokio::{
     time::timeout,
 };
 
-use crate::process::Started;
+use crate::{floor, paper, peers::nats, process::Started, storm, swarm};
+
+/// A process that scenarios start.
+#[derive(Debug)]
+pub struct PartKind {
+    /// Its subcommand.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// What it does, until the scenario is gone.
+    pub main: fn() -> anyhow::Result<()>,
+}
+
+/// All of them.
+pub const PARTS: &[PartKind] = &[
+    PartKind { name: "swarm", about: "Simulated minions", main: swarm::main },
+    PartKind { name: "nats-responders", about: "Responders at a nats-server", main: nats::responders::main },
+    paper::PART,
+    storm::ACCEPTING,
+    storm::DIALLING,
+    PartKind { name: "floor-top", about: "The top of the bare TCP tree", main: floor::top::main },
+    PartKind { name: "floor-middle", about: "A middle of the bare TCP tree", main: floor::middle::main },
+    PartKind { name: "floor-leaves", about: "Leaves of the bare TCP tree", main: floor::leaves::main },
+    PartKind { name: "grpc-top", about: "The top of the gRPC tree", main: floor::grpc::top::main },
+    PartKind { name: "grpc-middle", about: "A middle of the gRPC tree", main: floor::grpc::middle::main },
+    PartKind { name: "grpc-leaves", about: "Leaves of the gRPC tree", main: floor::grpc::leaves::main },
+];
 
 /// The scenario's end.
 #[derive(Debug)]

@@ -1,69 +1,37 @@
-//! What a scenario found: figures with their budgets, the verdict, and two ways to show it.
+//! What a scenario found: figures with their budgets, the verdict, and what has to be known to read them.
+//!
+//! [`table`] shows it to people; `results` keeps it.
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// What kind of thing a figure measures: it decides whether a tiny run with any build can judge it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Time, or a ratio of times: needs a quiet machine, an optimised build and the full size.
-    Time,
-    /// Memory: needs an optimised build, and per minion the full size.
-    Memory,
-    /// Counts and bytes: the same on every machine.
-    Count,
-}
+use crate::{machine::Machine, scenario::Run};
 
-/// One number, lower being better, with what it must not exceed and what is aimed for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    must: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aim: Option<f64>,
-    #[serde(skip)]
-    kind: Kind,
-    /// Whether `must` decides over the exit code here.
-    judged: bool,
-}
+pub mod figure;
+mod table;
 
-impl Figure {
-    /// A figure without a budget.
-    pub fn new(name: &'static str, value: f64, unit: &'static str, kind: Kind) -> Figure {
-        // Three places: a thousandth of a millisecond or a ratio says no more than the noise.
-        let value = (value * 1000.0).round() / 1000.0;
-        Figure { name, value, unit, must: None, aim: None, kind, judged: false }
-    }
+pub use figure::{Better, Figure, Kind, Series};
 
-    /// The same with a budget.
-    pub fn budget(self, must: f64, aim: Option<f64>) -> Figure {
-        Figure { must: Some(must), aim, judged: true, ..self }
-    }
-
-    fn missed(&self) -> bool {
-        self.judged && self.must.is_some_and(|must| self.value > must)
-    }
-
-    fn verdict(&self) -> &'static str {
-        match (self.must, self.aim) {
-            (None, _) => "",
-            (Some(_), _) if !self.judged => "not judged",
-            (Some(_), _) if self.missed() => "MISSED",
-            (_, Some(aim)) if self.value <= aim => "aim reached",
-            _ => "kept",
-        }
-    }
-}
+/// Version of the form of a kept result. Fields may be added within one.
+pub const FORMAT: u32 = 1;
 
 /// Everything one run of a scenario found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
     /// Which scenario.
     pub scenario: &'static str,
-    /// Simulated minions.
+    /// On what.
+    pub machine: Machine,
+    /// The commit that was measured, `-dirty` behind it if files differed; `unknown` where nobody told.
+    pub commit: String,
+    /// `release` or `debug`.
+    pub build: &'static str,
+    /// When it ended: seconds since 1970.
+    pub ended: u64,
+    /// How long all of it took, setting up included, in seconds.
+    pub took_s: f64,
+    /// Minions.
     pub minions: u32,
     /// Syndics.
     pub syndics: u32,
@@ -73,22 +41,60 @@ pub struct Report {
     pub rounds: u32,
     /// The seed to repeat what the bench drew.
     pub seed: u64,
+    /// What was asked for besides the size, as on a command line.
+    pub arguments: Vec<String>,
     /// Whether time and memory are shown without being judged.
     pub tiny: bool,
     /// What one has to know to read the figures.
     pub notes: Vec<String>,
     /// The figures.
     pub figures: Vec<Figure>,
+    /// Curves for the plots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Series>,
 }
 
 impl Report {
+    /// A report without figures. `accounted`: targets that answered in the worst round; [`Run::minions`] if all did.
+    pub fn new(run: &Run, accounted: u64) -> Report {
+        Report {
+            format: FORMAT,
+            scenario: run.scenario,
+            machine: Machine::default(),
+            commit: String::new(),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            ended: 0,
+            took_s: 0.0,
+            minions: run.minions,
+            syndics: run.syndics,
+            accounted,
+            rounds: run.rounds,
+            seed: run.seed,
+            arguments: run.arguments(),
+            tiny: run.tiny,
+            notes: Vec::new(),
+            figures: Vec::new(),
+            series: Vec::new(),
+        }
+    }
+
+    /// Adds what one has to know: how it was measured, and what was left out.
+    pub fn note(mut self, note: impl Into<String>) -> Report {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds a curve.
+    pub fn curve(mut self, series: Series) -> Report {
+        self.series.push(series);
+        self
+    }
+
     /// Takes the figures; a tiny run judges counts only, and says so.
     pub fn finish(mut self, figures: Vec<Figure>) -> Report {
         self.figures = figures;
         if self.tiny {
-            for figure in self.figures.iter_mut().filter(|f| f.kind != Kind::Count) {
-                figure.judged = false;
-            }
+            self.figures.iter_mut().for_each(Figure::judge_counts_only);
             self.notes.push("tiny: figures of time and memory are not judged".into());
         }
         self
@@ -99,77 +105,47 @@ impl Report {
         let lost = u64::from(self.minions).saturating_sub(self.accounted);
         let lost = (lost > 0).then(|| {
             format!(
-                "{lost} of {} targets did not answer in some round: a fan-out without faults loses none",
+                "{lost} of {} targets did not answer in some round: a run without faults loses none",
                 self.minions
             )
         });
-        let missed = self.figures.iter().filter(|f| f.missed()).map(|f| {
-            format!(
-                "{} is {} {}, and must not exceed {}",
-                f.name,
-                f.value,
-                f.unit,
-                f.must.unwrap_or_default()
-            )
-        });
-        lost.into_iter().chain(missed).collect()
+        lost.into_iter().chain(self.figures.iter().filter_map(Figure::complaint)).collect()
     }
 
-    /// One JSON object.
+    /// One JSON object, on one line.
     pub fn to_json(&self) -> String {
         // Nothing in it can fail: no map with odd keys, no foreign type.
         serde_json::to_string(self).unwrap_or_default()
     }
-
-    /// For people.
-    pub fn to_table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["figure", "measured", "unit", "must", "aim", ""]);
-        for figure in &self.figures {
-            let optional = |n: Option<f64>| n.map_or(String::new(), |n| n.to_string());
-            let row = [
-                figure.name.into(),
-                figure.value.to_string(),
-                figure.unit.into(),
-                optional(figure.must),
-                optional(figure.aim),
-                figure.verdict().to_owned(),
-            ];
-            table.add_row(row);
-        }
-        for at in [1, 3, 4] {
-            if let Some(column) = table.column_mut(at) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let Report { scenario, minions, syndics, accounted, rounds, seed, .. } = self;
-        let notes: String = self.notes.iter().map(|note| format!("\n - {note}")).collect();
-        format!(
-            "{scenario}: {minions} minions, {syndics} syndics, {rounds} rounds, seed {seed}\n\
-             accounted: {accounted} of {minions} in every round\n\n{table}\n{notes}"
-        )
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
 
-    fn report(tiny: bool, accounted: u64) -> Report {
-        let empty = Report {
+    use super::*;
+    use crate::{machine::Limits, swarm::Shape};
+
+    /// A run of ten minions, for tests.
+    pub(crate) fn run(tiny: bool) -> Run {
+        Run {
             scenario: "fanout",
             minions: 10,
             syndics: 2,
-            accounted,
             rounds: 3,
             seed: 7,
             tiny,
-            notes: Vec::new(),
-            figures: Vec::new(),
-        };
-        empty.finish(vec![
-            Figure::new("slow", 4.10049, "ratio", Kind::Time).budget(4.0, Some(2.0)),
-            Figure::new("bodies", 1.0, "bodies", Kind::Count).budget(1.0, None),
+            threads: None,
+            shape: Shape::default(),
+            limits: Limits { descriptors: 20_000, memory_kib: 1 << 24, ports: 28_000 },
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    fn report(tiny: bool, accounted: u64) -> Report {
+        Report::new(&run(tiny), accounted).finish(vec![
+            Figure::new("slow", 4.10049, "ratio", Kind::Time).at_most(4.0, 2.0),
+            Figure::new("bodies", 1.0, "bodies", Kind::Count).at_most(1.0, None),
             Figure::new("raw", 3.0, "ms", Kind::Time),
         ])
     }
@@ -177,7 +153,7 @@ mod tests {
     #[test]
     fn a_missed_must_or_a_lost_target_fails_the_run() {
         let complaints = report(false, 10).complaints();
-        assert_eq!(complaints, ["slow is 4.1 ratio, and must not exceed 4"]);
+        assert_eq!(complaints, ["slow is 4.1 ratio, and must be at most 4"]);
         assert!(report(false, 9).complaints()[0].starts_with("1 of 10 targets"));
     }
 
@@ -187,19 +163,18 @@ mod tests {
         assert_eq!(report(true, 9).complaints().len(), 1);
         let table = report(true, 10).to_table();
         assert!(table.contains("not judged") && table.contains("kept") && table.contains("tiny:"), "{table}");
-        let mut more_bodies = report(true, 10);
-        more_bodies.figures[1].value = 1.5;
-        assert_eq!(more_bodies.complaints().len(), 1);
+        let more_bodies = Figure::new("bodies", 1.5, "bodies", Kind::Count).at_most(1.0, None);
+        assert_eq!(Report::new(&run(true), 10).finish(vec![more_bodies]).complaints().len(), 1);
     }
 
     #[test]
     fn the_json_has_the_agreed_shape() {
         let json: serde_json::Value = serde_json::from_str(&report(false, 10).to_json()).unwrap();
-        assert_eq!(json["accounted"], 10);
+        assert_eq!((&json["accounted"], &json["format"]), (&10.into(), &1.into()));
         let first = &json["figures"][0];
         assert_eq!(
-            (&first["name"], &first["must"], &first["aim"]),
-            (&"slow".into(), &4.0.into(), &2.0.into())
+            (&first["name"], &first["must"], &first["aim"], &first["better"]),
+            (&"slow".into(), &4.0.into(), &2.0.into(), &"lower".into())
         );
         assert!(json["figures"][2].get("must").is_none());
     }

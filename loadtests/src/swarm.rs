@@ -1,7 +1,11 @@
 //! A process full of simulated minions.
 //!
 //! Each uses the minion's own session, dialler and verification over its own TLS link, under its own certificate. What is
-//! left out: the journal is in memory (no fsync), there is no runner, and the grains are two fixed ones.
+//! left out: the journal is in memory (no fsync) unless its [`Shape`] says otherwise, there is no runner, and the grains
+//! are a few fixed ones.
+
+mod journals;
+mod shape;
 
 use std::{
     path::PathBuf,
@@ -27,22 +31,24 @@ use relay_core::{
     seat::HeartbeatRule,
 };
 use relay_runtime::{
-    authority::DevAuthority,
     clock::Clock,
     config::{HeartbeatConfig, Parent},
-    identity::LoadedIdentity,
     link::{LinkIds, LinkLimits, dial::Dialler},
+    log_writer::Report,
+    suspicions::Suspicions,
     tls,
     trust::{self, Trusted},
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::part;
+use self::journals::{Kept, Opened};
+pub use self::shape::Shape;
+use crate::{credentials::Issuer, part};
 
-/// Minions of one process that dial at once. This is no storm: it shows what attaching costs, not how it fails.
+/// Minions of one process that dial at once, unless all are to. It shows what attaching costs, not how it fails.
 const DIALLING: usize = 64;
 /// How often the count of attached minions is told, if it has changed.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -62,6 +68,10 @@ pub struct Plan {
     pub count: u32,
     /// All syndics. Minion `n` dials the one at `n` modulo their number.
     pub syndics: Vec<Place>,
+    /// What they are like.
+    pub shape: Shape,
+    /// The directory of their journals, if [`Shape::journals`] are on disk.
+    pub journals: PathBuf,
 }
 
 /// Where a syndic is.
@@ -83,6 +93,8 @@ struct Made {
     parent: Parent,
     tls: Arc<rustls::ClientConfig>,
     root: CertificateDer<'static>,
+    grains: Arc<serde_json::Value>,
+    journal: Option<Opened>,
 }
 
 /// The process: makes its minions, says `ready`, waits for `go`, then dials and says `attached N`.
@@ -90,7 +102,9 @@ struct Made {
 /// # Errors
 /// The plan cannot be carried out.
 pub fn main() -> anyhow::Result<()> {
-    let made = make(&part::plan()?)?;
+    let plan: Plan = part::plan()?;
+    let made = make(&plan)?;
+    let dialling = if plan.shape.at_once { Semaphore::MAX_PERMITS } else { DIALLING };
     part::tell("ready");
     if part::heard()?.is_none() {
         return Ok(());
@@ -98,61 +112,58 @@ pub fn main() -> anyhow::Result<()> {
     part::end_with_the_scenario();
     // One thread: two swarms and the daemons share the cores as separate machines' minions would not.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(host(made))
+    runtime.block_on(host(made, dialling))
 }
 
 fn make(plan: &Plan) -> anyhow::Result<Vec<Made>> {
     let fabric: FabricName = plan.fabric.parse()?;
-    let authority = DevAuthority::open(&plan.authority, fabric.clone())?;
-    let root = CertificateDer::from_pem_slice(authority.root_pem().as_bytes())?;
+    let issuer = Issuer::open(&plan.authority, fabric.clone())?;
     let mut random = StdRng::seed_from_u64(plan.seed ^ u64::from(plan.first));
+    // 0 is nobody's.
+    let mut incarnation = || Incarnation(random.random_range(1..=u64::MAX));
     let numbers = plan.first..plan.first + plan.count;
-    let make_one = |n| {
-        let place =
-            plan.syndics.get(n as usize % plan.syndics.len().max(1)).context("no syndics in the plan")?;
-        // 0 is nobody's.
-        let incarnation = Incarnation(random.random_range(1..=u64::MAX));
-        one(&authority, &root, &fabric, n, place, incarnation)
-    };
-    numbers.map(make_one).collect()
+    numbers.map(|n| one(plan, &issuer, &fabric, n, incarnation())).collect()
 }
 
 fn one(
-    authority: &DevAuthority,
-    root: &CertificateDer<'static>,
+    plan: &Plan,
+    issuer: &Issuer,
     fabric: &FabricName,
     n: u32,
-    place: &Place,
     incarnation: Incarnation,
 ) -> anyhow::Result<Made> {
-    let id = format!("m{n:05}");
-    let region = check_region(&place.region)?;
-    let identity = Identity::new(&id, Role::Minion, region.clone(), fabric.clone())?;
-    let (certificate, key) = authority.issue_pem(&identity)?;
-    let loaded = LoadedIdentity {
-        certs: vec![CertificateDer::from_pem_slice(certificate.as_bytes())?],
-        key: PrivateKeyDer::from_pem_slice(key.as_bytes())?,
-        roots: vec![root.clone()],
-        identity,
-    };
+    let place = plan.syndics.get(n as usize % plan.syndics.len().max(1)).context("no syndics in the plan")?;
+    let (id, region) = (plan.shape.name(n), check_region(&place.region)?);
+    let loaded = issuer.issue(Identity::new(&id, Role::Minion, region.clone(), fabric.clone())?)?;
     let address = place.address.parse()?;
     let parent = Parent { id: place.id.parse()?, region, role: Role::Syndic, address };
-    let (id, fabric, root) = (id.parse()?, fabric.clone(), root.clone());
-    Ok(Made { id, fabric, incarnation, parent, tls: tls::client(&loaded)?, root })
+    let journal =
+        plan.shape.journals.then(|| Opened::at(&plan.journals.join(&id))).transpose().context("journal")?;
+    Ok(Made {
+        id: id.parse()?,
+        fabric: fabric.clone(),
+        incarnation: journal.as_ref().map_or(incarnation, |journal| journal.incarnation),
+        parent,
+        tls: tls::client(&loaded)?,
+        root: issuer.root().clone(),
+        grains: plan.shape.grains(n),
+        journal,
+    })
 }
 
-async fn host(made: Vec<Made>) -> anyhow::Result<()> {
+async fn host(mut made: Vec<Made>, dialling: usize) -> anyhow::Result<()> {
+    let mut kept = Kept::start(made.iter_mut().filter_map(|minion| minion.journal.take()).collect())?;
     let attached = Arc::new(AtomicUsize::new(0));
     tokio::spawn(count_aloud(attached.clone()));
-    let dialling = Arc::new(Semaphore::new(DIALLING));
+    let dialling = Arc::new(Semaphore::new(dialling));
     let token = CancellationToken::new();
     let clock = Clock::start();
-    let grains = Arc::new(serde_json::json!({ "os": "Linux", "role": "swarm" }));
     // One list of keys, one memory of what was verified: as in a process with many minions.
     let Some(first) = made.first() else { anyhow::bail!("no minions in the plan") };
     let trusted = Trusted::of_roots(first.fabric.clone(), std::slice::from_ref(&first.root))?;
     let verifier = Verifier::new(Arc::new(trusted.clone()), Verified::default());
-    let trust: Told = Arc::new(move |bundle| drop(trusted.offer(&bundle, trust::now())));
+    let trust: Told =
+        Arc::new(move |bundle| trusted.offer(&bundle, trust::now()).is_err_and(|why| why.is_forged()));
     for minion in made {
         let turn = dialling.clone().acquire_owned().await?;
         let turn = Mutex::new(Some(turn));
@@ -165,32 +176,30 @@ async fn host(made: Vec<Made>) -> anyhow::Result<()> {
             turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         };
         let believes = (verifier.clone(), trust.clone());
-        start(minion, grains.clone(), believes, clock, Arc::new(count), token.clone());
+        start(minion, kept.next(), believes, clock, Arc::new(count), token.clone());
     }
     // Until the scenario ends this process.
     std::future::pending().await
 }
 
 /// What a session does with a bundle of trust.
-type Told = Arc<dyn Fn(Bytes) + Send + Sync>;
+type Told = Arc<dyn Fn(Bytes) -> bool + Send + Sync>;
 
 fn start(
     minion: Made,
-    grains: Arc<serde_json::Value>,
+    (journal, reports): (Journal, mpsc::Receiver<Report>),
     (verifier, trust): (Verifier, Told),
     clock: Clock,
     attached: Arc<dyn Fn(bool) + Send + Sync>,
     token: CancellationToken,
 ) {
     let (events, links) = mpsc::channel(LINK_QUEUE);
-    // The journal in memory reports to nobody.
-    let (_, reports) = mpsc::channel(1);
     let dialler = Dialler {
         parents: vec![minion.parent],
         fabric: minion.fabric.clone(),
         tls: minion.tls.into(),
         incarnation: minion.incarnation,
-        check_incarnation: true,
+        minion: true,
         limits: LinkLimits::MINION,
         ids: LinkIds::default(),
         events,
@@ -199,15 +208,16 @@ fn start(
     let parts = Parts {
         id: minion.id,
         fabric: minion.fabric,
-        grains,
+        grains: minion.grains,
         heartbeat: heartbeat(),
-        journal: Journal::Memory,
+        journal,
         incarnation: minion.incarnation,
         records: Vec::new(),
         runner: None,
         verifier,
         policy: LocalPolicy::none(),
         trust,
+        suspicions: Suspicions::in_memory(),
         clock,
         links,
         reports,

@@ -2,6 +2,10 @@
 //!
 //! Owns the tasks of running executions and how they are killed. Whether something may start is the seat's; what
 //! functions do is [`crate::functions`]'.
+//!
+//! Only a [`Genuine`] job starts, which only a verified signature makes: what runs is what was verified, not what somebody else may
+//! read in the same bytes. After a restart nothing is started at all: the journal holds no jobs, and [`Executions::recover`] only
+//! looks after runs that go on, or have ended.
 
 mod live;
 
@@ -16,13 +20,12 @@ use std::{
 
 use relay_core::{
     ids::Jid,
-    job::{Job, JobSpec},
+    job::JobSpec,
     outcome::{Answer, Outcome, Reason},
 };
-use relay_proto::envelope;
+use relay_proto::arguments::Arguments;
 use relay_runtime::clock;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
@@ -30,6 +33,7 @@ use crate::{
     functions::{self, Call, Context, Prepared, RunningJob},
     grains::GrainBook,
     runner::{CommandSpec, Probe, RunToken, Runner},
+    verify::Genuine,
 };
 use live::LiveJobs;
 
@@ -55,14 +59,6 @@ pub struct Executions {
     finished: mpsc::Sender<Finished>,
 }
 
-#[derive(Deserialize)]
-struct Arguments {
-    #[serde(default)]
-    args: Vec<Value>,
-    #[serde(default)]
-    kwargs: Map<String, Value>,
-}
-
 impl Executions {
     /// Nothing runs. Without a runner (simulated minions) commands fail.
     pub fn new(
@@ -78,19 +74,16 @@ impl Executions {
     }
 
     /// Starts a job whose intent is durable. An answer that is there at once is returned.
-    pub fn start(&mut self, job: &Job, run: u64) -> Option<Answer> {
-        let spec = match envelope::open(job) {
-            Ok(spec) => spec,
-            Err(_) => return Some(Answer::bare(Outcome::Refused, Reason::Version)),
-        };
-        let Ok(arguments) = serde_json::from_slice::<Arguments>(&spec.args) else {
-            return Some(failed("the arguments are not JSON of the form {\"args\":[…],\"kwargs\":{…}}"));
+    pub fn start(&mut self, spec: &Genuine, run: u64) -> Option<Answer> {
+        let arguments = match Arguments::read(&spec.args) {
+            Ok(arguments) => arguments,
+            Err(why) => return Some(failed(&why.to_string())),
         };
         info!(jid = %spec.jid, minion = %self.context.minion, function = spec.function, "started");
-        self.enter(&spec, &arguments.args);
+        self.enter(spec, &arguments.args);
         let call = Call {
             jid: spec.jid,
-            function: spec.function,
+            function: spec.function.clone(),
             args: arguments.args,
             kwargs: arguments.kwargs,
             run_limit: Duration::from_millis(spec.run_limit),

@@ -6,6 +6,7 @@
 
 pub mod enrol;
 pub mod execution;
+mod footprint;
 pub mod functions;
 pub mod grains;
 pub mod journal;

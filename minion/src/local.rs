@@ -17,8 +17,8 @@ use relay_core::{
     ids::{Jid, MinionId},
     outcome::{Answer, Outcome, Reason},
 };
+use relay_proto::arguments::Arguments;
 use relay_runtime::{clock, config};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,15 +47,6 @@ pub struct LocalCall {
     pub config: Option<PathBuf>,
     /// The id; the configuration's or the host's name if absent.
     pub id: Option<String>,
-}
-
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    #[serde(default)]
-    args: Vec<Value>,
-    #[serde(default)]
-    kwargs: Map<String, Value>,
 }
 
 /// What came of a call.
@@ -130,7 +121,8 @@ fn arguments(what: &LocalCall) -> anyhow::Result<Arguments> {
             fs::read_to_string(given).with_context(|| format!("--json-args: {given} cannot be read"))?
         }
     };
-    serde_json::from_str(&text)
+    anyhow::ensure!(!text.is_empty(), "--json-args: {given} is empty");
+    Arguments::read(text.as_bytes())
         .with_context(|| r#"--json-args takes {"args": [...], "kwargs": {...}}, or a file with that"#)
 }
 

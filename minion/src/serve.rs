@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::Context as _;
 use rand::seq::SliceRandom as _;
-use relay_core::seat::{HeartbeatRule, JournalRecord};
+use relay_core::{
+    seat::{HeartbeatRule, JournalRecord},
+    suspicion::Witness,
+};
 use relay_runtime::{
     admin::{Health, Readiness},
     clock::Clock,
@@ -23,16 +26,17 @@ use relay_runtime::{
     process::{Process, private_dir},
     record_log::RecordLog,
     shutdown::Role,
+    suspicions::Suspicions,
     telemetry,
     tls::{self, Tls},
     trust,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::{
-    enrol,
+    enrol, footprint,
     grains::GrainBook,
     journal::{self, Journal},
     parents::Parents,
@@ -78,9 +82,19 @@ pub async fn serve(configs: Vec<MinionConfig>) -> anyhow::Result<()> {
 }
 
 /// Every minion has a loop of its own; that they share a thread which turns is what `/healthz` says.
-async fn beat(health: Health, clock: Clock, token: CancellationToken) {
+async fn beat(health: Health, ready: Readiness, clock: Clock, token: CancellationToken) {
+    let mut settled = footprint::SETTLED_BEATS;
     loop {
         health.beat(clock.now());
+        if settled > 0 && ready.why_not().is_none() {
+            settled -= 1;
+            if settled == 0 {
+                match footprint::give_back() {
+                    Ok(bytes) => debug!(bytes, "gave back what starting needed of the program"),
+                    Err(error) => debug!(%error, "what starting needed of the program stays mapped"),
+                }
+            }
+        }
         tokio::select! {
             () = token.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -136,12 +150,16 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             fabric: config.fabric.clone(),
             tls: tls.clone().into(),
             incarnation,
-            check_incarnation: true,
+            minion: true,
             limits: LinkLimits::MINION,
             ids: LinkIds::default(),
             events,
             token: shutdown.token.clone(),
         };
+        let witness = Witness::Minions([0].into_iter().collect());
+        let (suspicions, writing) = Suspicions::open(&config.state_dir, witness)?;
+        let writing = writing.run(shutdown.token.clone());
+        shutdown.spawn_named(format!("suspicions {}", config.id), Role::Passing, writing);
         let parts = Parts {
             id: config.id.clone(),
             fabric: config.fabric.clone(),
@@ -153,7 +171,10 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             runner: Some(runner),
             verifier: Verifier::new(Arc::new(trusted.clone()), verified.clone()),
             policy,
-            trust: Arc::new(move |bundle| drop(trusted.offer(&bundle, trust::now()))),
+            trust: Arc::new(move |bundle| {
+                trusted.offer(&bundle, trust::now()).is_err_and(|refused| refused.is_forged())
+            }),
+            suspicions,
             clock: *clock,
             links,
             reports: own_reports,
@@ -181,7 +202,11 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             let _ = inbox.send(report).await;
         }
     });
-    shutdown.spawn_named("beat", Role::Passing, beat(health.clone(), *clock, shutdown.token.clone()));
+    shutdown.spawn_named(
+        "beat",
+        Role::Passing,
+        beat(health.clone(), ready.clone(), *clock, shutdown.token.clone()),
+    );
     info!(minions = count, "serving");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Every source becomes one event for [`Seat`]; every effect of the seat is carried out here. Nothing is decided here.
 
+mod cancels;
 mod roster;
 
 use std::sync::Arc;
@@ -10,17 +11,19 @@ use bytes::Bytes;
 use relay_core::{
     identity::FabricName,
     ids::{Incarnation, Jid, MinionId},
-    job::JobSpec,
+    job::Job,
     message::{Dispatch, Down, LinkId, Up},
-    outcome::Reason,
-    seat::{HeartbeatRule, JournalRecord, Place, Seat, SeatEffect},
+    outcome::{Outcome, Reason},
+    seat::{HeartbeatRule, JournalRecord, PATIENCE, Place, Seat, SeatEffect},
+    suspicion::Forgery,
     warrant::Bearer,
 };
-use relay_proto::SIGNED_SINCE;
+use relay_proto::{CANCELS_SIGNED_SINCE, SIGNED_SINCE};
 use relay_runtime::{
     clock::{Clock, wall},
     link::{LinkEvent, table::LinkTable},
     log_writer::Report,
+    suspicions::Suspicions,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +37,7 @@ use crate::{
     parents::{Answer, Following, Parents},
     policy::LocalPolicy,
     runner::Runner,
-    verify::Verifier,
+    verify::{Genuine, Verifier},
 };
 
 use roster::OwnRoster;
@@ -42,7 +45,7 @@ use roster::OwnRoster;
 /// Events of one minion's link waiting for its loop; a minion hears little.
 pub const LINK_QUEUE: usize = 16;
 
-/// Refused dispatches told in the log, each minute; whoever sends them could fill the disk with them. All are counted.
+/// Refused dispatches and cancels told in the log, each minute; whoever sends them could fill the disk with them. All are counted.
 const ALARMS_TOLD: u32 = 30;
 const ALARM_MINUTE: u64 = 60_000;
 
@@ -68,8 +71,10 @@ pub struct Parts {
     pub verifier: Verifier,
     /// and which of them.
     pub policy: LocalPolicy,
-    /// Is given what the parent passes on of the fabric's trust.
-    pub trust: Arc<dyn Fn(Bytes) + Send + Sync>,
+    /// Is given what the parent passes on of the fabric's trust, and says whether that was forged.
+    pub trust: Arc<dyn Fn(Bytes) -> bool + Send + Sync>,
+    /// What it has refused as forged.
+    pub suspicions: Suspicions,
     /// The process's clock.
     pub clock: Clock,
     /// Events of its link, from a dialler.
@@ -88,7 +93,10 @@ pub struct Session {
     verifier: Verifier,
     bearer: Bearer,
     policy: LocalPolicy,
-    trust: Arc<dyn Fn(Bytes) + Send + Sync>,
+    trust: Arc<dyn Fn(Bytes) -> bool + Send + Sync>,
+    suspicions: Suspicions,
+    /// What is wrong with the dispatch that came last, as it is noted already.
+    flawed: Option<(Jid, Reason)>,
     /// Since when alarms are counted, and how many there were.
     alarms: (u64, u32),
     roster: OwnRoster,
@@ -125,6 +133,8 @@ impl Session {
             bearer,
             policy: parts.policy,
             trust: parts.trust,
+            suspicions: parts.suspicions,
+            flawed: None,
             alarms: (0, 0),
             roster,
             seat,
@@ -151,6 +161,7 @@ impl Session {
             }
             session.perform();
             session.tell_grains();
+            session.tell_suspicions();
             // The timer is only moved when it must ring earlier, or has rung.
             let next = session.seat.next_deadline(clock.now());
             if next < deadline || timer.is_elapsed() {
@@ -173,6 +184,9 @@ impl Session {
             LinkEvent::Up { link, peer, hello, tx } => {
                 info!(minion = %self.id, parent = %peer, "link up");
                 let parent = peer.tier_id();
+                if let Some(parent) = parent.clone() {
+                    self.suspicions.attached(parent, hello.hears_suspicions());
+                }
                 self.table.insert(link, peer, hello, tx);
                 self.link = Some(link);
                 (self.attached)(true);
@@ -189,6 +203,7 @@ impl Session {
                 if self.link == Some(link) {
                     self.link = None;
                     (self.attached)(false);
+                    self.suspicions.detached();
                     self.seat.detached();
                 }
             }
@@ -211,17 +226,43 @@ impl Session {
         }
     }
 
+    /// What was refused as forged goes up, behind the roster that says who this is.
+    fn tell_suspicions(&mut self) {
+        let Some(link) = self.link else { return };
+        if let Some(up) = self.suspicions.tell(self.clock.now()) {
+            self.table.send_up(link, &up);
+        }
+    }
+
+    /// The parent sent what no honest one sends. (One of an older protocol passes on nothing that could be proven, honest or not.)
+    fn suspect(&mut self, kind: Forgery, jid: Option<Jid>) {
+        let parent = self.link.and_then(|link| self.table.get(link));
+        if parent.is_some_and(|parent| parent.hello.protocol >= SIGNED_SINCE) {
+            self.suspicions.note(kind, jid, wall());
+        }
+    }
+
     fn received(&mut self, mut down: Down) {
         let mut place = Place::Common;
+        self.flawed = None;
         match &mut down {
             Down::Dispatch(dispatch) => {
                 match self.examine(dispatch) {
                     Ok(spec) => place = functions::place_of(&spec.function),
-                    Err(flaw) => dispatch.flaw = Some(flaw),
+                    Err(flaw) => {
+                        dispatch.flaw = Some(flaw);
+                        self.flawed = Some((dispatch.job.jid, flaw));
+                        Forgery::of(flaw)
+                            .into_iter()
+                            .for_each(|kind| self.suspect(kind, Some(dispatch.job.jid)));
+                    }
                 }
                 debug!(jid = %dispatch.job.jid, minion = %self.id, flaw = ?dispatch.flaw, "received");
             }
-            Down::Trust(bundle) => (self.trust)(bundle.clone()),
+            // The link lives, and that is all.
+            Down::Cancel { jid, seal, .. } if !self.heeds(*jid, seal) => down = Down::Heartbeat,
+            Down::Trust(bundle) if (self.trust)(bundle.clone()) => self.suspect(Forgery::Trust, None),
+            Down::Heartbeat => self.suspicions.answered(),
             Down::RosterResync => self.show_roster(),
             Down::Placed(placed) => self.compare(placed.revision),
             _ => {}
@@ -230,7 +271,7 @@ impl Session {
     }
 
     /// Everything that a job has to be before the journal is asked.
-    fn examine(&mut self, dispatch: &Dispatch) -> Result<Arc<JobSpec>, Reason> {
+    fn examine(&mut self, dispatch: &Dispatch) -> Result<Genuine, Reason> {
         // An older parent passes on no proof, and would not understand what is said of it.
         let parent = self.link.and_then(|link| self.table.get(link));
         if parent.is_none_or(|parent| parent.hello.protocol < SIGNED_SINCE) {
@@ -248,22 +289,34 @@ impl Session {
     }
 
     /// Nothing is lost by an older list that was under way for long. But it comes also if the top masters have lost their
-    /// history, and then every time.
+    /// history, or if somebody made a newer one up: then the seat takes it after a while.
     fn compare(&self, revision: u64) {
         if let Some(home) = self.seat.home().filter(|home| revision < home.revision) {
             warn!(
                 minion = %self.id,
                 revision,
                 known = home.revision,
-                "told of an older topology than it knows: not taken; if the fabric's history was lost, remove parents.json \
-                 in the state directory and restart"
+                "told of an older topology than it knows: taken if nobody says the newer one within {} minutes",
+                PATIENCE / 60_000
             );
         }
     }
 
     /// Somebody tries what he may not, or is misconfigured.
     fn alarm(&mut self, jid: Jid, why: Reason) {
+        if let Some(kind) = Forgery::of(why).filter(|_| self.flawed != Some((jid, why))) {
+            self.suspect(kind, Some(jid));
+        }
+        self.refused(jid, why, "refused a dispatch", why.explain());
+    }
+
+    fn count(&self, why: Reason) {
         metrics::counter!(relay_runtime::telemetry::FRAMES_REFUSED_TOTAL, "why" => why.word()).increment(1);
+    }
+
+    /// Counts what was refused, and tells it, if not too much of it was told.
+    fn refused(&mut self, jid: Jid, why: Reason, what: &'static str, more: &'static str) {
+        self.count(why);
         let now = self.clock.now();
         if now >= self.alarms.0 + ALARM_MINUTE {
             self.alarms = (now, 0);
@@ -271,12 +324,21 @@ impl Session {
         self.alarms.1 += 1;
         match self.alarms.1 {
             ..ALARMS_TOLD => {
-                error!(%jid, minion = %self.id, why = why.word(), at = wall(), "refused a dispatch: {}", why.explain());
+                error!(%jid, minion = %self.id, why = why.word(), at = wall(), "{what}: {more}");
             }
             ALARMS_TOLD => {
-                error!(minion = %self.id, "refused {ALARMS_TOLD} dispatches within a minute: the rest of it is only counted");
+                error!(minion = %self.id, "refused {ALARMS_TOLD} messages within a minute: the rest of it is only counted");
             }
             _ => {}
+        }
+    }
+
+    /// What was verified is what runs. It was verified when it came, too, and is remembered from then; but its key may have been
+    /// withdrawn while the intent was written.
+    fn start(&mut self, job: &Job, run: u64) -> Option<relay_core::outcome::Answer> {
+        match self.verifier.verify(job) {
+            Ok(genuine) => self.executions.start(&genuine, run),
+            Err(why) => Some(relay_core::outcome::Answer::bare(Outcome::Refused, why)),
         }
     }
 
@@ -330,7 +392,7 @@ impl Session {
                 }
             }
             SeatEffect::Start { job, run } => {
-                if let Some(answer) = self.executions.start(&job, run) {
+                if let Some(answer) = self.start(&job, run) {
                     self.finished(job.jid, answer);
                 }
             }

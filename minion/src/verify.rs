@@ -1,64 +1,100 @@
-//! Whether a job is signed by a key that the fabric's key list names.
+//! Whether a job, or that it is to be stopped, is signed by a key that the fabric's key list names.
 //!
 //! Verifying a signature costs more than all the rest that happens to a job in the fabric, and minions of one process get the same
 //! jobs: what was found good is remembered, for as long as its key counts. What was not is not: forgeries push nothing out.
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use relay_core::{
-    job::{Job, JobSpec},
+    job::{CancelSpec, Job, JobSpec},
     outcome::Reason,
-    signing::{JobKeys, KeyId, PublicKey},
+    signing::{JobKeys, KeyId, PublicKey, Signature, Span},
 };
-use relay_proto::envelope::{self, Signed};
+use relay_proto::{
+    cancel,
+    envelope::{self, Signed},
+};
 use relay_runtime::trust::key::ed25519_signed;
 use sha2::{Digest, Sha256};
 
-/// Jobs remembered by one process. A job reaches all its minions within a moment of each other, so a few would do; an envelope may
+/// Jobs, and cancels, remembered by one process. A job reaches all its minions within a moment of each other, so a few would do; an envelope may
 /// have 256 KiB, and so many of those are bearable.
 const REMEMBERED: usize = 64;
 
-#[derive(Debug, Clone)]
-struct Good {
-    spec: Arc<JobSpec>,
+/// What was found good, and by which key.
+#[derive(Debug)]
+struct Good<T> {
+    spec: Arc<T>,
+    span: Span,
     key: KeyId,
     public: PublicKey,
 }
 
-#[derive(Debug, Default)]
-struct Jobs {
-    by_digest: HashMap<[u8; 32], Good>,
+#[derive(Debug)]
+struct Book<T> {
+    by_digest: HashMap<[u8; 32], Good<T>>,
     /// The oldest first.
     order: VecDeque<[u8; 32]>,
 }
 
-/// The jobs whose signatures were found good by this process. Clones share them.
+impl<T> Default for Book<T> {
+    fn default() -> Book<T> {
+        Book { by_digest: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<T> Book<T> {
+    /// What is known under this digest, if its key counts still. The key may have been withdrawn since, and minions of one process
+    /// need not believe the same.
+    fn find(&self, digest: &[u8; 32], keys: &dyn JobKeys) -> Option<Result<Arc<T>, Reason>> {
+        let good = self.by_digest.get(digest)?;
+        let counts = keys.key(good.key, good.span) == Some(good.public);
+        Some(counts.then(|| good.spec.clone()).ok_or(Reason::UnknownKey))
+    }
+
+    fn keep(&mut self, digest: [u8; 32], good: Good<T>) {
+        if self.by_digest.insert(digest, good).is_none() {
+            self.order.push_back(digest);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_digest.remove(&oldest);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    jobs: Book<JobSpec>,
+    cancels: Book<CancelSpec>,
+}
+
+/// The jobs and cancels whose signatures were found good by this process. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Verified(Arc<Mutex<Jobs>>);
+pub struct Verified(Arc<Mutex<Books>>);
 
 impl Verified {
-    fn lock(&self) -> MutexGuard<'_, Jobs> {
+    fn lock(&self) -> MutexGuard<'_, Books> {
         // A panic while holding it leaves maps that are still whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn find(&self, digest: &[u8; 32]) -> Option<Good> {
-        self.lock().by_digest.get(digest).cloned()
-    }
+/// What a job says whose signature is good. Only [`Verifier::verify`] makes one.
+#[derive(Debug, Clone)]
+pub struct Genuine(Arc<JobSpec>);
 
-    fn keep(&self, digest: [u8; 32], good: Good) {
-        let mut jobs = self.lock();
-        if jobs.by_digest.insert(digest, good).is_none() {
-            jobs.order.push_back(digest);
-        }
-        if jobs.order.len() > REMEMBERED
-            && let Some(oldest) = jobs.order.pop_front()
-        {
-            jobs.by_digest.remove(&oldest);
-        }
+impl Deref for Genuine {
+    type Target = JobSpec;
+
+    fn deref(&self) -> &JobSpec {
+        &self.0
     }
 }
 
@@ -79,24 +115,48 @@ impl Verifier {
     ///
     /// # Errors
     /// The first reason why it is not.
-    pub fn verify(&self, job: &Job) -> Result<Arc<JobSpec>, Reason> {
-        if let Some(good) = self.verified.find(&job.digest) {
+    pub fn verify(&self, job: &Job) -> Result<Genuine, Reason> {
+        let known = self.verified.lock().jobs.find(&job.digest, &*self.keys);
+        if let Some(known) = known {
             let digest: [u8; 32] = Sha256::digest(&job.envelope).into();
-            if digest != job.digest {
-                return Err(Reason::DigestMismatch);
-            }
-            // The key may have been withdrawn since, and minions of one process need not believe the same.
-            let counts = self.keys.key(good.key, good.spec.span) == Some(good.public);
-            return counts.then_some(good.spec).ok_or(Reason::UnknownKey);
+            return if digest == job.digest { known.map(Genuine) } else { Err(Reason::DigestMismatch) };
         }
         let Signed { spec, message, signature } = envelope::signed(job)?;
-        let public = self.keys.key(signature.key, spec.span).ok_or(Reason::UnknownKey)?;
-        if !ed25519_signed(&public, &message, &signature.bytes) {
+        let (spec, good) = self.good(spec.span, spec, &message, &signature)?;
+        self.verified.lock().jobs.keep(job.digest, good);
+        Ok(Genuine(spec))
+    }
+
+    /// What a cancel says, if it is signed by whom this minion believes.
+    ///
+    /// # Errors
+    /// The first reason why it is not.
+    pub fn verify_cancel(&self, seal: &Bytes) -> Result<Arc<CancelSpec>, Reason> {
+        let digest: [u8; 32] = Sha256::digest(seal).into();
+        let known = self.verified.lock().cancels.find(&digest, &*self.keys);
+        if let Some(known) = known {
+            return known;
+        }
+        let cancel::Signed { spec, message, signature } = cancel::signed(seal)?;
+        let (spec, good) = self.good(spec.span, spec, &message, &signature)?;
+        self.verified.lock().cancels.keep(digest, good);
+        Ok(spec)
+    }
+
+    fn good<T>(
+        &self,
+        span: Span,
+        spec: T,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<(Arc<T>, Good<T>), Reason> {
+        let key = signature.key;
+        let public = self.keys.key(key, span).ok_or(Reason::UnknownKey)?;
+        if !ed25519_signed(&public, message, &signature.bytes) {
             return Err(Reason::BadSignature);
         }
-        let good = Good { spec: Arc::new(spec), key: signature.key, public };
-        self.verified.keep(job.digest, good.clone());
-        Ok(good.spec)
+        let spec = Arc::new(spec);
+        Ok((spec.clone(), Good { spec, span, key, public }))
     }
 }
 
@@ -105,7 +165,7 @@ mod tests {
     use relay_core::{
         ids::{Epoch, Jid},
         merkle::TargetRoot,
-        signing::{NoKey, Signature, Span},
+        signing::NoKey,
     };
     use relay_runtime::trust::key::SecretKey;
 
@@ -194,14 +254,46 @@ mod tests {
     #[test]
     fn so_many_are_remembered_and_forgeries_push_none_out() {
         let bench = Bench::new();
-        let known = || bench.verifier.verified.lock().by_digest.len();
+        let known = || bench.verifier.verified.lock().jobs.by_digest.len();
         for n in 0..2 * REMEMBERED as u64 {
             let job = bench.sealed(n, KEY, SPAN);
             bench.verify(&job).unwrap();
             assert!(bench.verify(&bench.sealed(n, KeyId([8; 8]), SPAN)).is_err());
-            assert!(bench.verifier.verified.find(&job.digest).is_some());
+            assert!(bench.verifier.verified.lock().jobs.by_digest.contains_key(&job.digest));
             assert_eq!(known(), REMEMBERED.min(n as usize + 1));
         }
-        assert_eq!(bench.verifier.verified.lock().order.len(), REMEMBERED);
+        assert_eq!(bench.verifier.verified.lock().jobs.order.len(), REMEMBERED);
+    }
+
+    fn cancel(bench: &Bench, n: u64, key: KeyId, span: Span) -> Bytes {
+        let spec = CancelSpec { fabric: "test".into(), jid: Jid::from_micros(n), epoch: Epoch(1), span };
+        let sign = |message: &[u8]| Ok::<_, NoKey>(Signature { key, bytes: bench.secret.sign(message) });
+        cancel::seal_with(&spec, sign).unwrap()
+    }
+
+    #[test]
+    fn a_cancel_is_believed_as_a_job_is() {
+        let bench = Bench::new();
+        let verify = |seal: &Bytes| bench.verifier.verify_cancel(seal).map(|spec| spec.jid);
+        let good = cancel(&bench, 1, KEY, SPAN);
+        // Twice: the second time it is remembered.
+        assert_eq!([verify(&good), verify(&good)], [Ok(Jid::from_micros(1)); 2]);
+        assert_eq!(verify(&Bytes::new()), Err(Reason::Unsigned));
+        assert_eq!(verify(&cancel(&bench, 1, KeyId([8; 8]), SPAN)), Err(Reason::UnknownKey));
+        let longer = Span { not_after: 201, ..SPAN };
+        assert_eq!(verify(&cancel(&bench, 1, KEY, longer)), Err(Reason::UnknownKey));
+        // Another job's name in it, under the same signature.
+        let (one, two) = (good.to_vec(), cancel(&bench, 2, KEY, SPAN).to_vec());
+        let half = one.iter().zip(&two).position(|(a, b)| a != b).unwrap() + 1;
+        let mixed = Bytes::from([&two[..half], &one[half..]].concat());
+        assert_eq!(verify(&mixed), Err(Reason::BadSignature));
+        // A job's signature is none of its cancel.
+        let job = bench.sealed(1, KEY, SPAN);
+        assert!(verify(&job.envelope).is_err());
+        *bench.list.0.lock().unwrap() = None;
+        assert_eq!(verify(&good), Err(Reason::UnknownKey), "remembered, and withdrawn since");
+        *bench.list.0.lock().unwrap() = Some(SecretKey::generate().unwrap().public());
+        assert_eq!(verify(&cancel(&bench, 3, KEY, SPAN)), Err(Reason::BadSignature));
+        assert_eq!(bench.verifier.verified.lock().cancels.order.len(), 1);
     }
 }

@@ -6,14 +6,16 @@ use minion::{
     execution::{Executions, FINISHED_QUEUE, Finished},
     grains::GrainBook,
     runner::{Request, Runner},
+    verify::{Verified, Verifier},
 };
 use relay_core::{
     ids::{Epoch, Jid},
     job::JobSpec,
     outcome::{Answer, Outcome, Reason},
-    signing::{KeyId, NoKey, Signature},
+    signing::{JobKeys, KeyId, NoKey, PublicKey, Signature, Span},
 };
 use relay_proto::envelope;
+use relay_runtime::trust::key::SecretKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -25,6 +27,17 @@ struct Minion {
     ends: mpsc::Receiver<Finished>,
     dir: tempfile::TempDir,
     next: u64,
+    secret: SecretKey,
+}
+
+/// A key list with one key.
+#[derive(Debug)]
+struct Listed(PublicKey);
+
+impl JobKeys for Listed {
+    fn key(&self, _: KeyId, _: Span) -> Option<PublicKey> {
+        Some(self.0)
+    }
 }
 
 fn jid(n: u64) -> Jid {
@@ -58,7 +71,7 @@ impl Minion {
     fn new() -> Minion {
         let dir = tempfile::tempdir().unwrap();
         let (executions, ends) = executions(&dir);
-        Minion { executions, ends, dir, next: 0 }
+        Minion { executions, ends, dir, next: 0, secret: SecretKey::generate().unwrap() }
     }
 
     /// As after a death of the process: only the runs go on.
@@ -81,9 +94,10 @@ impl Minion {
             targets: Default::default(),
             span: Default::default(),
         };
-        let nobody = Signature { key: KeyId([0; 8]), bytes: [0; 64] };
-        let job = envelope::seal_with(&spec, |_| Ok::<_, NoKey>(nobody)).unwrap();
-        (spec.jid, self.executions.start(&job, self.next))
+        let sign = |message: &[u8]| Signature { key: KeyId([0; 8]), bytes: self.secret.sign(message) };
+        let job = envelope::seal_with(&spec, |message| Ok::<_, NoKey>(sign(message))).unwrap();
+        let verifier = Verifier::new(Arc::new(Listed(self.secret.public())), Verified::default());
+        (spec.jid, self.executions.start(&verifier.verify(&job).unwrap(), self.next))
     }
 
     /// Starts a job that goes on.

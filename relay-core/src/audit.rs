@@ -2,15 +2,13 @@
 //!
 //! A record is one line of canonical JSON ([`entry`]), made of what somebody reports ([`event`]). Records are the leaves of a
 //! Merkle tree after RFC 6962 ([`tree`]), and each has the hash of the one before it, so that a change is found where it is.
-//! A [`checkpoint`] is the signed statement of how long the log is and what is in it, in the text form of C2SP. [`proof`] shows
-//! that a record is in a log, and that one log is the beginning of another; [`verify`] goes through a whole one. What writes the
-//! log and signs it is the top master's; nothing here knows a key's secret half.
+//! A [`checkpoint`] is the signed statement of how long the log is and what is in it, in the text form of C2SP; [`verify`] goes
+//! through a whole log. What writes the log and signs it is the top master's; nothing here knows a key's secret half.
 
 pub mod checkpoint;
 pub mod entry;
 pub mod event;
 pub mod line;
-pub mod proof;
 pub mod tree;
 pub mod verify;
 

@@ -4,7 +4,7 @@
 //! ([`Enrolled::asked`]), an operator or a join token decides ([`decision`]), and from then on the certificate is renewed
 //! with a key that is new each time ([`renewal`]). Certificates are made from the record, never from what a newcomer says.
 //!
-//! Three rules carry the rest (SECURITY section 1):
+//! Three rules carry the rest:
 //! * another key for a name that somebody has is a conflict: it is noted, and replaces nothing;
 //! * each certificate has a generation. Whoever shows an old one holds a copy of keys that were given up: the name is
 //!   quarantined, since nobody can tell from here who is the original;

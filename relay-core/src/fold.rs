@@ -27,6 +27,9 @@ impl Default for FlushRule {
     }
 }
 
+/// So few members are put into a group one by one.
+const FEW: u64 = 8;
+
 /// The open batch.
 #[derive(Debug)]
 pub struct Fold {
@@ -60,6 +63,8 @@ impl Fold {
         }
         self.answers += members.len();
         match self.index.get(&(jid, answer.clone())) {
+            // Most come one by one: a union with one member would copy the whole set.
+            Some(&at) if members.len() < FEW => self.groups[at].members.extend(members),
             Some(&at) => self.groups[at].members |= members,
             None => {
                 self.bytes += answer.body.len();

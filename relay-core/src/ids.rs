@@ -1,7 +1,7 @@
 //! Names of things: minion and syndic ids, jids, request ids, incarnations, epochs.
 //!
 //! Each is a parsed type: what crosses the edge of a process becomes one of these or is refused there, so that no id
-//! ever reaches a path, a query or a log unparsed (SECURITY section 4; CVE-2025-22242 opened a file named by a jid).
+//! ever reaches a path, a query or a log unparsed (CVE-2025-22242 opened a file named by a jid).
 
 use std::{fmt, str::FromStr, sync::Arc};
 

@@ -27,6 +27,11 @@ mod sorted;
 pub use grains::{GrainsError, MAX_GRAIN_DEPTH, MAX_GRAIN_LEAVES, MAX_GRAIN_VALUE_BYTES, MAX_GRAINS_BYTES};
 pub use record::{MAX_RESTORED_NO, Record, RestoreError};
 
+/// Most minions of one region, everybody counted whom it ever had. Far above what a region is built for (20,000), so that a fleet whose
+/// machines come and go under new names does not reach it in years; and a bound on what a stolen syndic, which can name minions
+/// as it likes, makes the top master remember.
+pub const MAX_REGION_MINIONS: u64 = 200_000;
+
 /// A minion's number: its place in the inventory's bitmaps. Never given to another minion.
 pub type MinionNo = u32;
 
@@ -213,6 +218,11 @@ impl Inventory {
     /// All minions.
     pub fn all(&self) -> &Members {
         &self.all
+    }
+
+    /// Whether one more may be noted in a region. Who is known there already always may.
+    pub fn has_room(&self, region: &RegionName) -> bool {
+        self.regions.get(region).is_none_or(|minions| minions.len() < MAX_REGION_MINIONS)
     }
 
     /// The minions of each region that has any, by name.

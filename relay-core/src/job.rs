@@ -56,6 +56,20 @@ pub struct JobSpec {
     pub span: Span,
 }
 
+/// That a job is to be stopped, as an owner signs it. It counts at every minion, whether the job is there or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelSpec {
+    /// The fabric.
+    pub fabric: String,
+    /// The job.
+    pub jid: Jid,
+    /// The epoch of the owner that signs it.
+    pub epoch: Epoch,
+    /// When it counts. A job is cancelled for good; this only bounds for how long its key is needed, and how long the signature can
+    /// be brought again.
+    pub span: Span,
+}
+
 /// Turns a spec into the signed bytes every hop forwards. Supplied by the wire crate, so that the core knows no encoding, and by
 /// whoever has the keys.
 pub trait Seal: fmt::Debug + Send + Sync {
@@ -64,4 +78,10 @@ pub trait Seal: fmt::Debug + Send + Sync {
     /// # Errors
     /// There is no key to sign it with.
     fn seal(&self, spec: &JobSpec) -> Result<Job, NoKey>;
+
+    /// Encodes and signs that a job is to be stopped, once for the whole fabric.
+    ///
+    /// # Errors
+    /// There is no key to sign it with.
+    fn seal_cancel(&self, spec: &CancelSpec) -> Result<Bytes, NoKey>;
 }

@@ -3,8 +3,6 @@
 //! Owns the order as it is kept with the job, for as long as anybody may still be sent it: after a restart the same tree has to
 //! come out of it, whatever journal a minion has by then. The tree itself is [`crate::merkle`]'s.
 
-use std::collections::BTreeMap;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{Members, ids::Incarnation};
@@ -42,8 +40,8 @@ impl Leaves {
         self.0.iter().copied()
     }
 
-    /// The place of each target.
-    pub fn places(&self) -> BTreeMap<u32, u32> {
+    /// Each target, and its place.
+    pub fn places(&self) -> Vec<(u32, u32)> {
         self.0.iter().zip(0..).map(|((no, _), place)| (*no, place)).collect()
     }
 
@@ -133,13 +131,14 @@ mod tests {
     proptest! {
         #[test]
         fn they_survive(picks in prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..50), turn: bool) {
-            let mut order: Vec<(u32, Incarnation)> = picks.into_iter().map(|(no, i)| (no, Incarnation(i))).collect();
+            let mut order: Vec<(u32, Incarnation)> = picks.iter().map(|(no, i)| (*no, Incarnation(*i))).collect();
             if turn {
                 order.reverse();
             }
             let leaves = Leaves::new(order);
             let places = leaves.places();
-            prop_assert!(leaves.iter().zip(0..).all(|((no, _), place)| places[&no] == place));
+            prop_assert!(places.iter().all(|(no, place)| leaves.iter().nth(*place as usize).unwrap().0 == *no));
+            prop_assert_eq!(places.len(), picks.len());
             prop_assert_eq!(Leaves::decode(&leaves.encode(), &targets(&leaves)), Ok(leaves));
         }
 

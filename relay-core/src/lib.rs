@@ -14,6 +14,7 @@
 //! * who becomes a member, and who stays one: [`enrol`]
 //! * which of several top masters owns the fabric: [`tenure`]
 //! * who may do what: [`access`]
+//! * who was found out: [`suspicion`]
 //! * what was decided, for ever: [`audit`]
 //! * [`topology`], [`placement`] and who is told of it ([`placed`]), [`backoff`], and the [`invariants`] every test checks
 
@@ -44,6 +45,7 @@ pub mod roster;
 pub mod schedule;
 pub mod seat;
 pub mod signing;
+pub mod suspicion;
 pub mod target;
 pub mod tenure;
 #[cfg(test)]

@@ -8,9 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::{Incarnation, MinionId};
 
+mod level;
 mod proof;
 #[cfg(test)]
 mod tests;
+use level::Level;
 pub use proof::{Proof, ProofError};
 
 /// SHA-256.
@@ -38,9 +40,6 @@ pub struct TargetRoot {
     pub count: u32,
 }
 
-/// Nodes of one level that are known, ascending: all of them, or some.
-type Level = Vec<(u32, Hash)>;
-
 /// A tree: the whole of it, or all that a proof shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree {
@@ -53,14 +52,14 @@ impl Tree {
     /// The tree over all of these leaves, of which there are at most [`MAX_LEAVES`].
     pub fn full(leaves: Vec<Hash>) -> Tree {
         let size = leaves.len() as u32;
-        let mut levels: Vec<Level> = vec![(0..).zip(leaves).collect()];
+        let mut levels = vec![Level::whole(leaves)];
         while let Some(level) = levels.last().filter(|level| level.len() > 1) {
-            let pair = |pair: &[(u32, Hash)]| match pair {
-                [(no, left), (_, right)] => (no / 2, node(left, right)),
-                rest => (rest[0].0 / 2, rest[0].1),
+            let pair = |pair: &[Hash]| match pair {
+                [left, right] => node(left, right),
+                rest => rest[0],
             };
-            let above = level.chunks(2).map(pair).collect();
-            levels.push(above);
+            let above = level.hashes().chunks(2).map(pair).collect();
+            levels.push(Level::whole(above));
         }
         Tree { size, levels }
     }
@@ -72,13 +71,13 @@ impl Tree {
 
     /// Its root; of a tree without leaves, all zeros.
     pub fn root(&self) -> TargetRoot {
-        let top = self.levels.last().and_then(|level| level.first());
-        TargetRoot { hash: top.map(|(_, hash)| *hash).unwrap_or_default(), count: self.size }
+        let top = self.levels.last().and_then(|level| level.hashes().first());
+        TargetRoot { hash: top.copied().unwrap_or_default(), count: self.size }
     }
 
     /// What it takes in memory, in bytes, about.
     pub fn bytes(&self) -> usize {
-        self.levels.iter().map(|level| level.len() * size_of::<(u32, Hash)>()).sum()
+        self.levels.iter().map(Level::bytes).sum()
     }
 
     /// The proof that leaves are at these places, in this order. `None` if one of them is not known here, or named twice.
@@ -86,7 +85,7 @@ impl Tree {
         let mut sorted = places.clone();
         sorted.sort_unstable();
         let leaves = self.levels.first()?;
-        let known = sorted.iter().all(|place| at(leaves, *place, self.size).is_some());
+        let known = sorted.iter().all(|place| leaves.get(*place).is_some());
         let mut hashes = Vec::new();
         let whole = known && sorted.windows(2).all(|pair| pair[0] < pair[1]) && !sorted.is_empty();
         (whole && self.beside(self.levels.len() - 1, 0, &sorted, &mut hashes).is_some()).then_some(Proof {
@@ -99,7 +98,7 @@ impl Tree {
     /// The hashes of the largest subtrees below a node that have none of these leaves, from the left.
     fn beside(&self, level: usize, no: u32, places: &[u32], hashes: &mut Vec<Hash>) -> Option<()> {
         if places.is_empty() {
-            hashes.push(at(&self.levels[level], no, width(self.size, level))?);
+            hashes.push(*self.levels[level].get(no)?);
             return Some(());
         }
         if level == 0 {
@@ -120,7 +119,8 @@ impl Tree {
         if self.levels.is_empty() {
             *self = other;
         } else if self.size == other.size {
-            self.levels.iter_mut().zip(other.levels).for_each(|(level, more)| merge(level, more));
+            let levels = self.levels.iter_mut().zip(other.levels).enumerate();
+            levels.for_each(|(no, (level, more))| level.merge(more, width(self.size, no)));
         }
     }
 }
@@ -128,23 +128,4 @@ impl Tree {
 /// How many nodes a level has in a tree of so many leaves.
 fn width(size: u32, level: usize) -> u32 {
     (u64::from(size).div_ceil(1 << level)) as u32
-}
-
-fn at(level: &Level, no: u32, width: u32) -> Option<Hash> {
-    let found = match level.len() == width as usize {
-        true => level.get(no as usize),
-        false => level.binary_search_by_key(&no, |(no, _)| *no).ok().and_then(|found| level.get(found)),
-    };
-    found.map(|(_, hash)| *hash)
-}
-
-fn merge(level: &mut Level, more: Level) {
-    let news = |(no, _): &(u32, Hash)| level.binary_search_by_key(no, |(no, _)| *no).is_err();
-    let more: Level = more.into_iter().filter(news).collect();
-    if more.is_empty() {
-        return;
-    }
-    // Both ascend: the sort finds two runs.
-    level.extend(more);
-    level.sort_by_key(|(no, _)| *no);
 }

@@ -13,6 +13,7 @@ use crate::{
     job::Job,
     merkle::Proof,
     outcome::{Answer, Reason},
+    suspicion::Suspicion,
     time::{Millis, WallMicros},
     topology::HostPort,
 };
@@ -30,6 +31,8 @@ pub enum Up {
     Heartbeat(Vec<Running>),
     /// Answers. Kept by the child until acknowledged.
     Returns(ReturnBatch),
+    /// What was refused as forged, at most [`crate::suspicion::MAX_TOLD`] of them.
+    Suspicions(Vec<Suspicion>),
 }
 
 /// From parent to child.
@@ -47,6 +50,9 @@ pub enum Down {
         jid: Jid,
         /// Its owner's epoch.
         epoch: Epoch,
+        /// The owner's signature with what it is over, as it was encoded; empty from a tier of a version that had none. Passed on
+        /// unread: minions verify it.
+        seal: Bytes,
     },
     /// Every return batch of this link up to and with this one is durable here; the child may forget them.
     ReturnsAck {

@@ -1,4 +1,4 @@
-//! How a target can end, and why: the table of SEMANTICS, as types.
+//! How a target can end, and why. Each target of a job has exactly one of these in the end.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -282,7 +282,7 @@ pub struct Answer {
     pub by_tier: bool,
 }
 
-/// Largest return value carried inline (SECURITY section 4: "result 1 MiB inline").
+/// Largest return value. What is longer is cut, with the hash of the whole beside it.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
 impl Answer {

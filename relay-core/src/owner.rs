@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
+    suspicion::Ration,
     tier::{Sending, Tier, Work},
     time::{Millis, WallMicros},
     topology::Share,
@@ -30,14 +32,17 @@ use crate::{
 
 mod accept;
 mod advance;
+mod cancelling;
 mod commit;
 mod effect;
 mod record;
+mod reports;
 mod request;
 mod sealing;
 mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
+pub use cancelling::CANCEL_COUNTS;
 pub use commit::FENCE_CHECK;
 pub use effect::*;
 pub use record::*;
@@ -93,6 +98,8 @@ struct OpenJob {
     token: Option<u64>,
     /// Nobody is sent it for the first time from then on: the time for which it is signed is over.
     grant_until: Millis,
+    /// Until when the cancel counts that was signed; 0: none was.
+    cancel_until: Millis,
     /// The number of the last change of its answers.
     seq: u64,
 }
@@ -138,14 +145,18 @@ pub struct Owner {
     ready: BTreeSet<Jid>,
     /// Open jobs that wait their turn on each minion: any answer may let them go on.
     serial: BTreeSet<Jid>,
-    /// The newest moment heard of.
+    /// The newest moment heard of,
     now: Millis,
+    /// and what the wall clock said last.
+    wall: WallMicros,
     ticked: Millis,
     stalled: Option<String>,
     /// Another owner has begun: what is in memory here is worth nothing any more.
     fenced: bool,
     /// When the store was asked for something last that would have told of another owner.
     proved: Millis,
+    /// Of what is reported, by syndic.
+    reports: Ration<TierId>,
     effects: Vec<OwnerEffect>,
 }
 
@@ -174,10 +185,12 @@ impl Owner {
             ready: BTreeSet::new(),
             serial: BTreeSet::new(),
             now,
+            wall,
             ticked: now,
             stalled: None,
             fenced: false,
             proved: now,
+            reports: Ration::default(),
             effects: Vec::new(),
         };
         stored.into_iter().for_each(|job| owner.restore(now, wall, job));
@@ -213,13 +226,16 @@ impl Owner {
         self.tier.works.insert(jid, work);
         self.serial.extend((head.batch.serial && !closed).then_some(jid));
         let grant_until = now + sealing::left(&head.spec.span, wall);
-        self.jobs.insert(jid, OpenJob { head, timing, window, closed, token: None, grant_until, seq });
+        self.jobs.insert(
+            jid,
+            OpenJob { head, timing, window, closed, token: None, grant_until, cancel_until: 0, seq },
+        );
         self.ready.insert(jid);
         // A crash between the last outcome and the close.
         self.dirty.entry(jid).or_default();
         if cancelled {
             // Or between the cancel and the outcomes of those who were never sent the job.
-            let (never_sent, _) = self.tier.cancel(jid);
+            let (never_sent, _) = self.tier.cancel(jid, Bytes::new());
             self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
         }
     }
@@ -254,20 +270,6 @@ impl Owner {
 
     fn note(&mut self, jid: Jid, what: &'static str, members: u64) {
         self.effects.push(OwnerEffect::Note { jid, what, members });
-    }
-
-    /// An operator cancels a job; `None` if there is no such open job. To be told once its commit is durable.
-    pub fn cancel(&mut self, jid: Jid) -> Option<Cancelling> {
-        let epoch = self.jobs.get(&jid).filter(|j| !j.closed)?.head.epoch;
-        let (never_sent, sending) = self.tier.cancel(jid);
-        let outstanding =
-            never_sent.len() + self.tier.works.get(&jid).map_or(0, |w| w.ledger.in_flight().len());
-        self.note(jid, "cancelled", outstanding);
-        let sendings = sending.into_iter().collect();
-        let ticket = self.next_ticket;
-        self.persist(vec![Write::Cancel(jid, epoch)], Waiting { sendings, ..Waiting::default() }, false);
-        self.record(jid, Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart)), &never_sent);
-        Some(Cancelling { outstanding, ticket })
     }
 
     fn record(&mut self, jid: Jid, answer: Arc<Answer>, members: &Members) {
@@ -305,6 +307,7 @@ impl Owner {
             self.effects.push(OwnerEffect::Hangup { link, why: "silent" });
         }
         self.ready.extend(self.jobs.iter().filter(|(_, j)| !j.closed).map(|(jid, _)| *jid));
+        self.renew_cancels(now);
         self.prove(now);
     }
 
@@ -321,6 +324,11 @@ impl Owner {
     }
 
     // ---- for status, watchers and tests ----
+
+    /// Under which epoch it owns the fabric.
+    pub fn epoch(&self) -> Epoch {
+        self.rule.epoch
+    }
 
     /// All minions.
     pub fn inventory(&self) -> &Inventory {

@@ -180,19 +180,6 @@ impl Placement {
         each.map(|((syndic, minions), quota)| Load { syndic: &syndic.id, minions: *minions, quota: *quota })
     }
 
-    /// What every syndic carries when one is lost and its minions are on their first fallbacks. The lost one is not in it.
-    pub fn loads_without(&self, lost: &TierId) -> BTreeMap<&TierId, u64> {
-        let standby = self.standby.iter().map(|s| (&s.id, 0));
-        let mut loads: BTreeMap<&TierId, u64> =
-            self.loads().map(|load| (load.syndic, load.minions)).chain(standby).collect();
-        loads.remove(lost);
-        let fled = self.homes.values().filter(|home| self.active[home.primary].id == *lost);
-        for refuge in fled.filter_map(|home| home.refuge) {
-            loads.entry(self.id_of(refuge)).and_modify(|n| *n += 1);
-        }
-        loads
-    }
-
     /// How many minions are not on the nearest syndic, since that one is full. Only these may move without need when the
     /// syndics change.
     pub fn spilled(&self) -> u64 {

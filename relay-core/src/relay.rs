@@ -26,6 +26,7 @@ mod effect;
 mod homes;
 mod journals;
 mod parents;
+mod reports;
 mod uplink;
 pub use effect::*;
 use homes::Homes;
@@ -132,6 +133,8 @@ pub struct Relay {
     /// Where minions below belong.
     homes: Homes,
     journals: journals::Journals,
+    /// What those below have refused as forged.
+    reports: reports::Reports,
     ticked: Millis,
     stalled: bool,
     effects: Vec<RelayEffect>,
@@ -159,6 +162,7 @@ impl Relay {
             tell_due: None,
             homes: Homes::default(),
             journals: journals::Journals::default(),
+            reports: reports::Reports::default(),
             ticked: now,
             stalled: false,
             effects: Vec::new(),
@@ -168,6 +172,8 @@ impl Relay {
                 SpoolRecord::Member { no, id, incarnation } => numbers.push((no, id, incarnation)),
                 SpoolRecord::Sent(mark) => relay.replay_sent(now, mark),
                 SpoolRecord::Batch { parent, batch } => relay.replay_batch(now, parent, batch),
+                // Nobody can have written that of such a parent, and of the one in whose place it would stand nothing is forgotten.
+                SpoolRecord::Acked { parent, .. } if parent >= MAX_SPOOLED_PARENTS => {}
                 SpoolRecord::Acked { parent, up_to } => {
                     relay.uplink(parent);
                     relay.acked(parent, up_to);
@@ -215,7 +221,7 @@ impl Relay {
     /// What was spooled for parents that there are no more goes to the last one, behind its own: numbered anew, since each
     /// parent's batches are acknowledged by their numbers.
     fn merge_uplinks(&mut self) {
-        let parents = self.rule.parents.max(1);
+        let parents = self.rule.parents.clamp(1, MAX_SPOOLED_PARENTS);
         self.uplink(parents - 1);
         for (no, former) in self.uplinks.split_off(parents).into_iter().enumerate() {
             let batches: Vec<ReturnBatch> = former.batches().cloned().collect();
@@ -313,7 +319,8 @@ impl Relay {
         let folds = self.uplinks.iter().filter_map(|u| u.fold.due());
         let unsent = |w: &Work| w.deadlines.first_of(&(w.ledger.unsent() - &w.tainted));
         let works = self.tier.works.values().filter_map(unsent);
-        let paced = self.roster_due.into_iter().chain(self.tell_due).chain(self.acks_due);
+        let paced =
+            self.roster_due.into_iter().chain(self.tell_due).chain(self.acks_due).chain(self.reports_due());
         let beats = self.uplinks.iter().filter(|u| u.link().is_some()).map(|u| u.next_beat);
         folds
             .chain(works)

@@ -24,12 +24,12 @@ mod home;
 mod journal;
 mod outbox;
 pub use effect::*;
-pub use home::Home;
 use home::Homing;
+pub use home::{Home, PATIENCE};
 use outbox::Session;
 pub use outbox::{MAX_HOLD, MAX_KEPT_BYTES, MAX_UNACKED_BYTES, TELL_AFTER};
 
-/// Jobs running at once on one minion (SECURITY section 4: "16 outstanding jobs per minion").
+/// Jobs running at once on one minion: more are `refused (busy)`, so that nobody fills a machine with jobs.
 pub const MAX_RUNNING: usize = 16;
 /// Places beyond [`MAX_RUNNING`] that only [`Place::Control`] calls may take: who must see or end the jobs of a full
 /// minion needs one at that very moment. Such calls end at once, so a few are enough for many operators.
@@ -41,7 +41,7 @@ pub const MAX_DELIVERY: Millis = 8 * 24 * 3_600 * 1_000;
 /// Entries of jobs that were refused because nothing shows that an owner ever accepted them, or that were cancelled unseen. Whoever
 /// passes jobs on could make up any number of those, and the journal would be full for hours; beyond it they are not answered.
 pub const MAX_UNPROVEN: usize = 1_024;
-/// How long an acknowledged entry is kept after its job can no longer be delivered (SEMANTICS, Delivery: "more than an hour").
+/// How long an acknowledged entry is kept after its job can no longer be delivered: a copy that comes late is still known then.
 pub const RETAIN: Millis = 70 * 60 * 1_000;
 
 /// Which places a dispatched job may take. The edge says so, since the sealed job cannot be read here; what it says

@@ -45,13 +45,13 @@ pub use groups::{
 pub use range::{RangeItem, RangeSet};
 pub use subnet::Subnet;
 
-/// Longest target text, in bytes, as written and as printed (SECURITY section 4).
+/// Longest target text, in bytes, as written and as printed.
 pub const MAX_TARGET_BYTES: usize = 4096;
 /// Longest text of an expression after its node groups are expanded, in bytes: two dozen groups of two hundred ids.
 pub const MAX_EXPANDED_TARGET_BYTES: usize = 64 << 10;
-/// Most terms and operators in one expression (SECURITY section 4).
+/// Most terms and operators in one expression.
 pub const MAX_TARGET_NODES: usize = 256;
-/// Deepest nesting of parentheses and `not` (SECURITY section 4): parser, printer and evaluation recurse.
+/// Deepest nesting of parentheses and `not`: parser, printer and evaluation recurse.
 pub const MAX_TARGET_DEPTH: usize = 32;
 /// Most regular expressions compiled for one expression: with [`MAX_REGEX_SIZE`], a target takes 32 MiB at the most. A
 /// `P@` counts once per place where its keys may end.

@@ -1,7 +1,9 @@
 //! What tests of several modules need.
 
+use bytes::Bytes;
+
 use crate::{
-    job::{Job, JobSpec, Seal},
+    job::{CancelSpec, Job, JobSpec, Seal},
     signing::NoKey,
 };
 
@@ -21,6 +23,13 @@ impl Seal for Sealing {
                 envelope: Default::default(),
                 targets: Some(spec.targets),
             }),
+        }
+    }
+
+    fn seal_cancel(&self, spec: &CancelSpec) -> Result<Bytes, NoKey> {
+        match self.keyless {
+            true => Err(NoKey("none is announced".into())),
+            false => Ok(format!("{} {} {}", spec.jid.micros(), spec.epoch.0, spec.span.not_after).into()),
         }
     }
 }

@@ -5,9 +5,11 @@
 //! answer belong to [`crate::owner`] and [`crate::relay`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use bytes::Bytes;
 
 use crate::{
     Members,
@@ -20,62 +22,22 @@ use crate::{
     time::Millis,
 };
 
+mod child;
 mod deadlines;
+mod numbers;
 mod placing;
 mod provable;
+mod seats;
+use child::Child;
 pub use deadlines::Deadlines;
+use numbers::Told;
+pub(crate) use numbers::set_of;
 pub use placing::{Placement, SendMark};
 pub use provable::{MAX_TREE_BYTES, Provable, Trees};
+use seats::Seats;
 
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
-
-/// What a child's number stands for.
-#[derive(Debug, Clone, Copy)]
-struct Told {
-    /// The local number.
-    member: u32,
-    /// The journal: a child's number stands for one.
-    incarnation: Incarnation,
-}
-
-/// A child's link.
-#[derive(Debug)]
-struct Child {
-    via: Incarnation,
-    version: Option<u64>,
-    /// By the child's number.
-    local: HashMap<u32, Told>,
-    /// Numbers that were told and refused: what is said of them is dropped, and not asked for again.
-    refused: Members,
-    /// Child numbers that it says are up, whoever sits where.
-    says_up: Members,
-    /// The next return batch to take, once one came.
-    next_batch: Option<u64>,
-    heard: Millis,
-}
-
-impl Child {
-    fn member(&self, no: u32) -> Option<u32> {
-        self.local.get(&no).map(|told| told.member)
-    }
-
-    fn members(&self) -> Members {
-        self.local.values().map(|told| told.member).collect()
-    }
-
-    fn new(via: Incarnation, now: Millis) -> Child {
-        Child {
-            via,
-            version: None,
-            local: HashMap::new(),
-            refused: Members::new(),
-            says_up: Members::new(),
-            next_batch: None,
-            heard: now,
-        }
-    }
-}
 
 /// One job in progress at this tier.
 #[derive(Debug)]
@@ -96,6 +58,8 @@ pub struct Work {
     pub sent_via: BTreeMap<Incarnation, Members>,
     /// A cancel was asked for.
     pub cancelled: bool,
+    /// That it was: signed by the owner. Empty if there is no cancel, or none that was signed.
+    pub seal: Bytes,
 }
 
 impl Work {
@@ -110,6 +74,7 @@ impl Work {
             tainted: Members::new(),
             sent_via: BTreeMap::new(),
             cancelled: false,
+            seal: Bytes::new(),
         }
     }
 }
@@ -170,7 +135,7 @@ pub struct RosterGap;
 #[derive(Debug, Default)]
 pub struct Tier {
     links: BTreeMap<LinkId, Child>,
-    seats: HashMap<u32, (LinkId, u32)>,
+    seats: Seats,
     up: Members,
     /// Links that say that a member is up which has just gone down at another: ask them.
     contested: BTreeSet<LinkId>,
@@ -227,18 +192,25 @@ impl Tier {
 
     /// The link over which a member is reached.
     pub fn link_of(&self, member: u32) -> Option<LinkId> {
-        self.seats.get(&member).map(|(link, _)| *link)
+        self.seats.get(member).map(|(link, _)| link)
     }
 
     /// The link over which a member is reached, and its number in that child's roster.
     pub fn seat_of(&self, member: u32) -> Option<(LinkId, u32)> {
-        self.seats.get(&member).copied()
+        self.seats.get(member)
     }
 
-    /// The journal of a member, as the child says over whose link it is reached.
-    pub fn incarnation_of(&self, member: u32) -> Option<Incarnation> {
-        let (link, no) = self.seats.get(&member)?;
-        self.links.get(link)?.local.get(no).map(|told| told.incarnation)
+    /// Says the journal of a member, as the child says over whose link it is reached. For one after the other: neighbours
+    /// mostly have one link, which is looked up once for all of them.
+    pub fn incarnations(&self) -> impl FnMut(u32) -> Option<Incarnation> + '_ {
+        let mut last: Option<(LinkId, &Child)> = None;
+        move |member| {
+            let (link, no) = self.seats.get(member)?;
+            if last.is_none_or(|(known, _)| known != link) {
+                last = self.links.get(&link).map(|child| (link, child));
+            }
+            last.and_then(|(_, child)| child.local.get(no)).map(|told| told.incarnation)
+        }
     }
 
     /// Who sits at a link.
@@ -324,7 +296,7 @@ impl Tier {
         let given = number(entry);
         if let Some(child) = self.links.get_mut(&link) {
             if let Some(member) = given {
-                child.local.insert(entry.no, Told { member, incarnation: entry.incarnation });
+                child.local.insert(Told { no: entry.no, member, incarnation: entry.incarnation });
             } else {
                 child.refused.insert(entry.no);
             }
@@ -349,7 +321,7 @@ impl Tier {
         let Some(child) = self.links.get(&link) else { return Members::new() };
         let local = numbers.iter().filter_map(|no| child.member(no).map(|local| (no, local)));
         local
-            .filter(|(no, local)| self.seats.get(local) == Some(&(link, *no)))
+            .filter(|(no, local)| self.seats.get(*local) == Some((link, *no)))
             .map(|(_, local)| local)
             .collect()
     }
@@ -366,10 +338,10 @@ impl Tier {
 
     /// Takes members down if they still sit at this link (they may have moved on to another).
     fn unseat(&mut self, link: LinkId, members: &Members) -> Members {
-        let here = members.iter().filter(|m| self.seats.get(m).is_some_and(|(at, _)| *at == link));
+        let here = members.iter().filter(|m| self.seats.get(*m).is_some_and(|(at, _)| at == link));
         let gone: Members = here.collect();
         for member in &gone {
-            self.seats.remove(&member);
+            self.seats.remove(member);
         }
         self.up -= &gone;
         self.contest(link, &gone);
@@ -379,6 +351,9 @@ impl Tier {
     /// A minion moved, and the old place, which had not noticed yet, told its roster after the new one: then it went
     /// down there, and nobody would say again that it is up. (Minions under several links take over: no contest.)
     fn contest(&mut self, link: LinkId, gone: &Members) {
+        if gone.is_empty() {
+            return;
+        }
         let others = self.links.iter().filter(|(other, c)| **other != link && c.via != DIRECT);
         let claims = |c: &Child| c.says_up.iter().any(|no| c.member(no).is_some_and(|m| gone.contains(m)));
         let claiming: Vec<LinkId> = others.filter(|(_, c)| claims(c)).map(|(other, _)| *other).collect();
@@ -408,27 +383,30 @@ impl Tier {
 
     /// Whether the roster of this link has told all these numbers.
     pub fn knows(&self, link: LinkId, members: &Members) -> bool {
-        let told = |child: &Child, no| child.local.contains_key(&no) || child.refused.contains(no);
+        let told = |child: &Child, no| child.local.get(no).is_some() || child.refused.contains(no);
         self.links.get(&link).is_some_and(|child| members.iter().all(|no| told(child, no)))
     }
 
     /// A child's numbers in local ones; strangers are left out.
     pub fn localise(&self, link: LinkId, members: &Members) -> Members {
         let Some(child) = self.links.get(&link) else { return Members::new() };
-        members.iter().filter_map(|no| child.member(no)).collect()
+        set_of(members.iter().filter_map(|no| child.member(no)))
     }
 
     /// Marks a job cancelled and says what to send: a cancel on each link that may have it. The unsent who can be
-    /// answered for are returned: nobody will send it to them any more.
-    pub fn cancel(&mut self, jid: Jid) -> (Members, Option<Sending>) {
+    /// answered for are returned: nobody will send it to them any more. An empty `seal` leaves the one that is there.
+    pub fn cancel(&mut self, jid: Jid, seal: Bytes) -> (Members, Option<Sending>) {
         let Some(work) = self.works.get_mut(&jid) else { return (Members::new(), None) };
         work.cancelled = true;
+        if !seal.is_empty() {
+            work.seal = seal;
+        }
         let never_sent = work.ledger.unsent() - &work.tainted;
         let asked = &(work.ledger.in_flight() | &(work.ledger.unsent() & &work.tainted)) & &self.up;
         let links: BTreeSet<LinkId> =
-            asked.iter().filter_map(|m| self.seats.get(&m)).map(|(l, _)| *l).collect();
+            asked.iter().filter_map(|m| self.seats.get(m)).map(|(link, _)| link).collect();
         let links: Vec<LinkId> = links.into_iter().collect();
-        let down = Down::Cancel { jid, epoch: work.epoch };
+        let down = Down::Cancel { jid, epoch: work.epoch, seal: work.seal.clone() };
         (never_sent, (!links.is_empty()).then_some(Sending::new(links, down)))
     }
 
@@ -457,7 +435,7 @@ impl Tier {
     /// A child's numbers in local ones, with the journal that each stands for.
     pub fn journals(&self, link: LinkId, members: &Members) -> Vec<(u32, Incarnation)> {
         let Some(child) = self.links.get(&link) else { return Vec::new() };
-        let told = members.iter().filter_map(|no| child.local.get(&no));
+        let told = members.iter().filter_map(|no| child.local.get(no));
         told.map(|told| (told.member, told.incarnation)).collect()
     }
 

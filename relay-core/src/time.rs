@@ -1,6 +1,6 @@
 //! Time as the core sees it: milliseconds on a monotonic clock that somebody else reads.
 //!
-//! Wall time never decides safety (SEMANTICS: "clock jumps a year, either way: no timer moves"); it appears only as
+//! Wall time never decides safety (a clock that jumps a year, either way, moves no timer); it appears only as
 //! [`WallMicros`], for names (jids) and for people.
 
 /// Milliseconds on the local monotonic clock, counted from any fixed moment before the process did anything.

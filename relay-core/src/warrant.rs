@@ -5,11 +5,12 @@
 //! here before is the journal's to know ([`crate::seat`]).
 
 use crate::{
-    ids::{Epoch, Incarnation, MinionId},
-    job::JobSpec,
+    ids::{Epoch, Incarnation, Jid, MinionId},
+    job::{CancelSpec, JobSpec},
     merkle::leaf,
     message::Dispatch,
     outcome::Reason,
+    signing::Span,
     time::{Millis, WallMicros},
 };
 
@@ -62,11 +63,35 @@ impl Bearer {
         if dispatch.epoch < self.newest {
             return Err(Reason::StaleEpoch);
         }
+        self.counts(wall, &spec.span)
+    }
+
+    /// Whether this cancel, of which the signature holds, is one of the job that it came for. It counts whoever has the job: a
+    /// minion that has not keeps it from starting.
+    ///
+    /// # Errors
+    /// The first reason why not. Of a former owner's, or one whose time is over, an honest tier may still have a copy: the owner
+    /// sends it one of its own.
+    pub fn check_cancel(&mut self, wall: WallMicros, spec: &CancelSpec, jid: Jid) -> Result<(), Reason> {
+        if spec.jid != jid {
+            return Err(Reason::DigestMismatch);
+        }
+        if spec.fabric != self.fabric {
+            return Err(Reason::WrongFabric);
+        }
+        if spec.epoch < self.newest {
+            return Err(Reason::StaleEpoch);
+        }
+        self.newest = spec.epoch;
+        self.counts(wall, &spec.span)
+    }
+
+    fn counts(&self, wall: WallMicros, span: &Span) -> Result<(), Reason> {
         let tolerance = self.tolerance * 1_000;
-        if wall.saturating_add(tolerance) < spec.span.not_before {
+        if wall.saturating_add(tolerance) < span.not_before {
             return Err(Reason::NotYet);
         }
-        if wall > spec.span.not_after.saturating_add(tolerance) {
+        if wall > span.not_after.saturating_add(tolerance) {
             return Err(Reason::Outdated);
         }
         Ok(())
@@ -80,10 +105,8 @@ mod tests {
     use super::*;
     use crate::{
         Members,
-        ids::Jid,
         job::Job,
         merkle::{Proof, Tree},
-        signing::Span,
     };
 
     const MINUTE: WallMicros = 60_000_000;
@@ -181,5 +204,27 @@ mod tests {
         assert_eq!(check(6, 6), Ok(()));
         assert_eq!(check(4, 4), Err(Reason::StaleEpoch));
         assert_eq!(check(4, 6), Ok(()));
+    }
+
+    #[test]
+    fn a_cancel_is_of_its_job_its_fabric_its_time_and_no_former_owner() {
+        let jid = Jid::from_micros(7);
+        let span = Span { not_before: 100 * MINUTE, not_after: 200 * MINUTE };
+        let good = CancelSpec { fabric: "test".into(), jid, epoch: Epoch(4), span };
+        let check = |minute: u64, spec: &CancelSpec| bearer(0).check_cancel(minute * MINUTE, spec, jid);
+        assert_eq!(
+            [94, 95, 205, 206].map(|at| check(at, &good)),
+            [Err(Reason::NotYet), Ok(()), Ok(()), Err(Reason::Outdated)]
+        );
+        let other = CancelSpec { fabric: "prod".into(), ..good.clone() };
+        assert_eq!(check(100, &other), Err(Reason::WrongFabric));
+        let other = CancelSpec { jid: Jid::from_micros(8), ..good.clone() };
+        assert_eq!(check(100, &other), Err(Reason::DigestMismatch));
+        let mut minion = bearer(0);
+        let mut at = |epoch| {
+            minion.check_cancel(100 * MINUTE, &CancelSpec { epoch: Epoch(epoch), ..good.clone() }, jid)
+        };
+        assert_eq!([at(4), at(3), at(5), at(4)].map(|told| told.is_ok()), [true, false, true, false]);
+        assert_eq!(at(4), Err(Reason::StaleEpoch));
     }
 }

@@ -15,6 +15,7 @@ use relay_core::{
 };
 
 use crate::{
+    cancel::MAX_SEAL_BYTES,
     envelope::{self, MAX_ENVELOPE_BYTES},
     error::WireError,
     link,
@@ -95,6 +96,7 @@ pub fn up_out(up: &Up) -> link::Up {
                 .collect(),
         }),
         Up::Returns(batch) => Message::Returns(returns_out(batch)),
+        Up::Suspicions(list) => Message::Suspicions(suspicions_out(list)),
     };
     link::Up { message: Some(message) }
 }
@@ -114,6 +116,7 @@ pub fn up_in(up: link::Up) -> Result<Up, WireError> {
             Ok(Up::Heartbeat(running))
         }
         Some(Message::Returns(returns)) => Ok(Up::Returns(returns_in(returns)?)),
+        Some(Message::Suspicions(list)) => Ok(Up::Suspicions(suspicions_in(list)?)),
         Some(Message::Hello(_) | Message::Fragment(_)) | None => Err(WireError::Empty),
     }
 }
@@ -294,7 +297,9 @@ pub fn down_out(down: &Down) -> link::Down {
         Down::Heartbeat => Message::Alive(link::Alive {}),
         Down::RosterResync => Message::Resync(link::Resync {}),
         Down::Dispatch(dispatch) => Message::Dispatch(dispatch_out(dispatch)),
-        Down::Cancel { jid, epoch } => Message::Cancel(link::Cancel { jid: jid.micros(), epoch: epoch.0 }),
+        Down::Cancel { jid, epoch, seal } => {
+            Message::Cancel(link::Cancel { jid: jid.micros(), epoch: epoch.0, seal: seal.clone() })
+        }
         Down::ReturnsAck { up_to } => Message::ReturnsAck(link::ReturnsAck { up_to: *up_to }),
         Down::ReturnsBusy { retry_after } => {
             Message::ReturnsBusy(link::ReturnsBusy { retry_after_ms: *retry_after })
@@ -318,20 +323,30 @@ fn dispatch_out(dispatch: &Dispatch) -> link::Dispatch {
     }
 }
 
-/// A message from a parent. `Welcome` and `Fragment` belong to the link layer and are no core messages.
+/// A message from a parent. `Welcome`, `Refusal` and `Fragment` belong to the link layer and are no core messages.
 pub fn down_in(down: link::Down) -> Result<Down, WireError> {
     use link::down::Message;
     match down.message {
         Some(Message::Alive(_)) => Ok(Down::Heartbeat),
         Some(Message::Resync(_)) => Ok(Down::RosterResync),
         Some(Message::Dispatch(dispatch)) => Ok(Down::Dispatch(dispatch_in(dispatch, down.proof)?)),
-        Some(Message::Cancel(c)) => Ok(Down::Cancel { jid: Jid::from_micros(c.jid), epoch: Epoch(c.epoch) }),
+        Some(Message::Cancel(cancel)) => cancel_in(cancel),
         Some(Message::ReturnsAck(ack)) => Ok(Down::ReturnsAck { up_to: ack.up_to }),
         Some(Message::ReturnsBusy(busy)) => Ok(Down::ReturnsBusy { retry_after: busy.retry_after_ms }),
         Some(Message::Placed(placed)) => Ok(Down::Placed(placed_in(placed)?)),
         Some(Message::Trust(trust)) => Ok(Down::Trust(trust.bundle)),
-        Some(Message::Welcome(_) | Message::Fragment(_)) | None => Err(WireError::Empty),
+        Some(Message::Welcome(_) | Message::Refusal(_) | Message::Fragment(_)) | None => {
+            Err(WireError::Empty)
+        }
     }
+}
+
+fn cancel_in(cancel: link::Cancel) -> Result<Down, WireError> {
+    let link::Cancel { jid, epoch, seal } = cancel;
+    if seal.len() > MAX_SEAL_BYTES {
+        return Err(WireError::field("seal", format!("{} bytes, at most {MAX_SEAL_BYTES}", seal.len())));
+    }
+    Ok(Down::Cancel { jid: Jid::from_micros(jid), epoch: Epoch(epoch), seal })
 }
 
 /// `own`: a minion's proof, which came beside the message that it shares with others.
@@ -355,9 +370,11 @@ fn dispatch_in(dispatch: link::Dispatch, own: Option<link::Proof>) -> Result<Dis
 
 mod placed;
 mod proof;
+mod suspicions;
 use placed::{placed_in, placed_out};
 use proof::proof_in;
 pub use proof::proof_out;
+use suspicions::{suspicions_in, suspicions_out};
 
 #[cfg(test)]
 mod tests;

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use prost::Message;
 use relay_core::{
     ids::{Epoch, Jid},
-    job::{Job, JobSpec, Seal},
+    job::{CancelSpec, Job, JobSpec, Seal},
     merkle::TargetRoot,
     outcome::Reason,
     signing::{JobSigner, KeyId, NoKey, Signature, Span},
 };
 use sha2::{Digest, Sha256};
 
-use crate::{error::WireError, link};
+use crate::{cancel, error::WireError, link};
 
 /// The envelope version this build writes.
 const ENVELOPE_VERSION: u32 = 2;
@@ -24,7 +24,7 @@ const ENVELOPE_VERSION: u32 = 2;
 const UNSIGNED_VERSION: u32 = 1;
 /// What is signed begins with this, so that no signature over anything else is one of a job.
 const DOMAIN: &[u8] = b"relay job v2\0";
-/// Largest envelope (SECURITY section 4: "envelope 256 KiB").
+/// Largest envelope: function, arguments and caller. What is larger belongs into a file that the job fetches.
 pub const MAX_ENVELOPE_BYTES: usize = 256 << 10;
 
 /// Seals jobs with the keys of a top master.
@@ -34,6 +34,10 @@ pub struct Sealer(pub Arc<dyn JobSigner>);
 impl Seal for Sealer {
     fn seal(&self, spec: &JobSpec) -> Result<Job, NoKey> {
         seal_with(spec, |message| self.0.sign(message, spec.span))
+    }
+
+    fn seal_cancel(&self, spec: &CancelSpec) -> Result<Bytes, NoKey> {
+        cancel::seal_with(spec, |message| self.0.sign(message, spec.span))
     }
 }
 

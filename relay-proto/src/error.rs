@@ -105,10 +105,14 @@ impl Code {
         status
     }
 
+    /// The code with this word.
+    pub fn named(word: &str) -> Option<Code> {
+        Code::ALL.into_iter().find(|code| code.word() == word)
+    }
+
     /// The code a status carries, if it came from one of our own.
     pub fn of(status: &Status) -> Option<Code> {
-        let word = status.metadata().get(Code::METADATA)?.to_str().ok()?;
-        Code::ALL.into_iter().find(|c| c.word() == word)
+        Code::named(status.metadata().get(Code::METADATA)?.to_str().ok()?)
     }
 }
 

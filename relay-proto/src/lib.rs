@@ -3,7 +3,9 @@
 //! Nothing here decides anything. What comes from a wire or a file is checked for form here ([`WireError`]) and becomes
 //! a core type, or is refused.
 
+pub mod arguments;
 pub mod batch;
+pub mod cancel;
 pub mod convert;
 pub mod envelope;
 pub mod error;
@@ -60,10 +62,16 @@ pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 ///
 /// 2 adds `Placed`. 3 signs jobs, proves their targets, and adds `Trust`: an older minion refuses every job (`version`), and so
 /// does a newer one below an older syndic, which cannot pass on what proves that it is a target. So an upgrade goes from the top
-/// down, and what is not upgraded yet runs nothing meanwhile, stays attached, and is told by name.
-pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=3;
+/// down, and what is not upgraded yet runs nothing meanwhile, stays attached, and is told by name. 4 adds `Suspicions`, and
+/// signs cancels: a minion that knows them heeds no other. Below an older syndic, which does not pass the signature on, it runs jobs
+/// and none of them can be stopped.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=4;
 /// The first version in which jobs are signed and proven.
 pub const SIGNED_SINCE: u32 = 3;
+/// The first version in which cancels are signed.
+pub const CANCELS_SIGNED_SINCE: u32 = 4;
+/// The first version that knows `Suspicions`. An older parent is not sent them.
+pub const SUSPICIONS_SINCE: u32 = 4;
 /// The first version that knows `Placed`. An older child is not sent it: it would drop the link over a message without
 /// content.
 pub const PLACED_SINCE: u32 = 2;

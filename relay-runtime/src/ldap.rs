@@ -14,7 +14,7 @@ use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -24,6 +24,10 @@ use ber::{BOOLEAN, Broken, ENUMERATED, INTEGER, OCTETS, Reader, SEQUENCE, number
 
 /// How long a connection, and then each answer, may take: people wait for it.
 const TIME: Duration = Duration::from_secs(5);
+/// How long a connection may last, with all that is asked on it: a login's three binds and two searches, from a directory that is
+/// busy. Without it, one that sends another line every few seconds would hold a login, and a place of the few that there are, for
+/// hours.
+const WHOLE: Duration = Duration::from_secs(15);
 /// Largest message taken, in bytes: an entry with all its groups.
 const MAX_MESSAGE: usize = 256 << 10;
 /// Values that one search may bring, of all entries together.
@@ -52,7 +56,7 @@ pub enum LdapError {
     #[error("{0}: {1}")]
     Connection(HostPort, String),
     /// It did not answer in time.
-    #[error("{0} does not answer within {TIME:?}")]
+    #[error("{0} does not answer within {TIME:?}, or not all within {WHOLE:?}")]
     Late(HostPort),
     /// It sent what cannot be understood.
     #[error(transparent)]
@@ -90,19 +94,22 @@ pub struct Directory {
     stream: Pin<Box<dyn Bytes>>,
     read: Vec<u8>,
     message: u32,
+    /// Nothing is waited for beyond this.
+    end: Instant,
 }
 
 impl Directory {
-    /// Connects. The server has to prove that it has its host's name.
+    /// Connects, for one question after the other until its time is over. The server has to prove that it has its host's name.
     ///
     /// # Errors
     /// It is not there, or not who it should be.
     pub async fn connect(place: &Place) -> Result<Directory, LdapError> {
         let at = &place.at;
-        let connected = timeout(TIME, Directory::dial(place)).await;
+        let begun = Instant::now();
+        let connected = timeout_at(begun + TIME, Directory::dial(place)).await;
         let stream = connected.map_err(|_| LdapError::Late(at.clone()))?;
         let stream = stream.map_err(|why| LdapError::Connection(at.clone(), why))?;
-        Ok(Directory { at: at.clone(), stream, read: Vec::new(), message: 0 })
+        Ok(Directory { at: at.clone(), stream, read: Vec::new(), message: 0, end: begun + WHOLE })
     }
 
     async fn dial(place: &Place) -> Result<Pin<Box<dyn Bytes>>, String> {
@@ -125,7 +132,7 @@ impl Directory {
             return Ok(false);
         }
         let secret = Zeroizing::new(tagged(0x80, password.expose().as_bytes()));
-        let request = Zeroizing::new([number(INTEGER, VERSION), text(dn), secret.to_vec()].concat());
+        let request = Zeroizing::new([&number(INTEGER, VERSION)[..], &text(dn), &secret].concat());
         let id = self.send(Zeroizing::new(tagged(0x60, &request))).await?;
         let (_, answer) = self.answer(id, &[0x61]).await?;
         match result(&answer)? {
@@ -184,11 +191,16 @@ impl Directory {
         }
     }
 
+    /// Until when the next step may take.
+    fn by(&self) -> Instant {
+        self.end.min(Instant::now() + TIME)
+    }
+
     async fn send(&mut self, operation: Zeroizing<Vec<u8>>) -> Result<u32, LdapError> {
         self.message += 1;
-        let message = Zeroizing::new([number(INTEGER, self.message), operation.to_vec()].concat());
+        let message = Zeroizing::new([&number(INTEGER, self.message)[..], &operation].concat());
         let message = Zeroizing::new(tagged(SEQUENCE, &message));
-        let written = timeout(TIME, async {
+        let written = timeout_at(self.by(), async {
             self.stream.write_all(&message).await?;
             self.stream.flush().await
         });
@@ -199,7 +211,7 @@ impl Directory {
 
     /// The next message, which answers this one with one of these tags.
     async fn answer(&mut self, id: u32, tags: &[u8]) -> Result<(u8, Vec<u8>), LdapError> {
-        let next = timeout(TIME, self.next()).await;
+        let next = timeout_at(self.by(), self.next()).await;
         let bytes = next.map_err(|_| LdapError::Late(self.at.clone()))??;
         let mut message = Reader::new(&bytes).inner(SEQUENCE)?;
         let answered = message.number(INTEGER)?;

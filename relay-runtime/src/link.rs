@@ -1,4 +1,5 @@
-//! Links: one long-lived bidirectional gRPC stream between a child and its parent, over mutual TLS.
+//! Links: one long-lived bidirectional stream of messages between a child and its parent, over mutual TLS: a gRPC stream, or, between a
+//! minion and its syndic, frames of our own.
 //!
 //! Owns sockets, TLS, HTTP/2, framing, the two lanes of each direction, admission and reconnecting. What the messages
 //! mean is the core's. Both ends report to one bounded channel of [`LinkEvent`]s; sending never waits: a peer too slow
@@ -12,11 +13,13 @@ use std::sync::{
 use relay_core::{identity::Identity, ids::Incarnation, message::LinkId};
 
 pub mod accept;
+mod attach;
 pub mod bounds;
 pub mod codec;
 pub mod dial;
 mod ending;
 pub mod frame;
+pub(crate) mod framed;
 pub mod lanes;
 mod pace;
 pub mod read;
@@ -25,6 +28,7 @@ pub mod strangers;
 pub mod table;
 pub mod trust;
 
+pub use attach::{Admit, LinkService};
 pub use dial::{Channel, DialError, channel};
 pub use lanes::{Lane, LinkTx};
 pub use serving::{Server, Serving};
@@ -41,6 +45,13 @@ pub struct PeerHello {
     pub software: String,
     /// The protocol version of the link: the newest that both ends speak.
     pub protocol: u32,
+}
+
+impl PeerHello {
+    /// Whether it understands [`relay_core::message::Up::Suspicions`].
+    pub fn hears_suspicions(&self) -> bool {
+        self.protocol >= relay_proto::SUSPICIONS_SINCE
+    }
 }
 
 /// What happens on links. `M` is what is received: `Up` at a parent, `Down` at a child.

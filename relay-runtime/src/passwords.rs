@@ -4,7 +4,7 @@
 //! locked), the bounds of what is read, and that a wrong name costs as much time as a wrong password. What a login opens, and how
 //! often somebody may try, is the top master's. `relayctl passwd` writes the file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -40,15 +40,15 @@ const SALT_BYTES: usize = 16;
 /// What stands where a hash would, of an account that is locked.
 const LOCKED: &str = "!";
 
-/// The users of a file.
-#[derive(Debug, Clone)]
+/// The users of a file. Its hashes are not shown: who has one can try passwords at home.
+#[derive(Clone)]
 pub struct Passwords {
     users: BTreeMap<String, Entry>,
     /// Checked where there is no user or no hash, so that both take the same time.
     nobody: PasswordHash,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Entry {
     /// Nothing: locked.
     hash: Option<PasswordHash>,
@@ -56,12 +56,35 @@ struct Entry {
 }
 
 /// What a file says of a user besides the password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// The groups he is in.
     pub groups: Vec<String>,
     /// Another one after each change of the password: what was opened with the former one is to end.
     pub stamp: [u8; 32],
+}
+
+impl fmt::Debug for Account {
+    /// The stamp is made of the password's hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("groups", &self.groups).field("stamp", &format_args!("***")).finish()
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hash = if self.hash.is_some() { "***" } else { LOCKED };
+        f.debug_struct("Entry")
+            .field("hash", &format_args!("{hash}"))
+            .field("account", &self.account)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords").field("users", &self.users).finish_non_exhaustive()
+    }
 }
 
 impl Passwords {

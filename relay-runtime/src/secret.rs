@@ -9,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Longest secret that is read from a file, in bytes: no password and no token comes near it.
 pub const MAX_SECRET_BYTES: u64 = 4 << 10;
-/// Permission bits that a secret's file may not have: anything for group or others (SECURITY a22).
+/// Permission bits that a secret's file may not have: anything for group or others (abuse test a22).
 pub const FOREIGN_BITS: u32 = 0o077;
 
 /// A text that nobody is to see. No `PartialEq`: comparing secrets byte by byte tells how much of one was right.

@@ -14,7 +14,7 @@ use rustls::{
 };
 use rustls_pki_types::CertificateDer;
 
-use crate::identity::LoadedIdentity;
+use crate::{identity::LoadedIdentity, link::framed};
 
 mod current;
 mod files;
@@ -22,8 +22,14 @@ mod files;
 pub use current::{ClientTls, Ended, ServerTls, Tls, still};
 pub use files::follow_files;
 
-/// HTTP/2, the only protocol on any of our ports.
-const ALPN: &[u8] = b"h2";
+/// HTTP/2: gRPC, on every port of ours.
+const HTTP2: &[u8] = b"h2";
+
+/// What a dialling side offers where a minion's link to its syndic is meant: frames of our own, and gRPC for a syndic that does not
+/// know them yet.
+pub(crate) fn link_protocols() -> Vec<Vec<u8>> {
+    vec![framed::ALPN.to_vec(), HTTP2.to_vec()]
+}
 
 /// Why no TLS configuration could be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,24 +60,38 @@ fn roots(certificates: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>,
 /// The accepting side: a client without a certificate of this fabric does not get past the handshake. No session
 /// tickets and no cache: a link lives for days, and idle memory is what counts (docs/adr/0002).
 pub fn server(identity: &LoadedIdentity) -> Result<Arc<ServerConfig>, TlsError> {
-    accepting(identity, false)
+    accepting(identity, Port::Closed)
 }
 
-/// The same for a port on which a client may show no certificate at all: it proves in its calls who it is, or may make none.
-/// A certificate that is shown has to be one of this fabric all the same.
-pub fn server_open(identity: &LoadedIdentity) -> Result<Arc<ServerConfig>, TlsError> {
-    accepting(identity, true)
+/// What kind of port connections come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// gRPC, for those who show a certificate.
+    Closed,
+    /// gRPC; a client may show no certificate at all: it proves in its calls who it is, or may make none. A certificate that is shown
+    /// has to be one of this fabric all the same.
+    Open,
+    /// The same, where minions attach: their links may be in frames of our own ([`crate::link`]).
+    Minions,
 }
 
-fn accepting(identity: &LoadedIdentity, without: bool) -> Result<Arc<ServerConfig>, TlsError> {
+/// [`server`] for a kind of port.
+///
+/// # Errors
+/// As for it.
+pub fn server_at(identity: &LoadedIdentity, port: Port) -> Result<Arc<ServerConfig>, TlsError> {
+    accepting(identity, port)
+}
+
+fn accepting(identity: &LoadedIdentity, port: Port) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(&identity.roots)?, provider.clone());
-    let verifier = if without { verifier.allow_unauthenticated() } else { verifier }.build()?;
+    let verifier = if port == Port::Closed { verifier } else { verifier.allow_unauthenticated() }.build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.certs.clone(), identity.key.clone_key())?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = if port == Port::Minions { link_protocols() } else { vec![HTTP2.to_vec()] };
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
@@ -83,7 +103,7 @@ pub fn client(identity: &LoadedIdentity) -> Result<Arc<ClientConfig>, TlsError> 
         .with_protocol_versions(&[&TLS13])?
         .with_root_certificates(roots(&identity.roots)?)
         .with_client_auth_cert(identity.certs.clone(), identity.key.clone_key())?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -96,7 +116,7 @@ pub fn client_without_certificate(
         .with_protocol_versions(&[&TLS13])?
         .with_root_certificates(roots(trusted)?)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -2,7 +2,12 @@
 //!
 //! Order is tested, never time: what waits for something waits for an event.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use relay_core::{
@@ -18,15 +23,15 @@ use relay_runtime::{
     config::Parent,
     identity::{self, LoadedIdentity},
     link::{
-        Lane, LinkEvent, LinkIds, LinkLimits, LinkTx, Serving,
-        accept::{Acceptor, LinkService},
+        Admit, Lane, LinkEvent, LinkIds, LinkLimits, LinkService, LinkTx, Serving,
+        accept::Acceptor,
         channel,
         codec::FrameCodec,
         dial::{Dialler, Order},
         frame::{Encoded, Frame},
         table::LinkTable,
     },
-    tls,
+    tls::{self, Port},
 };
 use tokio::{
     net::TcpListener,
@@ -39,6 +44,9 @@ use tonic::{Request, Status, Streaming, client::Grpc};
 
 /// Longest wait for an event that has to come.
 const PATIENCE: Duration = Duration::from_secs(30);
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A syndic's port, and that of one from before links were framed.
+const PORTS: [Port; 2] = [Port::Minions, Port::Open];
 const FABRIC: &str = "test.example";
 
 fn who(id: &str, role: Role) -> Identity {
@@ -68,6 +76,14 @@ fn admit(_: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
     }
 }
 
+fn anybody(_: &Identity, _: &Identity) -> Result<LinkLimits, String> {
+    Ok(LinkLimits::SYNDIC)
+}
+
+fn nobody(_: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
+    Err(format!("{peer}: nobody for this syndic"))
+}
+
 /// A syndic's accepting side.
 struct Accepting {
     address: SocketAddr,
@@ -77,7 +93,12 @@ struct Accepting {
 }
 
 impl Accepting {
-    async fn at(address: SocketAddr, pki: &Pki) -> Accepting {
+    /// Links of minions are framed where the port is one for minions, and gRPC where the syndic is an older one.
+    async fn on(port: Port, address: SocketAddr, pki: &Pki) -> Accepting {
+        Accepting::with(port, address, pki, admit).await
+    }
+
+    async fn with(port: Port, address: SocketAddr, pki: &Pki, admit: Admit) -> Accepting {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (token, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -93,7 +114,7 @@ impl Accepting {
             window,
         };
         let acceptor = Acceptor {
-            tls: tls::server(&pki.load("s", Role::Syndic)).unwrap().into(),
+            tls: tls::server_at(&pki.load("s", Role::Syndic), port).unwrap().into(),
             fabric: FABRIC.parse().unwrap(),
             token: token.clone(),
             tasks: tasks.clone(),
@@ -103,7 +124,7 @@ impl Accepting {
     }
 
     async fn new(pki: &Pki) -> Accepting {
-        Accepting::at("127.0.0.1:0".parse().unwrap(), pki).await
+        Accepting::on(Port::Minions, ANYWHERE, pki).await
     }
 
     async fn event(&mut self) -> LinkEvent<Up> {
@@ -166,7 +187,7 @@ impl Dialling {
             fabric: FABRIC.parse().unwrap(),
             tls: tls::client(&pki.load(id, role)).unwrap().into(),
             incarnation: Incarnation(1),
-            check_incarnation: false,
+            minion: role == Role::Minion,
             limits,
             ids: LinkIds::default(),
             events: tx,
@@ -283,9 +304,15 @@ async fn a_child_takes_nobody_for_its_parent_but_who_is_named() {
 
 #[tokio::test]
 async fn control_overtakes_bulk_that_was_queued_before_it() {
+    for role in [Role::Syndic, Role::Minion] {
+        overtakes(role).await;
+    }
+}
+
+async fn overtakes(role: Role) {
     let pki = Pki::new();
-    let mut parent = Accepting::new(&pki).await;
-    let mut child = Dialling::new(&pki, "below", Role::Syndic, LinkLimits::SYNDIC, parent.address);
+    let mut parent = Accepting::with(Port::Minions, ANYWHERE, &pki, anybody).await;
+    let mut child = Dialling::new(&pki, "below", role, LinkLimits::SYNDIC, parent.address);
     let tx = child.up().await;
     parent.up().await;
     // Ten MiB in fragments, then a heartbeat: it is there first, since no fragment waits for the one before it.
@@ -301,8 +328,14 @@ async fn control_overtakes_bulk_that_was_queued_before_it() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_ends_this_link_and_no_other() {
+    for port in PORTS {
+        over_the_limit(port).await;
+    }
+}
+
+async fn over_the_limit(port: Port) {
     let pki = Pki::new();
-    let mut parent = Accepting::new(&pki).await;
+    let mut parent = Accepting::on(port, ANYWHERE, &pki).await;
     let mut good = Dialling::new(&pki, "good", Role::Minion, LinkLimits::MINION, parent.address);
     let good_tx = good.up().await;
     parent.up().await;
@@ -328,17 +361,17 @@ async fn a_message_over_the_limit_ends_this_link_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_child_comes_back_when_its_parent_does() {
+async fn a_child_comes_back_when_its_parent_does_though_that_is_an_older_one_now() {
     let pki = Pki::new();
     let mut parent = Accepting::new(&pki).await;
     let address = parent.address;
     let mut child = Dialling::new(&pki, "m", Role::Minion, LinkLimits::MINION, address);
     child.up().await;
-    for _ in 0..2 {
+    for port in PORTS {
         parent.up().await;
         parent.stop().await;
         assert!(matches!(child.event().await, LinkEvent::Down { .. }));
-        parent = Accepting::at(address, &pki).await;
+        parent = Accepting::on(port, address, &pki).await;
         child.up().await;
     }
     assert_eq!(parent.up().await.0, who("m", Role::Minion));
@@ -421,4 +454,43 @@ async fn an_order_to_move_ends_the_link_and_begins_with_the_first() {
     child.up().await;
     old.up().await;
     old.stop().await;
+}
+
+#[tokio::test]
+async fn a_minion_that_is_refused_goes_to_its_next_parent_in_either_framing() {
+    for port in PORTS {
+        let pki = Pki::new();
+        let refusing = Accepting::with(port, ANYWHERE, &pki, nobody).await;
+        let mut taking = Accepting::new(&pki).await;
+        let (mut child, mut dialler) =
+            Dialling::prepared(&pki, "m", Role::Minion, LinkLimits::MINION, refusing.address);
+        let next =
+            Parent { address: taking.address.to_string().parse().unwrap(), ..dialler.parents[0].clone() };
+        dialler.parents.push(next);
+        tokio::spawn(dialler.run());
+        child.up().await;
+        assert_eq!(taking.up().await.0, who("m", Role::Minion));
+        refusing.stop().await;
+        taking.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_link_is_told_whoever_cuts_it() {
+    for port in PORTS {
+        let pki = Pki::new();
+        let mut parent = Accepting::on(port, ANYWHERE, &pki).await;
+        let mut child = Dialling::new(&pki, "m", Role::Minion, LinkLimits::MINION, parent.address);
+        child.up().await;
+        let (_, tx) = parent.up().await;
+        tx.cut();
+        assert!(matches!(parent.event().await, LinkEvent::Down { .. }), "told to the parent's loop");
+        assert!(matches!(child.event().await, LinkEvent::Down { .. }), "and to the child's");
+        // It comes again, and goes by itself.
+        child.up().await;
+        parent.up().await;
+        drop(child);
+        assert!(matches!(parent.event().await, LinkEvent::Down { .. }));
+        parent.stop().await;
+    }
 }

@@ -7,6 +7,7 @@ use relay_core::{
     identity::{Identity, Role},
     message::{Down, LinkId, Up},
     relay::{ParentNo, Relay, RelayEffect, SpoolRecord},
+    suspicion::{Forgery, Witness},
 };
 use relay_proto::records;
 use relay_runtime::{
@@ -14,6 +15,7 @@ use relay_runtime::{
     link::{LinkEvent, LinkTx, PeerHello, table::LinkTable, trust::PassedOn},
     log_writer::{Growth, LogWriter, Report},
     process::Process,
+    suspicions::Suspicions,
     telemetry,
 };
 use tokio::sync::mpsc;
@@ -49,13 +51,15 @@ pub struct Daemon {
     spool: LogWriter,
     growth: Growth,
     trust: PassedOn,
+    /// What it has refused itself.
+    suspicions: Suspicions,
     ready: Option<bool>,
     next_figures: u64,
 }
 
 impl Daemon {
     /// A syndic around its relay.
-    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn) -> Daemon {
+    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn, suspicions: Suspicions) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::default(),
@@ -63,6 +67,7 @@ impl Daemon {
             spool,
             growth: Growth::default(),
             trust,
+            suspicions,
             ready: None,
             next_figures: 0,
         }
@@ -99,6 +104,7 @@ impl Daemon {
             }
             self.relay.end_turn(now);
             self.perform();
+            self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
             timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.relay.next_deadline(now)));
@@ -132,20 +138,32 @@ impl Daemon {
             self.children.hang_up(link, "claims another id");
             return;
         }
+        let up = named(&entry.peer, up);
         self.relay.from_child(now, wall(), link, up);
     }
 
     fn parent(&mut self, now: u64, event: LinkEvent<Down>) {
         match event {
             LinkEvent::Up { link, peer, hello, tx } => {
+                if let Some(parent) = peer.tier_id() {
+                    self.suspicions.attached(parent, hello.hears_suspicions());
+                }
                 self.parents.insert(link, peer, hello, tx);
                 self.relay.parent_up(now, UPLINK, link);
             }
             LinkEvent::Message { message: Down::Trust(bundle), .. } => {
-                self.trust.heard(&bundle, &self.children)
+                if self.trust.heard(&bundle, &self.children).is_err_and(|refused| refused.is_forged()) {
+                    self.suspicions.note(Forgery::Trust, None, wall());
+                }
             }
-            LinkEvent::Message { link, message, .. } => self.relay.from_parent(now, link, message),
+            LinkEvent::Message { link, message, .. } => {
+                if message == Down::Heartbeat {
+                    self.suspicions.answered();
+                }
+                self.relay.from_parent(now, link, message);
+            }
             LinkEvent::Down { link, .. } => {
+                self.suspicions.detached();
                 self.parents.remove(link);
                 self.relay.parent_down(link);
             }
@@ -203,14 +221,26 @@ impl Daemon {
                     self.parents.hang_up(link, why);
                 }
                 RelayEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
-                RelayEffect::Alarm { jid, why, members } => {
+                RelayEffect::Alarm { jid, kind, why, members } => {
                     error!(%jid, minions = members, why, "refused a dispatch");
+                    self.suspicions.note(kind, Some(jid), wall());
                     metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "dispatch").increment(1);
+                }
+                RelayEffect::ReportsDropped(n) => {
+                    metrics::counter!(telemetry::SUSPICIONS_TOTAL, "kind" => "dropped").increment(n);
                 }
                 RelayEffect::Duplicates(n) => {
                     metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n);
                 }
             }
+        }
+    }
+
+    /// What this syndic has refused itself goes up. (What those below have refused, the relay passes on.)
+    fn tell_suspicions(&mut self, now: u64) {
+        let Some((link, _)) = self.parents.iter().next() else { return };
+        if let Some(up) = self.suspicions.tell(now) {
+            self.parents.send_up(link, &up);
         }
     }
 
@@ -254,4 +284,13 @@ fn speaks_for_itself(peer: &Identity, hello: &PeerHello, up: &Up) -> bool {
             _ => true,
         }),
     }
+}
+
+/// A syndic that has refused something is named by its certificate.
+fn named(peer: &Identity, up: Up) -> Up {
+    let Some(id) = peer.tier_id() else { return up };
+    let Up::Suspicions(mut list) = up else { return up };
+    let own = list.iter_mut().filter(|suspicion| suspicion.witness == Witness::Sender);
+    own.for_each(|suspicion| suspicion.witness = Witness::Below(id.clone()));
+    Up::Suspicions(list)
 }

@@ -13,7 +13,7 @@ use relay_runtime::{
         parents::Parents,
         passing::Passing,
     },
-    link::{Serving, accept::LinkService},
+    link::{LinkService, Serving},
     process::Process,
     shutdown::Role,
     tls::Tls,

@@ -8,22 +8,22 @@ use relay_core::{
     identity::{Identity, Role},
     relay::{Relay, RelayRule},
     seat::HeartbeatRule,
+    suspicion::Witness,
 };
 use relay_proto::records;
 use relay_runtime::{
     config::{self, SyndicConfig},
     identity,
     link::{
-        EVENT_QUEUE, LinkIds, LinkLimits, Serving,
-        accept::{Acceptor, LinkService},
-        dial::Dialler,
+        EVENT_QUEUE, LinkIds, LinkLimits, LinkService, Serving, accept::Acceptor, dial::Dialler,
         trust::PassedOn,
     },
     log_writer::{LogWriter, open_log},
     process::{Process, bind, private_dir},
     record_log::{Kind, Limits},
     shutdown,
-    tls::{self, ServerTls, Tls},
+    suspicions::Suspicions,
+    tls::{self, Port, ServerTls, Tls},
     trust::{Ground, Trusted},
 };
 use tokio::sync::mpsc;
@@ -70,6 +70,10 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     let (report, reports) = mpsc::channel(REPORT_QUEUE);
     let writer = LogWriter::start("spool", vec![spool.log], report)?;
 
+    let (suspicions, writing) = Suspicions::open(&config.state_dir, Witness::Sender)?;
+    let writing = writing.run(process.shutdown.token.clone());
+    process.shutdown.spawn_named("suspicions", shutdown::Role::Passing, writing);
+
     let (events, children) = mpsc::channel(EVENT_QUEUE);
     let ids = LinkIds::default();
     let (token, tasks) = (process.shutdown.token.clone(), process.shutdown.tasks.clone());
@@ -79,7 +83,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
         process.shutdown.spawn_named("certificate", shutdown::Role::Passing, files);
     }
     let acceptor = Acceptor {
-        tls: ServerTls::Current(tls.clone(), true),
+        tls: ServerTls::Current(tls.clone(), Port::Minions),
         fabric: config.fabric.clone(),
         token: token.clone(),
         tasks: tasks.clone(),
@@ -101,7 +105,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
         fabric: config.fabric.clone(),
         tls: tls.clone().into(),
         incarnation,
-        check_incarnation: false,
+        minion: false,
         limits: LinkLimits::SYNDIC,
         ids,
         events,
@@ -109,7 +113,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     };
     process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()));
+    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()), suspicions);
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }

@@ -22,13 +22,14 @@ use relay_core::{
     target::NodeGroups,
 };
 use relay_proto::Code;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use tonic::Status;
 use tracing::{info, warn};
 
 use crate::audit::{Audit, AuditError};
 pub use policies::{Active, Policies};
+/// What is decided about is what runs: minions read a job's arguments in the same way.
+pub use relay_proto::arguments::Arguments;
+use surface::Asked;
 
 /// The gate. Copies are the same one.
 #[derive(Clone)]
@@ -52,36 +53,6 @@ impl Asking {
     /// Somebody, for himself.
     pub fn of(caller: Arc<Caller>) -> Asking {
         Asking { named: caller.name().to_owned(), caller, waits: true }
-    }
-}
-
-/// A job's arguments, taken apart in the way minions do it: what is decided about is what runs.
-#[derive(Debug, Default, Deserialize)]
-pub struct Arguments {
-    #[serde(default)]
-    args: Vec<Value>,
-    #[serde(default)]
-    kwargs: Map<String, Value>,
-}
-
-impl Arguments {
-    /// Reads them. Nothing at all is none.
-    ///
-    /// # Errors
-    /// [`Code::Invalid`]: no minion could read them either.
-    pub fn read(json: &[u8]) -> Result<Arguments, Status> {
-        if json.is_empty() {
-            return Ok(Arguments::default());
-        }
-        let told = |e| {
-            Code::Invalid.status(format!("args: not JSON of the form {{\"args\":[…],\"kwargs\":{{…}}}}: {e}"))
-        };
-        serde_json::from_slice(json).map_err(told)
-    }
-
-    /// As rules see them.
-    pub fn work<'a>(&'a self, function: &'a str) -> Work<'a> {
-        Work { function, args: &self.args, kwargs: &self.kwargs }
     }
 }
 
@@ -118,23 +89,26 @@ impl Access {
     }
 
     /// Whether somebody may do something that is no job. `own`: it concerns only what he made himself. A refusal is written down, and so is
-    /// that somebody was let change something, before he does.
+    /// that somebody was let change something, before he does; once, with the decision and its object (`about`) in one record.
     ///
     /// # Errors
     /// [`Code::Denied`], with the rule that decides; [`Code::Store`] if it can't be written down.
     pub async fn may(&self, caller: &Caller, verb: Verb, own: bool, about: &str) -> Result<(), Status> {
         let active = self.policies.active();
         let decision = decide_verb(&active.policy, caller, verb, own);
-        let about_it = |kind| event(kind, caller, &decision, &active).about(verb).with("object", about);
+        let named = |kind| event(kind, caller, &decision, &active).about(verb).with("object", about);
         if decision.is_allowed() {
-            return match verb.changes() {
-                true => self.record(about_it(Kind::Accept)).await,
-                false => Ok(()),
+            return match deed(verb) {
+                _ if !verb.changes() => Ok(()),
+                Kind::Accept => self.record(named(Kind::Accept)).await,
+                kind => {
+                    self.record(event(kind, caller, &decision, &active).about(about).with("verb", verb)).await
+                }
             };
         }
         let told = decision.told(caller, &Request::Do { verb, own }, &active.shown);
         info!(caller = %caller, %verb, about, "denied");
-        self.refuse(about_it(Kind::Deny)).await;
+        self.refuse(named(Kind::Deny)).await;
         Err(Code::Denied.status(told))
     }
 
@@ -146,6 +120,24 @@ impl Access {
     /// Whether a verb is allowed to somebody at least on what is his own. Nothing is written down.
     pub fn may_own(&self, caller: &Caller, verb: Verb) -> bool {
         decide_verb(&self.policies.active().policy, caller, verb, true).is_allowed()
+    }
+
+    /// Whether somebody may make a call at all, by what the table asks for it: the right, if only on what is his own. What he does it to is
+    /// the handler's question, and a job is. A handler that forgot its question is behind this one.
+    ///
+    /// # Errors
+    /// As [`Access::may`].
+    pub async fn enters(&self, caller: &Caller, asked: Asked, path: &str) -> Result<(), Status> {
+        match asked {
+            Asked::Verb(verb) | Asked::VerbAndJob(verb) if !self.may_own(caller, verb) => {
+                self.may(caller, verb, true, path).await
+            }
+            Asked::Verb(_) | Asked::VerbAndJob(_) | Asked::Job => Ok(()),
+            // No call of the operators' port by who is known.
+            Asked::Nothing | Asked::Peer(_) => {
+                Err(Status::unimplemented("there is no such call on this port"))
+            }
+        }
     }
 
     /// Whether there are targets for which somebody could be allowed a job: asked before it is looked who matches, so that who may
@@ -218,6 +210,16 @@ pub fn decide_job(
 ) -> Decision {
     let facts = Facts { inventory: owner.inventory(), groups, targets };
     decide(&active.policy, caller, &Request::Job(work.clone()), &facts)
+}
+
+/// Under which kind it is found what somebody was let do: jobs, schedules and topologies have their own.
+fn deed(verb: Verb) -> Kind {
+    match verb.word().split_once('.').map(|(of, _)| of) {
+        Some("jobs") => Kind::Job,
+        Some("schedules") => Kind::Schedule,
+        Some("topology") => Kind::Topology,
+        _ => Kind::Accept,
+    }
 }
 
 /// What is written down of a decision: who, how known, what was decided, by which rules of which policy.

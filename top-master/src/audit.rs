@@ -186,8 +186,13 @@ impl Audit {
     /// Records an event that nobody waits for: what has happened already, or was refused anyway. If the writer does not keep up, it
     /// is counted instead.
     pub fn note(&self, event: Event) {
+        self.notes(event);
+    }
+
+    /// The same, and says whether it is one that is recorded by itself: what is only counted need not be in another log, either.
+    pub fn notes(&self, event: Event) -> bool {
         if !self.is_due(&event) {
-            return;
+            return false;
         }
         match &self.to {
             To::Writer(queue) => {
@@ -197,6 +202,7 @@ impl Audit {
             }
             To::Memory(events) => drop(remember(events, event)),
         }
+        true
     }
 
     /// How far the log is.

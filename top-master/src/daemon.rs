@@ -9,9 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use relay_core::{
-    audit::{Event, Kind},
     identity::Identity,
-    ids::{Epoch, Jid, TierId},
+    ids::{Jid, TierId},
     message::{LinkId, Up},
     owner::{Accepted, Cancelling, Change, Owner, OwnerEffect, SubmitError, WriteError},
     placed::Placing,
@@ -24,7 +23,7 @@ use relay_runtime::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     audit::Audit,
@@ -36,6 +35,7 @@ use crate::{
     watch::{Standing, Update, Watchers},
 };
 
+mod found;
 mod placing;
 mod status;
 pub use status::Expected;
@@ -74,8 +74,6 @@ pub struct Standings {
     pub registered: watch::Sender<Syndics>,
     /// What the registry says.
     pub lead: watch::Receiver<Lead>,
-    /// Under which epoch we own the fabric.
-    pub epoch: Epoch,
     /// What goes down every link first.
     pub trust: PassedOn,
 }
@@ -319,27 +317,18 @@ impl Daemon {
                     metrics::counter!(telemetry::DUPLICATE_RETURNS_TOTAL).increment(n)
                 }
                 OwnerEffect::GrainsRefused { id, why } => warn!(minion = %id, %why, "grains refused"),
-                OwnerEffect::ForeignMinion { syndic, id } => {
-                    error!(%syndic, minion = %id, "a syndic named a minion of another region: refused");
-                    metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "foreign_minion")
-                        .increment(1);
-                    let seen = Event::new(Kind::Deny, syndic.as_str(), "syndic").about(id);
-                    self.report(seen.with("why", "a minion of another region"));
+                OwnerEffect::ForeignMinion { syndic, id } => self.foreign(&syndic, &id),
+                OwnerEffect::RegionFull { syndic, region, first, refused } => {
+                    self.region_full(&syndic, &region, &first, refused)
                 }
                 OwnerEffect::Suspect { syndic, jid, why, members } => {
-                    error!(%syndic, %jid, minions = members, why, "somebody below a syndic tries what he may not");
-                    metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "suspect").increment(1);
-                    let seen = Event::new(Kind::Deny, syndic.as_str(), "syndic").about(jid);
-                    self.report(seen.with("why", why).with("minions", members));
+                    self.suspect(&syndic, jid, why, members)
                 }
+                OwnerEffect::Reported(found) => self.found_out(&found),
+                OwnerEffect::ReportsDropped { syndic, dropped } => self.flooded(&syndic, dropped),
                 OwnerEffect::Note { jid, what, members } => info!(%jid, minions = members, "{what}"),
             }
         }
-    }
-
-    /// Writes what was seen into the audit log.
-    fn report(&self, event: Event) {
-        self.audit.iter().for_each(|audit| audit.note(event.clone()));
     }
 
     fn reply(&mut self, token: u64, result: Result<Accepted, SubmitError>) {

@@ -5,6 +5,9 @@
 //! written in another way is another one, and there is none (CVE-2026-33186). Leaves TLS to relay-runtime's link, logins to
 //! [`crate::login`], and what a caller may do to the services: each finds an `Arc<Caller>` among its request's extensions.
 //!
+//! What a call asks of its caller stands in one table ([`crate::access::surface`]), which is looked up before any handler: what has no line in
+//! it is not there.
+//!
 //! A call without credentials, or with wrong ones, is told nothing but that, whatever its path; with one exception: [`LOGIN`].
 
 mod services;
@@ -37,12 +40,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
 use crate::{
-    audit::Audit,
+    access::{
+        Access,
+        surface::{self, Asked, Door},
+    },
     login::{Logins, Session},
 };
 pub use services::Services;
 
-/// The one call that is answered without credentials.
+/// The one call that is answered without credentials, as the table has it.
 pub const LOGIN: &str = "/relay.access.v1.Access/Login";
 /// Ends the login it is made with, and is answered nevertheless.
 const LOGOUT: &str = "/relay.access.v1.Access/Logout";
@@ -54,7 +60,7 @@ pub struct Front(Arc<Parts>);
 struct Parts {
     logins: Logins,
     services: Services,
-    audit: Audit,
+    access: Access,
 }
 
 /// Operators call, and nobody else: the certificate of a member of the fabric opens no call.
@@ -70,8 +76,8 @@ pub fn admit(peer: &Identity) -> Result<(), String> {
 
 impl Front {
     /// Before these services, for who has logged in here or shows a certificate. Who is not let in is recorded.
-    pub fn new(logins: Logins, services: Services, audit: Audit) -> Front {
-        Front(Arc::new(Parts { logins, services, audit }))
+    pub fn new(logins: Logins, services: Services, access: Access) -> Front {
+        Front(Arc::new(Parts { logins, services, access }))
     }
 
     async fn answer(self, mut request: Request<Body>) -> HttpResponse {
@@ -81,19 +87,26 @@ impl Front {
         let peer = request.extensions().get::<Peer>().cloned();
         let identity = peer.as_ref().and_then(|peer| peer.identity.clone());
         let admitted = identity.as_deref().map_or(Ok(()), admit).map_err(|why| Code::Denied.status(why));
-        if plain && path == LOGIN && admitted.is_ok() {
+        let asked = surface::at(Door::Operators, &path);
+        if plain && asked == Some(Asked::Nothing) && admitted.is_ok() {
             // Who calls is what the call is to find out.
             return self.0.services.call(&path, request).await;
         }
         let session = match admitted.and_then(|()| self.authenticate(identity, presented)) {
             Ok(session) => session,
             Err(refused) => {
-                self.0.audit.note(refusal(peer.as_ref(), &path, &refused));
+                self.0.access.audit().note(refusal(peer.as_ref(), &path, &refused));
                 return refused.into_http();
             }
         };
         if !plain {
             return Status::unimplemented("calls are made with POST, to a path without a query").into_http();
+        }
+        let Some(asked) = asked else {
+            return Status::unimplemented("there is no such call on this port").into_http();
+        };
+        if let Err(refused) = self.0.access.enters(&session.caller, asked, &path).await {
+            return refused.into_http();
         }
         let over = if path == LOGOUT { CancellationToken::new() } else { session.over.clone() };
         request.extensions_mut().insert(session.caller.clone());

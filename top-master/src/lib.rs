@@ -18,6 +18,7 @@ pub mod owning;
 pub mod register;
 pub mod schedule;
 pub mod serve;
+pub mod streams;
 pub mod term;
 pub mod topology;
 pub mod trust;

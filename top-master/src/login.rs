@@ -10,6 +10,7 @@
 //! that was ended elsewhere; it can't write anything then.
 
 mod account;
+mod apart;
 mod directory;
 mod ending;
 mod file;

@@ -16,12 +16,10 @@ pub(crate) mod submit;
 #[cfg(test)]
 mod tests;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use futures_core::Stream;
 use relay_core::{
     access::Verb,
-    audit::Kind,
     ids::Jid,
     owner::{Accepted, ApproveError, Approving, Batches, Owner, Submission, SubmitError},
     target::NodeGroups,
@@ -33,12 +31,12 @@ use relay_proto::{
 };
 use relay_runtime::store::{Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
     access::{Access, Asking, caller},
     directory::Directory,
+    streams::{Streamed, Streams},
     topology::{self, Effective, Topologies},
     watch::{self, Subscription},
 };
@@ -48,8 +46,6 @@ pub use schedules::{asking_of, definition, scheduled_by};
 
 /// Requests waiting for the loop. Beyond it callers wait, which their own deadline bounds.
 pub const REQUEST_QUEUE: usize = 256;
-/// Messages of one stream waiting for its client.
-const STREAM_QUEUE: usize = 16;
 
 /// A question about how things stand, answered by the loop.
 pub type Look = Box<dyn FnOnce(&Owner) + Send>;
@@ -91,6 +87,8 @@ pub struct OperatorService {
     pub topology: Topologies,
     /// Who may do what.
     pub access: Access,
+    /// Answers that are streams.
+    pub streams: Streams,
 }
 
 /// What requests leave open.
@@ -108,8 +106,6 @@ pub struct Defaults {
 
 /// An answer to one call.
 type Reply<T> = Result<Response<T>, Status>;
-/// A stream of answers to one call.
-type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn stopping() -> Status {
     Code::Store.status("this top master is stopping: try again, or ask another one")
@@ -120,6 +116,12 @@ impl OperatorService {
         let (tx, rx) = oneshot::channel();
         self.asks.send(ask(tx)).await.map_err(|_| stopping())?;
         rx.await.map_err(|_| stopping())
+    }
+
+    /// What requests leave open, as of now. Read once for each request: names in its target, names in rules and batches are of one
+    /// and the same topology.
+    pub(crate) fn defaults(&self) -> Arc<Defaults> {
+        self.defaults.borrow().clone()
     }
 
     /// Looks something up where the loop is.
@@ -152,25 +154,6 @@ pub fn no_such_job(jid: Jid) -> Status {
         .status(format!("there is no job {jid} (any more): relayctl jobs list shows those that are kept"))
 }
 
-/// Sends pages of at most `per_page` items, as its client takes them.
-fn paged<I: Send + 'static, P: Send + 'static>(
-    items: Vec<I>,
-    per_page: usize,
-    page: impl Fn(Vec<I>) -> P + Send + 'static,
-) -> Response<Streamed<P>> {
-    let (tx, rx) = mpsc::channel(STREAM_QUEUE);
-    // Ends with its client: sending to a stream that is gone fails.
-    tokio::spawn(async move {
-        let mut items = items.into_iter().peekable();
-        while items.peek().is_some() {
-            if tx.send(Ok(page(items.by_ref().take(per_page).collect()))).await.is_err() {
-                return;
-            }
-        }
-    });
-    Response::new(Box::pin(ReceiverStream::new(rx)))
-}
-
 #[tonic::async_trait]
 impl Operator for OperatorService {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Reply<wire::Submitted> {
@@ -188,23 +171,19 @@ impl Operator for OperatorService {
         let subscription = self.ask(|tx| Ask::Watch(jid, tx)).await?;
         let subscription =
             subscription.ok_or_else(|| Code::Busy.status("too many watchers: try again later"))?;
-        let (tx, rx) = mpsc::channel(STREAM_QUEUE);
-        // Ends with its client: sending to a stream that is gone fails.
-        tokio::spawn(watch::stream(self.store.clone(), self.directory.clone(), jid, after, subscription, tx));
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        let (store, names) = (self.store.clone(), self.directory.clone());
+        self.streams.watch(move |tx| watch::stream(store, names, jid, after, subscription, tx))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Reply<wire::CancelReply> {
         let (caller, jid) = (caller(&request)?, Jid::from_micros(request.into_inner().jid));
         self.may_with_job(&caller, Verb::JobsCancel, jid).await?;
-        self.does(&caller, Kind::Job, Verb::JobsCancel, jid).await?;
         self.cancel_job(jid).await.map(Response::new)
     }
 
     async fn approve(&self, request: Request<wire::ApproveRequest>) -> Reply<wire::ApproveReply> {
         let (caller, jid) = (caller(&request)?, Jid::from_micros(request.into_inner().jid));
         self.may_with_job(&caller, Verb::JobsContinue, jid).await?;
-        self.does(&caller, Kind::Job, Verb::JobsContinue, jid).await?;
         self.approve_job(jid).await.map(Response::new)
     }
 
@@ -237,16 +216,14 @@ impl Operator for OperatorService {
 
     async fn prune_jobs(&self, request: Request<wire::PruneJobsRequest>) -> Reply<wire::PruneJobsReply> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        self.may(&caller, Verb::JobsPrune).await?;
-        self.does(&caller, Kind::Job, Verb::JobsPrune, request.before).await?;
+        self.may_about(&caller, Verb::JobsPrune, request.before).await?;
         self.prune(request).await.map(Response::new)
     }
 
     async fn put_schedule(&self, request: Request<wire::PutScheduleRequest>) -> Reply<wire::Schedule> {
         let caller = caller(&request)?;
-        self.may(&caller, Verb::SchedulesPut).await?;
-        let name = request.get_ref().schedule.as_ref().map(|schedule| schedule.name.clone());
-        self.does(&caller, Kind::Schedule, Verb::SchedulesPut, name.unwrap_or_default()).await?;
+        let name = request.get_ref().schedule.as_ref().map_or("", |schedule| &schedule.name);
+        self.may_about(&caller, Verb::SchedulesPut, name).await?;
         self.keep_schedule(caller, request.into_inner()).await.map(Response::new)
     }
 
@@ -262,7 +239,6 @@ impl Operator for OperatorService {
     async fn remove_schedule(&self, request: Request<wire::ScheduleName>) -> Reply<wire::Schedule> {
         let (caller, name) = (caller(&request)?, request.into_inner().name);
         self.may_with_schedule(&caller, Verb::SchedulesRemove, &name).await?;
-        self.does(&caller, Kind::Schedule, Verb::SchedulesRemove, &name).await?;
         self.forget_schedule(&name).await.map(Response::new)
     }
 
@@ -270,7 +246,6 @@ impl Operator for OperatorService {
         let caller = caller(&request)?;
         let wire::PauseScheduleRequest { name, paused } = request.into_inner();
         self.may_with_schedule(&caller, Verb::SchedulesPause, &name).await?;
-        self.does(&caller, Kind::Schedule, Verb::SchedulesPause, &name).await?;
         self.hold_schedule(&name, paused).await.map(Response::new)
     }
 
@@ -321,15 +296,11 @@ impl Operator for OperatorService {
         request: Request<wire::ApplyTopologyRequest>,
     ) -> Reply<Self::ApplyTopologyStream> {
         let caller = caller(&request)?;
-        self.may(&caller, Verb::TopologyApply).await?;
-        self.reach.check()?;
         let planned_on = format!("planned on {}", request.get_ref().planned_on);
-        self.does(&caller, Kind::Topology, Verb::TopologyApply, planned_on).await?;
+        self.may_about(&caller, Verb::TopologyApply, planned_on).await?;
+        self.reach.check()?;
         let standing = self.topology.apply_as(caller.name().to_owned(), request.into_inner()).await?;
-        let (tx, rx) = mpsc::channel(STREAM_QUEUE);
-        // Ends with its client, or with the apply.
-        tokio::spawn(topology::progress(standing, tx));
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        self.streams.watch(move |tx| topology::progress(standing, tx))
     }
 
     async fn topology_status(
@@ -342,12 +313,9 @@ impl Operator for OperatorService {
 
     async fn follow_now(&self, request: Request<wire::FollowNowRequest>) -> Reply<wire::Following> {
         let caller = caller(&request)?;
-        self.may(&caller, Verb::TopologyApply).await?;
-        let apply = request.into_inner().apply.then(|| caller.name().to_owned());
-        if apply.is_some() {
-            self.does(&caller, Kind::Topology, Verb::TopologyApply, "what is pending in the repository")
-                .await?;
-        }
-        self.topology.follow_now(apply).await.map(Response::new)
+        let apply = request.into_inner().apply;
+        let what = if apply { "what is pending in the repository" } else { "a look at the repository" };
+        self.may_about(&caller, Verb::TopologyApply, what).await?;
+        self.topology.follow_now(apply.then(|| caller.name().to_owned())).await.map(Response::new)
     }
 }

@@ -3,22 +3,19 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use relay_core::{
-    identity::{Identity, Role},
-    message::Up,
-};
+use relay_core::{identity::Identity, message::Up};
 use relay_proto::{Code, trust::enrol_server::EnrolServer};
 use relay_runtime::{
     config::{RegistryKind, TopMasterConfig},
     enrol::gate::Gate,
     link::{
-        LinkEvent, LinkIds, LinkLimits, SOFTWARE, Server, Serving,
-        accept::{self, Acceptor, CallService, LinkService},
+        LinkEvent, LinkIds, LinkLimits, LinkService, SOFTWARE, Server, Serving,
+        accept::{self, Acceptor, CallService},
     },
     process::{Process, bind, private_dir},
     registry::{Embedded, Etcd, SharedRegistry},
     shutdown,
-    tls::{self, ServerTls, Tls},
+    tls::{self, Port, ServerTls, Tls},
 };
 use tokio::{
     net::TcpListener,
@@ -28,7 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    access::Policies,
+    access::{
+        Policies,
+        surface::{self, ATTACH, Asked, Door},
+    },
     enrol::EnrolService,
     front::{self, Front},
     operator::Reach,
@@ -254,7 +254,7 @@ fn accept(
 ) -> anyhow::Result<()> {
     let tasks = process.shutdown.tasks.clone();
     let acceptor = Acceptor {
-        tls: ServerTls::Current(own.clone(), true),
+        tls: ServerTls::Current(own.clone(), Port::Open),
         fabric: config.fabric.clone(),
         token: process.shutdown.token.clone(),
         tasks: tasks.clone(),
@@ -278,8 +278,8 @@ fn accept(
 
 /// Syndics attach to a top master, and nobody else.
 fn admit(_: &Identity, peer: &Identity) -> Result<LinkLimits, String> {
-    match peer.role() {
-        Role::Syndic => Ok(LinkLimits::SYNDIC),
+    match surface::at(Door::Links, ATTACH) {
+        Some(Asked::Peer(roles)) if roles.contains(&peer.role()) => Ok(LinkLimits::SYNDIC),
         _ => Err(format!("{peer}: only syndics attach to a top master")),
     }
 }

@@ -54,6 +54,7 @@ use crate::{
     owning::Lead,
     register::Syndics,
     schedule,
+    streams::Streams,
     topology::{
         self, Effective, Topologies,
         boot::{Boot, boot},
@@ -149,7 +150,7 @@ impl House {
         };
         let epoch = recovered.epoch;
         let ended = match self.owner(recovered, &boot) {
-            Ok(owner) => self.serve(owner, epoch, store.clone(), boot, books, token).await,
+            Ok(owner) => self.serve(owner, store.clone(), boot, books, token).await,
             Err(error) => Ended::Failed(error),
         };
         metrics::gauge!(telemetry::OWNER).set(0.0);
@@ -243,7 +244,6 @@ impl House {
     async fn serve(
         &self,
         owner: Owner,
-        epoch: Epoch,
         store: Arc<dyn Store>,
         boot: Boot,
         Books { logins, audit, writer, book, desk }: Books,
@@ -256,13 +256,14 @@ impl House {
         let outputs = self.audit_outputs(store.clone(), &audit);
         let outputs = outputs::run(self.config.audit.clone(), outputs, token.clone());
         tasks.spawn_named("audit outputs", Role::Vital, outputs);
-        let takeover = Event::new(Kind::Takeover, self.config.id.as_str(), "self").about(epoch.0);
+        let takeover = Event::new(Kind::Takeover, self.config.id.as_str(), "self").about(owner.epoch().0);
         audit.note(takeover.with("software", SOFTWARE));
         let directory = Directory::default();
         let (events, links) = mpsc::channel(EVENT_QUEUE);
         let (asks_tx, asks) = mpsc::channel(REQUEST_QUEUE);
         let effective = boot.effective.clone();
         let (topology, topologies) = self.topologies(store.clone(), asks_tx.clone(), audit.clone(), boot);
+        let streams = Streams::new(tasks.tasks.clone(), token.clone());
         let service = OperatorService {
             asks: asks_tx,
             store: store.clone(),
@@ -272,6 +273,7 @@ impl House {
             reach: self.reach.clone(),
             topology,
             access: Access::new(self.policies.clone(), audit.clone()),
+            streams: streams.clone(),
         };
         let schedules = schedule::run(service.clone(), token.clone());
         tasks.spawn_named("schedules", Role::Vital, schedules);
@@ -284,7 +286,6 @@ impl House {
         let standings = Standings {
             registered: self.registered.clone(),
             lead: self.lead.clone(),
-            epoch,
             trust: PassedOn::new(self.trust.trusted().clone()),
         };
         let (config, commits) = (&self.config, Commits::new(store.clone()).reporting(audit.clone()));
@@ -294,17 +295,23 @@ impl House {
         daemon.audited(audit.clone());
         let sources = Sources { links, asks, token: token.clone() };
         self.links.send_replace(Serving::By(events, token.clone()));
-        let access = AccessServer::new(AccessService::new(logins.clone()));
+        let opening = AccessServer::new(AccessService::new(logins.clone()));
+        let access = service.access.clone();
         let services = Services::default()
             .with(ApprovalsServer::new(ApprovalsService { operator: service.clone() }))
-            .with(AuditServer::new(AuditService::new(audit.clone(), store.clone(), service.access.clone())))
+            .with(AuditServer::new(AuditService::new(
+                audit.clone(),
+                store.clone(),
+                service.access.clone(),
+                streams.clone(),
+            )))
             .with(RulesServer::new(RulesService { access: service.access.clone() }))
-            .with(MembersServer::new(MembersService::new(desk.clone(), service.access.clone())))
+            .with(MembersServer::new(MembersService::new(desk.clone(), service.access.clone(), streams)))
             .with(OperatorServer::new(service))
-            .with(access.max_decoding_message_size(login::MAX_MESSAGE));
+            .with(opening.max_decoding_message_size(login::MAX_MESSAGE));
         let enrol = EnrolServer::new(EnrolService::new(desk)).max_decoding_message_size(MAX_REQUEST);
         self.enrol.send_replace(Serving::By(enrol, token.clone()));
-        self.calls.send_replace(Serving::By(Front::new(logins, services, audit), token.clone()));
+        self.calls.send_replace(Serving::By(Front::new(logins, services, access), token.clone()));
         self.ready.ready();
         metrics::gauge!(telemetry::OWNER).set(1.0);
         let end = tokio::select! {

@@ -87,7 +87,7 @@ const STEPS: &[Step] = &[
         run: simulation,
     },
     Step { name: "processes", what: "end to end, with faults", quick: false, run: processes },
-    Step { name: "fanout", what: "the load harness, small", quick: false, run: fanout },
+    Step { name: "scenarios", what: "each of the load harness, small", quick: false, run: scenarios },
     Step { name: "demo", what: "the demo, as a newcomer runs it", quick: false, run: demo_whole },
     Step { name: "ha-demo", what: "the demo of two top masters", quick: false, run: demo_ha },
 ];
@@ -120,7 +120,7 @@ fn processes() -> anyhow::Result<Tally> {
     programs(|package| ![SIMULATION, LOAD].contains(&package))
 }
 
-fn fanout() -> anyhow::Result<Tally> {
+fn scenarios() -> anyhow::Result<Tally> {
     programs(|package| package == LOAD)
 }
 

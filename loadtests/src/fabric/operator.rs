@@ -14,7 +14,7 @@ use relay_core::{
 use relay_proto::{
     Code, batch,
     operator::{
-        StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
+        Returns, StatusReply, StatusRequest, SubmitRequest, WatchRequest, operator_client::OperatorClient,
         watch_event::Event,
     },
 };
@@ -33,8 +33,8 @@ const OWNING_TIME: Duration = Duration::from_secs(30);
 /// The pause between two questions whether it does.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A connection to the top master.
-#[derive(Debug)]
+/// A connection to the top master. Clones share it.
+#[derive(Debug, Clone)]
 pub struct Operator {
     client: OperatorClient<link::Channel>,
 }
@@ -44,6 +44,8 @@ pub struct Operator {
 pub struct Ended {
     /// From the request to the closing event, both at the operator.
     pub elapsed: Duration,
+    /// From the request to its acceptance.
+    pub accepted: Duration,
     /// Targets at the beginning.
     pub targets: u64,
     /// Targets by outcome, as the closing event counts them.
@@ -53,6 +55,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Targets that have an outcome, whichever.
+    pub fn accounted(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
+
     /// Targets that answered `ok`, if the two ways to count them agree: the closing event's, and the minions named.
     pub fn answered(&self) -> u64 {
         self.outcomes.get("ok").copied().unwrap_or(0).min(self.named_ok)
@@ -108,11 +115,26 @@ impl Operator {
         args: &str,
         window: Option<u32>,
     ) -> anyhow::Result<Ended> {
+        self.run_on("*", request_id, function, args, window).await
+    }
+
+    /// Runs a job on a target, so many at once if `window` says so.
+    ///
+    /// # Errors
+    /// As [`Operator::run`].
+    pub async fn run_on(
+        &mut self,
+        target: &str,
+        request_id: u128,
+        function: &str,
+        args: &str,
+        window: Option<u32>,
+    ) -> anyhow::Result<Ended> {
         let rule =
             window.map(|n| BatchRule { size: BatchSize::Window(Share::Count(n)), ..BatchRule::default() });
         let request = SubmitRequest {
             request_id: request_id.to_be_bytes().to_vec(),
-            target: "*".into(),
+            target: target.into(),
             function: function.into(),
             args: args.as_bytes().to_vec(),
             delivery_timeout_ms: 0,
@@ -125,9 +147,59 @@ impl Operator {
             .context(function.to_owned())
     }
 
+    /// Asks for a job and does not wait for its end: its jid, and how many targets it has.
+    ///
+    /// # Errors
+    /// It is not accepted, or nobody answers. It can be asked for again under the same id.
+    pub async fn ask(
+        &mut self,
+        target: &str,
+        request_id: u128,
+        function: &str,
+    ) -> anyhow::Result<(u64, u64)> {
+        let request = SubmitRequest {
+            request_id: request_id.to_be_bytes().to_vec(),
+            target: target.into(),
+            function: function.into(),
+            args: super::NO_ARGUMENTS.as_bytes().to_vec(),
+            ..SubmitRequest::default()
+        };
+        let submitted = self.client.submit(request).await?.into_inner();
+        Ok((submitted.jid, submitted.targets))
+    }
+
+    /// How many jobs are open.
+    ///
+    /// # Errors
+    /// As [`Operator::status`].
+    pub async fn open_jobs(&mut self) -> anyhow::Result<u64> {
+        Ok(self.status().await?.jobs_open)
+    }
+
+    /// All that was ever told of the answers of a job, in order, until it was closed.
+    ///
+    /// # Errors
+    /// There is no such job, or it is not closed within [`JOB_TIME`].
+    pub async fn history(&mut self, jid: u64) -> anyhow::Result<Vec<Returns>> {
+        let told = async {
+            let mut events = self.client.watch(WatchRequest { jid, after: 0 }).await?.into_inner();
+            let mut told = Vec::new();
+            while let Some(event) = events.message().await? {
+                match event.event {
+                    Some(Event::Returns(returns)) => told.push(returns),
+                    Some(Event::Closed(_)) => return Ok(told),
+                    _ => {}
+                }
+            }
+            anyhow::bail!("job {jid}: the stream of its events ended before it was closed")
+        };
+        timeout(JOB_TIME, told).await.with_context(|| format!("job {jid}: not closed within {JOB_TIME:?}"))?
+    }
+
     async fn follow(&mut self, request: SubmitRequest) -> anyhow::Result<Ended> {
         let begun = Instant::now();
         let submitted = self.client.submit(request).await?.into_inner();
+        let accepted = begun.elapsed();
         let mut events = self.client.watch(WatchRequest { jid: submitted.jid, after: 0 }).await?.into_inner();
         let mut named_ok = 0;
         while let Some(event) = events.message().await? {
@@ -138,7 +210,7 @@ impl Operator {
                 Some(Event::Closed(closed)) => {
                     let elapsed = begun.elapsed();
                     let outcomes = closed.outcomes.into_iter().map(|c| (c.outcome, c.minions)).collect();
-                    return Ok(Ended { elapsed, targets: submitted.targets, outcomes, named_ok });
+                    return Ok(Ended { elapsed, accepted, targets: submitted.targets, outcomes, named_ok });
                 }
                 _ => {}
             }

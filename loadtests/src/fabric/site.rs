@@ -44,6 +44,11 @@ impl Site {
         self.dir.join("authority")
     }
 
+    /// The file of the top master's store.
+    pub fn store(&self) -> PathBuf {
+        self.state(TOP).join("store.sqlite")
+    }
+
     /// The operator's certificate.
     ///
     /// # Errors

@@ -1,9 +1,6 @@
 //! A middle of the floor: passes a job to each leaf, and sends up together what came in together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::{
@@ -12,10 +9,9 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::Notify,
 };
 
-use super::{MEMBER, Plan, listen, run};
+use super::{MEMBER, Plan, listen, run, tally::Tally};
 use crate::part::tell;
 
 /// The process. Says `listening ADDRESS`, and `attached` when all its leaves are there.
@@ -26,19 +22,13 @@ pub fn main() -> anyhow::Result<()> {
     run(serve)
 }
 
-#[derive(Default)]
-struct Gathered {
-    answers: AtomicU32,
-    more: Notify,
-}
-
 async fn serve(plan: Plan) -> anyhow::Result<()> {
     let top = TcpStream::connect(plan.parents.first().context("no top in the plan")?).await?;
     top.set_nodelay(true)?;
     let (mut jobs, up) = top.into_split();
     let (listener, address) = listen().await?;
     tell(&format!("listening {address}"));
-    let gathered = Arc::new(Gathered::default());
+    let gathered = Arc::new(Tally::default());
     tokio::spawn(send_up(up, plan.payload.answer, gathered.clone()));
     let mut leaves: Vec<OwnedWriteHalf> = Vec::new();
     for _ in 0..plan.links {
@@ -58,26 +48,20 @@ async fn serve(plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn gather(mut leaf: OwnedReadHalf, answer: usize, gathered: Arc<Gathered>) {
+async fn gather(mut leaf: OwnedReadHalf, answer: usize, gathered: Arc<Tally>) {
     let mut bytes = vec![0; answer];
     while leaf.read_exact(&mut bytes).await.is_ok() {
-        gathered.answers.fetch_add(1, Relaxed);
-        gathered.more.notify_one();
+        gathered.add(1);
     }
 }
 
-async fn send_up(mut top: OwnedWriteHalf, answer: usize, gathered: Arc<Gathered>) -> anyhow::Result<()> {
+async fn send_up(mut top: OwnedWriteHalf, answer: usize, gathered: Arc<Tally>) -> anyhow::Result<()> {
     let mut batch = Vec::new();
     loop {
-        gathered.more.notified().await;
-        // Once round the loop: everybody who is readable now goes into the same batch.
-        tokio::task::yield_now().await;
-        let answers = gathered.answers.swap(0, Relaxed);
-        if answers > 0 {
-            batch.clear();
-            batch.extend_from_slice(&answers.to_le_bytes());
-            batch.resize(batch.len() + answer + answers as usize * MEMBER, 0);
-            top.write_all(&batch).await?;
-        }
+        let answers = gathered.some().await;
+        batch.clear();
+        batch.extend_from_slice(&answers.to_le_bytes());
+        batch.resize(batch.len() + answer + answers as usize * MEMBER, 0);
+        top.write_all(&batch).await?;
     }
 }

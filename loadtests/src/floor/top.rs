@@ -1,17 +1,13 @@
 //! The floor's top: fans a request out to the middles and counts what comes back.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::tcp::{OwnedReadHalf, OwnedWriteHalf},
-    sync::Notify,
 };
 
-use super::{COUNT, MEMBER, Plan, listen, run};
+use super::{COUNT, MEMBER, Plan, listen, run, tally::Tally};
 use crate::part::tell;
 
 /// The process. Says `listening ADDRESS ADDRESS`: for middles, and for who asks.
@@ -22,17 +18,11 @@ pub fn main() -> anyhow::Result<()> {
     run(serve)
 }
 
-#[derive(Default)]
-struct Counted {
-    answers: AtomicU32,
-    more: Notify,
-}
-
 async fn serve(plan: Plan) -> anyhow::Result<()> {
     let (middles, for_middles) = listen().await?;
     let (askers, for_asker) = listen().await?;
     tell(&format!("listening {for_middles} {for_asker}"));
-    let counted = Arc::new(Counted::default());
+    let counted = Arc::new(Tally::default());
     let mut down: Vec<OwnedWriteHalf> = Vec::new();
     for _ in 0..plan.links {
         let (socket, _) = middles.accept().await?;
@@ -45,20 +35,17 @@ async fn serve(plan: Plan) -> anyhow::Result<()> {
     asker.set_nodelay(true)?;
     let mut job = vec![0; plan.payload.job];
     while asker.read_exact(&mut job).await.is_ok() {
-        counted.answers.store(0, Relaxed);
+        counted.reset();
         for middle in &mut down {
             middle.write_all(&job).await?;
         }
-        while counted.answers.load(Relaxed) < plan.leaves {
-            counted.more.notified().await;
-        }
-        asker.write_all(&counted.answers.load(Relaxed).to_le_bytes()).await?;
+        asker.write_all(&counted.all(plan.leaves).await.to_le_bytes()).await?;
     }
     Ok(())
 }
 
 /// Reads batches: a count, one answer, and so many members.
-async fn count(mut from: OwnedReadHalf, answer: usize, counted: Arc<Counted>) {
+async fn count(mut from: OwnedReadHalf, answer: usize, counted: Arc<Tally>) {
     let mut batch = Vec::new();
     let mut head = [0; COUNT];
     while from.read_exact(&mut head).await.is_ok() {
@@ -67,7 +54,6 @@ async fn count(mut from: OwnedReadHalf, answer: usize, counted: Arc<Counted>) {
         if from.read_exact(&mut batch).await.is_err() {
             return;
         }
-        counted.answers.fetch_add(answers, Relaxed);
-        counted.more.notify_one();
+        counted.add(answers);
     }
 }

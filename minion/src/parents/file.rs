@@ -2,6 +2,9 @@
 //!
 //! Losing it costs a dial at most, for it is told again by whoever it attaches to. So a damaged file is set aside, and a
 //! write need not be waited for; but a file is never half new.
+//!
+//! Nobody signs such a list. What a parent in foreign hands made up stays here, whatever revision it claims, until the minion was
+//! attached for an hour to one that says another (`relay_core::seat::PATIENCE`): nobody needs to remove the file.
 
 use std::{
     fs::{self, File},

@@ -1,7 +1,7 @@
 //! Which terms of a target rest on what minions say of themselves, and how far such a target could reach if they lie.
 //!
 //! Grains come from the minion, and which of a region's syndics it attaches to is its own choice. So they may narrow what a
-//! rule allows and never make it (SECURITY section 3): the reach of a rule is bounded by ids, regions and node groups.
+//! rule allows and never make it: the reach of a rule is bounded by ids, regions and node groups.
 
 use crate::target::{Expr, Glob};
 

@@ -92,13 +92,13 @@ pub fn from_hex(text: &str) -> Option<Hash> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// The definition in RFC 6962, word by word.
-    pub(in super::super) fn mth(leaves: &[Hash]) -> Hash {
+    fn mth(leaves: &[Hash]) -> Hash {
         match leaves {
             [] => Sha256::digest([]).into(),
             [leaf] => *leaf,
@@ -109,11 +109,11 @@ pub(super) mod tests {
         }
     }
 
-    pub(in super::super) fn leaves(n: usize) -> Vec<Hash> {
+    fn leaves(n: usize) -> Vec<Hash> {
         (0..n as u32).map(|i| leaf_hash(&i.to_be_bytes())).collect()
     }
 
-    pub(in super::super) fn log(leaves: &[Hash]) -> Log {
+    fn log(leaves: &[Hash]) -> Log {
         let mut log = Log::default();
         leaves.iter().for_each(|leaf| log.append(*leaf));
         log

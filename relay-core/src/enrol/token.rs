@@ -22,7 +22,7 @@ pub const PREFIX: &str = "relay-join-";
 pub const MAX_USES: u32 = 10_000;
 /// Longest life of a token, in seconds: a month.
 pub const MAX_TTL_S: u64 = 30 * 24 * 3_600;
-/// Its life if nothing is said, in seconds: an hour (SECURITY section 1).
+/// Its life if nothing is said, in seconds: an hour, so that a lost one is soon worth nothing.
 pub const DEFAULT_TTL_S: u64 = 3_600;
 /// Most networks of one token.
 pub const MAX_CIDRS: usize = 32;

@@ -59,12 +59,16 @@ impl Proof {
         }
         let depth = (0..).find(|level| width(self.size, *level) == 1).unwrap_or_default();
         let mut walk =
-            Walk { size: self.size, hashes: self.hashes.iter(), levels: vec![Level::new(); depth + 1] };
+            Walk { size: self.size, hashes: self.hashes.iter(), levels: vec![Vec::new(); depth + 1] };
         let wrong = ProofError::Hashes(self.hashes.len());
         walk.node(depth, 0, &given).ok_or(wrong)?;
         match walk.hashes.next() {
             Some(_) => Err(wrong),
-            None => Ok(Tree { size: self.size, levels: walk.levels }),
+            None => {
+                let levels = walk.levels.into_iter().enumerate();
+                let levels = levels.map(|(no, known)| Level::some(known, width(self.size, no))).collect();
+                Ok(Tree { size: self.size, levels })
+            }
         }
     }
 
@@ -85,7 +89,8 @@ impl Proof {
 struct Walk<'a> {
     size: u32,
     hashes: std::slice::Iter<'a, Hash>,
-    levels: Vec<Level>,
+    /// What is known of each level: nodes ascending.
+    levels: Vec<Vec<(u32, Hash)>>,
 }
 
 impl Walk<'_> {

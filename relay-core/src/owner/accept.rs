@@ -6,7 +6,7 @@ use crate::{batch::BatchSize, target::Target, tier::Provable};
 impl Owner {
     /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
     pub fn submit(&mut self, now: Millis, wall: WallMicros, token: u64, submission: Submission) {
-        self.now = now;
+        (self.now, self.wall) = (now, wall);
         match self.admit(&submission) {
             Err(error) => self.effects.push(OwnerEffect::Reply { token, result: Err(error) }),
             Ok(targets) => self.accept(now, wall, token, submission, targets),
@@ -110,11 +110,10 @@ impl Owner {
         submission: Submission,
         targets: Members,
     ) {
-        self.last_jid = wall.max(self.last_jid + 1);
+        self.last_jid = wall.max(self.last_jid.saturating_add(1));
         let jid = Jid::from_micros(self.last_jid);
         let batch = BatchRule { regions: self.rule.batches.regions.clone(), ..submission.batch };
-        let leaves = self.freeze(&targets);
-        let tree = self.tree(&leaves).unwrap_or_default();
+        let (leaves, tree) = self.freeze(&targets);
         let spec = JobSpec {
             jid,
             fabric: self.rule.fabric.clone(),
@@ -164,19 +163,20 @@ impl Owner {
             closed: false,
             token: Some(token),
             grant_until: now + sealing::left(&head.spec.span, head.created),
+            cancel_until: 0,
             head,
             seq: 0,
         };
         self.serial.extend(job.head.batch.serial.then_some(jid));
         self.jobs.insert(jid, job);
         let granted = self.grant(now, jid).unwrap_or_default();
-        let placement = self.place(now, jid, &granted);
-        let marks = placement.marks.into_iter().map(|mark| Write::Sent(mark, epoch));
+        let signed = self.signed_for(jid, &granted);
+        let marks = self.mark(now, jid, &signed).into_iter().map(|mark| Write::Sent(mark, epoch));
         let writes = [accept].into_iter().chain(marks).collect();
         // The messages are made when the job stands: links may come and go while the store writes.
         let waiting = Waiting { accept: Some(jid), ..Waiting::default() };
         self.persist(writes, waiting, true);
-        self.turn_away(jid, &granted);
+        self.turn_away(jid, &(granted - signed));
     }
 
     /// Answers the operator, and if the job stands, offers it to all who are up by now.
@@ -213,7 +213,12 @@ impl Owner {
     fn rename(&mut self, now: Millis, jid: Jid, token: u64) {
         let Some(job) = self.jobs.remove(&jid) else { return };
         self.drop_job(jid);
-        self.last_jid = self.last_jid.max(jid.micros()) + 1;
+        let Some(next) = self.last_jid.max(jid.micros()).checked_add(1) else {
+            let why = "it holds a job of the end of all time; see relayctl store check".into();
+            let result = Err(SubmitError::Store(why));
+            return self.effects.push(OwnerEffect::Reply { token, result });
+        };
+        self.last_jid = next;
         let mut head = job.head;
         head.spec.jid = Jid::from_micros(self.last_jid);
         match self.rule.seal.seal(&head.spec) {

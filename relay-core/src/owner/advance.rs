@@ -126,9 +126,10 @@ impl Owner {
         self.declare(now, jid);
         if let Some(granted) = self.grant(now, jid).filter(|granted| !granted.is_empty()) {
             self.note(jid, "granted", granted.len());
-            let placement = self.place(now, jid, &granted);
+            let signed = self.signed_for(jid, &granted);
+            let placement = self.place_signed(now, jid, &signed);
             self.begin(jid, placement, &granted);
-            self.turn_away(jid, &granted);
+            self.turn_away(jid, &(granted - signed));
         }
     }
 

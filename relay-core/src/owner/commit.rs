@@ -16,7 +16,7 @@ fn proof() -> Write {
 impl Owner {
     /// The events of one turn are in: let jobs go on, and commit the outcomes they brought, if no such commit is under way.
     pub fn end_turn(&mut self, now: Millis, wall: WallMicros) {
-        self.now = now;
+        (self.now, self.wall) = (now, wall);
         self.advance(now);
         if self.fenced || self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
             return;

@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     Members,
-    ids::{Jid, MinionId, TierId},
+    ids::{Jid, MinionId, RegionName, TierId},
     inventory::GrainsError,
     ledger::GroupNo,
     message::LinkId,
     outcome::Answer,
+    suspicion::Report,
     tier::Sending,
     time::WallMicros,
 };
@@ -85,6 +86,18 @@ pub enum OwnerEffect {
         /// The minion.
         id: MinionId,
     },
+    /// A syndic named minions that nobody knew, more than its region can have: they were not taken (a security event: there are not so
+    /// many machines).
+    RegionFull {
+        /// The syndic.
+        syndic: TierId,
+        /// Its region.
+        region: RegionName,
+        /// One of them.
+        first: MinionId,
+        /// How many.
+        refused: u64,
+    },
     /// Over a syndic's link came what shows that somebody tries what he may not: a security event.
     Suspect {
         /// The syndic.
@@ -95,6 +108,15 @@ pub enum OwnerEffect {
         why: &'static str,
         /// For how many minions.
         members: u64,
+    },
+    /// Somebody below says that a parent of his sent what is forged: a security event, if it is true.
+    Reported(Report),
+    /// So many such reports were not taken from a syndic: more than anybody has who does not make them up.
+    ReportsDropped {
+        /// The syndic.
+        syndic: TierId,
+        /// How many.
+        dropped: u64,
     },
     /// Something to log, with the job it is about.
     Note {

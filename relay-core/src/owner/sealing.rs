@@ -5,12 +5,14 @@
 use super::*;
 use crate::{
     batch::BatchSize,
+    inventory::Minion,
     merkle::{Tree, leaf},
     signing::Span,
-    tier::{Placement, Provable},
+    tier::{Placement, Provable, SendMark, set_of},
 };
 
-/// How long a job may wait for its minions' turns, or for minions that are offline. Keys that sign jobs stay listed for so long
+/// How long a job may wait for its minions' turns, for an operator between two stages, or for minions that are offline; no deadline
+/// may be later. Keys that sign jobs stay listed for so long
 /// after their last one, and whoever has stolen a job can keep it back for so long.
 pub const MAX_WAIT: Millis = 24 * 60 * 60 * 1_000;
 
@@ -22,7 +24,10 @@ pub(super) fn span(batch: &BatchRule, delivery: Millis, wall: WallMicros) -> Spa
         || regional
         || !matches!(batch.size, BatchSize::All | BatchSize::Regions);
     let wait = if waits { batch.deadline.unwrap_or(MAX_WAIT).min(MAX_WAIT) } else { 0 };
-    Span { not_before: wall, not_after: wall + (wait + delivery) * 1_000 }
+    Span {
+        not_before: wall,
+        not_after: wall.saturating_add(wait.saturating_add(delivery).saturating_mul(1_000)),
+    }
 }
 
 /// How long a job still counts.
@@ -30,21 +35,46 @@ pub(super) fn left(span: &Span, wall: WallMicros) -> Millis {
     span.not_after.saturating_sub(wall) / 1_000
 }
 
+/// A walk over the whole inventory costs as much as looking up one minion in so many of it.
+const WALK_AGAINST_LOOKUP: u64 = 8;
+
 impl Owner {
     /// Targets in the order of their leaves. Those behind one link stand together, by their numbers there, so that the proof for
     /// a link is short; those whom no link reaches now come last.
-    pub(super) fn freeze(&self, targets: &Members) -> Leaves {
+    pub(super) fn freeze(&self, targets: &Members) -> (Leaves, Tree) {
         let mut keyed: Vec<((LinkId, u32), u32)> =
             targets.iter().map(|no| (self.tier.seat_of(no).unwrap_or((LinkId(u64::MAX), no)), no)).collect();
         keyed.sort_unstable();
-        let incarnation = |no| self.inventory.get(no).map(|minion| minion.incarnation).unwrap_or_default();
-        Leaves::new(keyed.into_iter().map(|(_, no)| (no, incarnation(no))).collect())
+        let (mut order, mut hashes) = (Vec::with_capacity(keyed.len()), Vec::with_capacity(keyed.len()));
+        for (_, no) in keyed {
+            let minion = self.inventory.get(no);
+            let incarnation = minion.map(|minion| minion.incarnation).unwrap_or_default();
+            order.push((no, incarnation));
+            hashes.extend(minion.map(|minion| leaf(incarnation, &minion.id)));
+        }
+        // Nobody is ever taken out of the inventory: there is a leaf for each target.
+        let tree = if hashes.len() == order.len() { Tree::full(hashes) } else { Tree::default() };
+        (Leaves::new(order), tree)
     }
 
     /// The tree over them; none, if one of them is not known any more.
     pub(super) fn tree(&self, leaves: &Leaves) -> Option<Tree> {
         let hash = |(no, incarnation)| self.inventory.get(no).map(|minion| leaf(incarnation, &minion.id));
         leaves.iter().map(hash).collect::<Option<Vec<_>>>().map(Tree::full)
+    }
+
+    /// Minions by their numbers, in order. Those who are most of the fleet are met on a walk over all of it: looking them up
+    /// one by one would wait for the memory at each.
+    fn minions<'a>(&'a self, among: &'a Members) -> impl Iterator<Item = (u32, &'a Minion)> {
+        let most = among.len().saturating_mul(WALK_AGAINST_LOOKUP) >= self.inventory.all().len();
+        let mut next = among.iter().peekable();
+        let met = move |(no, _): &(u32, &Minion)| {
+            while next.next_if(|next| next < no).is_some() {}
+            next.next_if_eq(no).is_some()
+        };
+        let walk = most.then(|| self.inventory.iter().filter(met));
+        let looked = (!most).then(|| among.iter().filter_map(|no| Some((no, self.inventory.get(no)?))));
+        walk.into_iter().flatten().chain(looked.into_iter().flatten())
     }
 
     /// Sees to it that members of a job can be proven.
@@ -63,16 +93,17 @@ impl Owner {
     }
 
     /// Those among some who are the ones that the job is signed for: under the journal that they had when the targets were frozen.
-    fn signed_for(&self, jid: Jid, among: &Members) -> Members {
+    pub(super) fn signed_for(&self, jid: Jid, among: &Members) -> Members {
         let Some(version) = self.jobs.get(&jid).map(|job| job.head.inventory_version) else {
             return Members::new();
         };
-        let same = |no: &u32| {
-            let frozen = self.inventory.get(*no).filter(|minion| minion.incarnation_seq <= version);
-            // A syndic may still know an older journal, or a copy of one.
-            frozen.is_some_and(|m| self.tier.incarnation_of(*no).is_none_or(|there| there == m.incarnation))
+        // A syndic may still know an older journal, or a copy of one.
+        let mut told = self.tier.incarnations();
+        let mut agrees = |no, known| told(no).is_none_or(|there| there == known);
+        let same = |(no, minion): &(u32, &Minion)| {
+            minion.incarnation_seq <= version && agrees(*no, minion.incarnation)
         };
-        among.iter().filter(same).collect()
+        set_of(self.minions(among).filter(same).map(|(no, _)| no))
     }
 
     /// Those who can know that a job was not started: a minion that has another journal than the one for which the job was signed
@@ -97,19 +128,38 @@ impl Owner {
     /// What to send to these for a job.
     pub(super) fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
         let among = self.signed_for(jid, &(among & self.tier.up()));
-        if among.is_empty() {
+        self.place_signed(now, jid, &among)
+    }
+
+    /// The same, for those that it is signed for.
+    pub(super) fn place_signed(&mut self, now: Millis, jid: Jid, signed: &Members) -> Placement {
+        if signed.is_empty() {
             return Placement::default();
         }
         self.plant(jid);
-        self.tier.place(now, jid, &among)
+        let unsigned = self.tier.works.get(&jid).is_some_and(|work| work.cancelled) && !self.seal_cancel(jid);
+        let mut placement = self.tier.place(now, jid, signed);
+        if unsigned {
+            // They are sent it once there is a key.
+            placement.sendings.retain(|sending| !matches!(sending.down, Down::Cancel { .. }));
+        }
+        placement
+    }
+
+    /// The same without the messages, which are made once the marks are durable.
+    pub(super) fn mark(&mut self, now: Millis, jid: Jid, signed: &Members) -> Vec<SendMark> {
+        if signed.is_empty() {
+            return Vec::new();
+        }
+        self.plant(jid);
+        self.tier.mark(now, jid, signed)
     }
 
     /// Those who had their turn and can't be sent the job: they have another journal now than it is signed for.
-    pub(super) fn turn_away(&mut self, jid: Jid, granted: &Members) {
-        let others = granted - self.signed_for(jid, granted);
+    pub(super) fn turn_away(&mut self, jid: Jid, others: &Members) {
         if !others.is_empty() {
             self.note(jid, Reason::NewJournal.explain(), others.len());
-            self.record(jid, Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::NewJournal)), &others);
+            self.record(jid, Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::NewJournal)), others);
         }
     }
 }

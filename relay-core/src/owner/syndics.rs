@@ -48,17 +48,22 @@ impl Owner {
                 self.effects.push(OwnerEffect::Send(sending));
             }
             Up::Returns(batch) => self.returns(link, batch),
+            Up::Suspicions(list) => self.suspicions(link, list),
         }
     }
 
     fn roster(&mut self, now: Millis, wall: WallMicros, link: LinkId, update: RosterUpdate) {
         let Some(syndic) = self.syndics.get(&link) else { return };
         let (inventory, effects) = (&mut self.inventory, &mut self.effects);
-        let mut changed = Vec::new();
+        let (mut changed, mut turned_away) = (Vec::new(), Vec::new());
         let mut number = |entry: &RosterEntry| {
             let known = inventory.no_of(entry.id.as_str()).and_then(|no| inventory.get(no));
             if known.is_some_and(|m| m.region != syndic.region) {
                 effects.push(OwnerEffect::ForeignMinion { syndic: syndic.id.clone(), id: entry.id.clone() });
+                return None;
+            }
+            if known.is_none() && !inventory.has_room(&syndic.region) {
+                turned_away.push(entry.id.clone());
                 return None;
             }
             let moved = known.is_none_or(|m| m.syndic != syndic.id);
@@ -81,7 +86,13 @@ impl Owner {
             }
             Some(did.no)
         };
-        let Ok(news) = self.tier.roster(link, &update, &mut number) else {
+        let news = self.tier.roster(link, &update, &mut number);
+        if let Some(first) = turned_away.first() {
+            let (syndic, region) = (syndic.id.clone(), syndic.region.clone());
+            let (first, refused) = (first.clone(), turned_away.len() as u64);
+            self.effects.push(OwnerEffect::RegionFull { syndic, region, first, refused });
+        }
+        let Ok(news) = news else {
             self.resync(link);
             return;
         };

@@ -4,10 +4,14 @@ use super::*;
 use crate::batch::BatchRule;
 use crate::{
     ids::{MinionId, RequestId},
+    inventory::MAX_REGION_MINIONS,
     message::ReturnGroup,
     roster::Roster,
     target::Target,
 };
+
+mod cancels;
+mod reports;
 
 const LINK: LinkId = LinkId(1);
 const SPOOL: Incarnation = Incarnation(77);
@@ -255,6 +259,36 @@ fn nobody_matches() {
     let Err(error) = bench.submit("region:awz") else { panic!("no match") };
     assert!(error.to_string().ends_with("; nearest: region:aws"), "{error}");
     assert!(matches!(bench.submit("L@web1,wbe2"), Err(SubmitError::UnknownIds { .. })));
+}
+
+#[test]
+fn a_region_has_so_many_minions_and_no_more_whatever_a_syndic_names() {
+    let mut bench = Bench::new(&["known"]);
+    // As many as there may be, found in the store.
+    for no in 1..MAX_REGION_MINIONS as u32 {
+        let record = Record {
+            no,
+            id: format!("m{no}").parse().unwrap(),
+            up: false,
+            ..bench.owner.inventory().record(0).unwrap()
+        };
+        bench.owner.inventory.restore(record).unwrap();
+    }
+    bench.attach(0, LINK, "aws-1", SPOOL, &["known", "new1", "m7", "new2"], 2);
+    let refused = |effect: &OwnerEffect| match effect {
+        OwnerEffect::RegionFull { syndic, region, first, refused } => {
+            Some((syndic.to_string(), region.to_string(), first.to_string(), *refused))
+        }
+        _ => None,
+    };
+    let told: Vec<_> = bench.out.iter().filter_map(refused).collect();
+    assert_eq!(told, [("aws-1".into(), "aws".into(), "new1".into(), 2)], "once for all of a message");
+    let inventory = bench.owner.inventory();
+    assert_eq!(inventory.all().len(), MAX_REGION_MINIONS);
+    assert_eq!((inventory.no_of("new1"), inventory.no_of("new2")), (None, None));
+    let up: Members = ["known", "m7"].into_iter().filter_map(|id| inventory.no_of(id)).collect();
+    assert!(up.len() == 2 && *inventory.up() == up, "who was known goes on");
+    assert!(inventory.has_room(&"azure".parse().unwrap()));
 }
 
 #[test]

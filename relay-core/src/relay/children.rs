@@ -54,6 +54,7 @@ impl Relay {
                 self.send(Sending::new(vec![link], Down::Heartbeat));
             }
             Up::Returns(batch) => self.child_returns(now, link, batch),
+            Up::Suspicions(list) => self.child_suspects(now, link, list),
         }
     }
 

@@ -51,6 +51,7 @@ impl Relay {
         if self.roster_due.is_some_and(|due| due <= now) {
             self.flush_roster();
         }
+        self.report(now);
     }
 
     /// All open folds, one group commit.

@@ -4,6 +4,7 @@ use super::ParentNo;
 use crate::{
     ids::{Incarnation, Jid, MinionId},
     message::{LinkId, ReturnBatch, Up},
+    suspicion::Forgery,
     tier::{SendMark, Sending},
 };
 
@@ -83,11 +84,15 @@ pub enum RelayEffect {
     Alarm {
         /// The job.
         jid: Jid,
+        /// What it is taken for.
+        kind: Forgery,
         /// What is wrong with it.
         why: &'static str,
         /// For how many members it was.
         members: u64,
     },
+    /// So many suspicions of those below were not passed on: more than anybody has who does not make them up.
+    ReportsDropped(u64),
     /// Duplicate answers were dropped.
     Duplicates(u64),
 }

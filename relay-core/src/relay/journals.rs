@@ -12,8 +12,11 @@ use crate::{ids::MinionId, time::Millis};
 pub(super) const BURST: u32 = 64;
 /// One more after each of these.
 pub(super) const EVERY: Millis = 10 * 60 * 1_000;
-/// Who is remembered, before those are forgotten who have all of their credit again.
+/// Most that are remembered. Then those are forgotten who have all of their credit again; and if that is nobody, those who have spent
+/// least: that these are those who have spent all of it takes more journals than a roster has numbers ([`crate::roster::MAX_ROSTER`]).
 const REMEMBERED: usize = 4_096;
+/// So many of them at least.
+const FORGOTTEN: usize = REMEMBERED / 8;
 
 /// Who has come with how many journals lately.
 #[derive(Debug, Default)]
@@ -38,7 +41,7 @@ impl Journals {
     /// Whether a minion may come with one that is new; if so, it has.
     pub(super) fn take(&mut self, now: Millis, id: &MinionId) -> bool {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(id) {
-            self.0.retain(|_, spent| spent.by(now).journals > 0);
+            self.make_room(now);
         }
         let none = Spent { journals: 0, since: now };
         let spent = self.0.get(id).map_or(none, |spent| spent.by(now));
@@ -48,6 +51,17 @@ impl Journals {
         }
         self.0.insert(id.clone(), Spent { journals: spent.journals + 1, ..spent });
         true
+    }
+
+    fn make_room(&mut self, now: Millis) {
+        self.0.retain(|_, spent| spent.by(now).journals > 0);
+        if self.0.len() < REMEMBERED {
+            return;
+        }
+        // An eighth of them, so that this is seldom.
+        let mut all: Vec<u32> = self.0.values().map(|spent| spent.by(now).journals).collect();
+        let (_, &mut least, _) = all.select_nth_unstable(FORGOTTEN);
+        self.0.retain(|_, spent| spent.by(now).journals > least);
     }
 }
 
@@ -83,5 +97,23 @@ mod tests {
         let mut journals = Journals::default();
         (0..3 * REMEMBERED as u64).for_each(|n| assert!(journals.take(n * EVERY, &id(&format!("m{n}")))));
         assert!(journals.0.len() <= REMEMBERED + 1);
+    }
+
+    #[test]
+    fn who_has_spent_least_makes_room_when_nobody_is_back_at_full_credit() {
+        let mut journals = Journals::default();
+        let mallory = id("mallory");
+        (0..BURST).for_each(|_| assert!(journals.take(0, &mallory)));
+        for n in 0..3 * REMEMBERED {
+            assert!(journals.take(0, &id(&format!("m{n}"))));
+            assert!(journals.0.len() <= REMEMBERED);
+        }
+        assert!(!journals.take(0, &mallory), "nobody else's names give it credit");
+    }
+
+    #[test]
+    fn nobody_can_make_all_of_them_forgotten() {
+        let spent = (REMEMBERED - FORGOTTEN) as u64 * u64::from(BURST);
+        assert!(spent > crate::roster::MAX_ROSTER.into());
     }
 }

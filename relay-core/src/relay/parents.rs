@@ -2,10 +2,13 @@
 //!
 //! Owns which dispatch is taken and what a parent's word changes. Sending downward is `children`'s and the tier's.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     merkle::{Hash, TargetRoot},
     seat::{MAX_DELIVERY, MAX_HOLD},
+    suspicion::Forgery,
     tier::Provable,
 };
 
@@ -16,6 +19,7 @@ impl Relay {
         let parent = self.clamp(parent);
         self.uplinks[parent].attach(now, link);
         self.effects.push(RelayEffect::SendUp { link, up: Up::Roster(self.roster.full()) });
+        self.reports.gathered.attached(now);
         self.heartbeat(now, parent);
         self.pump(now);
     }
@@ -37,15 +41,15 @@ impl Relay {
         }
         self.uplinks[parent].heard(now);
         match down {
-            Down::Heartbeat => {}
+            Down::Heartbeat => self.reports.gathered.answered(),
             Down::RosterResync => {
                 self.flush_roster();
                 self.effects.push(RelayEffect::SendUp { link, up: Up::Roster(self.roster.full()) });
             }
             Down::Dispatch(dispatch) => self.dispatch(now, parent, dispatch),
-            Down::Cancel { jid, epoch } => {
+            Down::Cancel { jid, epoch, seal } => {
                 if self.tier.works.get(&jid).is_some_and(|w| epoch >= w.epoch) {
-                    self.cancel(now, jid);
+                    self.cancel(now, jid, seal);
                 }
             }
             Down::ReturnsAck { up_to } => {
@@ -64,14 +68,19 @@ impl Relay {
     fn dispatch(&mut self, now: Millis, parent: ParentNo, dispatch: Dispatch) {
         let jid = dispatch.job.jid;
         let known = self.tier.works.get(&jid).and_then(|w| w.job.as_ref().map(|job| (w.epoch, job.digest)));
-        if known.is_some_and(|(epoch, digest)| epoch > dispatch.epoch || digest != dispatch.job.digest) {
-            self.alarm(jid, "an older epoch, or another content", dispatch.members.len());
+        let alarm = known.and_then(|(epoch, digest)| match () {
+            () if digest != dispatch.job.digest => Some((Forgery::DigestMismatch, "another content")),
+            () if epoch > dispatch.epoch => Some((Forgery::StaleEpoch, "an older epoch")),
+            () => None,
+        });
+        if let Some((kind, why)) = alarm {
+            self.alarm(jid, kind, why, dispatch.members.len());
             return;
         }
         if let Some(root) = &dispatch.job.targets
             && let Err(why) = self.prove(jid, root, &dispatch)
         {
-            self.alarm(jid, why, dispatch.members.len());
+            self.alarm(jid, Forgery::NotTarget, why, dispatch.members.len());
             return;
         }
         if self.tier.works.len() >= MAX_WORKS && !self.tier.works.contains_key(&jid) {
@@ -117,8 +126,8 @@ impl Relay {
         Ok(())
     }
 
-    fn alarm(&mut self, jid: Jid, why: &'static str, members: u64) {
-        self.effects.push(RelayEffect::Alarm { jid, why, members });
+    fn alarm(&mut self, jid: Jid, kind: Forgery, why: &'static str, members: u64) {
+        self.effects.push(RelayEffect::Alarm { jid, kind, why, members });
     }
 
     /// Those of whom an answer about this job is on its way to a parent.
@@ -132,8 +141,9 @@ impl Relay {
         self.effects.push(RelayEffect::Note { jid, what, members });
     }
 
-    fn cancel(&mut self, now: Millis, jid: Jid) {
-        let (never_sent, sending) = self.tier.cancel(jid);
+    /// Whether its owner signed it is for minions to find out: a parent that makes one up could keep the job back as well.
+    fn cancel(&mut self, now: Millis, jid: Jid, seal: Bytes) {
+        let (never_sent, sending) = self.tier.cancel(jid, seal);
         // A cancel names no members: to a syndic that it reaches before the job it says nothing.
         self.after_marks(jid, sending.into_iter().collect());
         self.note(jid, "cancelled", never_sent.len());

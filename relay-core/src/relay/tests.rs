@@ -335,7 +335,7 @@ fn cancel_answers_for_the_unsent() {
     let mut bench = Bench::attached(2);
     bench.relay.child_down(0, 0, LinkId(1));
     bench.dispatch(&[0, 1], false, 10_000);
-    bench.relay.from_parent(100, PARENT, Down::Cancel { jid: jid(), epoch: Epoch(1) });
+    bench.relay.from_parent(100, PARENT, Down::Cancel { jid: jid(), epoch: Epoch(1), seal: "seal".into() });
     bench.turn(100);
     assert_eq!(bench.returned(), [(Outcome::Cancelled, set(&[1]))]);
     let told = |e: &RelayEffect| matches!(e, RelayEffect::Send(Sending { down: Down::Cancel { .. }, .. }));
@@ -456,3 +456,4 @@ mod homes;
 #[cfg(test)]
 mod moves;
 mod proofs;
+mod reports;

@@ -60,7 +60,7 @@ impl Uplink {
 
     /// A batch that the spool remembers.
     pub(super) fn restore(&mut self, batch: ReturnBatch) {
-        self.next_seq = self.next_seq.max(batch.seq + 1);
+        self.next_seq = self.next_seq.max(batch.seq.saturating_add(1));
         self.push(batch, true);
     }
 
@@ -96,7 +96,7 @@ impl Uplink {
     }
 
     pub(super) fn is_silent(&self, now: Millis, dead_after: Millis) -> bool {
-        now >= self.heard + dead_after
+        now >= self.heard.saturating_add(dead_after)
     }
 
     /// The parent can't take returns: everything unacknowledged goes again, later.

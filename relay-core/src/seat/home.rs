@@ -4,6 +4,10 @@
 //! it leaves only after the primary was seen to answer, and if nothing has begun meanwhile. Between two tries lies at
 //! least `quiet`, and more each time that it did not help, so that a primary that comes and goes costs its minions little.
 //! Writing the list down, looking and dialling are the minion crate's.
+//!
+//! A list is not signed, and who sends one may claim any revision. So a revision counts for as long as somebody can be found who says
+//! it: below a parent that says an older one for [`PATIENCE`], that is taken. A syndic in foreign hands keeps its minions while it is
+//! believed, and no longer; and a fabric that lost its history gets its minions back.
 
 use std::sync::Arc;
 
@@ -23,6 +27,10 @@ const QUIET: Millis = 2;
 const LONGEST_WAIT: Millis = 16;
 /// An answer of the primary is waited for so many quiet times; then the try counts as failed.
 const ANSWER_TIME: Millis = 2;
+
+/// For so long a minion is attached to a parent that says an older revision, until it takes that one. Meanwhile it looks for the
+/// syndics of the newer one, and who was cut off, as the parent may be, mostly is no more.
+pub const PATIENCE: Millis = 3_600_000;
 
 /// The syndics that a minion was told, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +55,22 @@ enum Step {
     Leaving,
 }
 
+#[derive(Debug)]
+struct Doubted {
+    home: Home,
+    spread: Millis,
+    taken_at: Millis,
+}
+
 /// A minion's way to its primary.
 #[derive(Debug)]
 pub(super) struct Homing {
     quiet: Millis,
     home: Option<Home>,
+    /// This parent has said it: what it says of an older one was under way for long.
+    confirmed: bool,
+    /// An older one, where the parent knows of no other.
+    doubted: Option<Doubted>,
     parent: Option<TierId>,
     attached_at: Millis,
     step: Step,
@@ -68,6 +87,8 @@ impl Homing {
         Homing {
             quiet,
             home: home.filter(|home| !home.syndics.is_empty()),
+            confirmed: false,
+            doubted: None,
             parent: None,
             attached_at: 0,
             step: Step::Settled,
@@ -104,8 +125,29 @@ impl Homing {
         self.seed ^= random;
         let own = placed.groups.iter().find(|group| group.members.contains(0) && !group.syndics.is_empty());
         let older = self.home.as_ref().is_some_and(|known| placed.revision < known.revision);
-        let Some(own) = own.filter(|_| !older) else { return false };
+        let Some(own) = own else { return false };
         let home = Home { revision: placed.revision, syndics: own.syndics.clone() };
+        if older && self.confirmed {
+            return false;
+        }
+        if older {
+            let taken_at = self.doubted.as_ref().map_or(now.saturating_add(PATIENCE), |known| known.taken_at);
+            self.doubted = Some(Doubted { home, spread: placed.spread, taken_at });
+            return false;
+        }
+        self.take(now, home, placed.spread)
+    }
+
+    /// What was doubted for long enough is taken. True if it is to be written down.
+    fn relent(&mut self, now: Millis) -> bool {
+        match self.doubted.take_if(|doubted| doubted.taken_at <= now) {
+            Some(Doubted { home, spread, .. }) => self.take(now, home, spread),
+            None => false,
+        }
+    }
+
+    fn take(&mut self, now: Millis, home: Home, spread: Millis) -> bool {
+        (self.confirmed, self.doubted) = (true, None);
         if self.primary() != home.syndics.first() {
             self.backoff.reset();
         }
@@ -116,7 +158,7 @@ impl Homing {
             _ if !self.is_misplaced() => self.step = Step::Settled,
             Step::Missed { .. } => {}
             Step::Settled | Step::Waiting { .. } => {
-                let wait = self.part(placed.spread);
+                let wait = self.part(spread);
                 self.wait(now, wait);
             }
         }
@@ -144,12 +186,14 @@ impl Homing {
     /// A link is up. From another than the primary that one is looked for again after a while.
     fn attached(&mut self, now: Millis, parent: &TierId, random: u64) {
         self.seed ^= random;
+        (self.confirmed, self.doubted) = (false, None);
         (self.parent, self.attached_at) = (Some(parent.clone()), now);
         self.wait_longer(now);
     }
 
     pub(super) fn detached(&mut self) {
         (self.parent, self.step) = (None, Step::Settled);
+        (self.confirmed, self.doubted) = (false, None);
     }
 
     /// Whom to look for now, if it is time and the minion idle. A moment missed for work comes again after a part of half the
@@ -193,11 +237,12 @@ impl Homing {
 
     /// When [`Homing::poll`] must be called next, at the latest.
     pub(super) fn next(&self) -> Option<Millis> {
-        match self.step {
+        let step = match self.step {
             Step::Waiting { due, .. } => Some(due),
             Step::Asking { until } => Some(until),
             _ => None,
-        }
+        };
+        step.into_iter().chain(self.doubted.as_ref().map(|doubted| doubted.taken_at)).min()
     }
 }
 
@@ -239,6 +284,9 @@ impl Seat {
     /// Looks for the primary, if it is time.
     pub(super) fn go_home(&mut self, now: Millis) {
         let Seat { homing: Some(homing), entries, session: Some(_), .. } = self else { return };
+        if homing.relent(now) {
+            self.effects.extend(homing.home.clone().map(SeatEffect::Keep));
+        }
         if let Some(syndic) = homing.poll(now, || entries.values().all(|e| e.is_over())) {
             self.effects.push(SeatEffect::Seek(syndic));
         }

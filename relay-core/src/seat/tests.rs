@@ -123,7 +123,7 @@ fn unacknowledged_ends_survive_and_are_sent_again_on_attach() {
 #[test]
 fn a_cancel_that_overtakes_its_dispatch_wins() {
     let (mut seat, mut journal) = (seat(), Vec::new());
-    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1) }, 0);
+    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1), seal: Default::default() }, 0);
     seat.received(0, dispatch(1, 1_000), 5);
     let effects = settle(&mut seat, &mut journal);
     assert_eq!(starts(&effects), 0);
@@ -134,7 +134,7 @@ fn a_cancel_that_overtakes_its_dispatch_wins() {
 fn a_cancel_while_the_intent_is_written_prevents_the_start() {
     let (mut seat, mut journal) = (seat(), Vec::new());
     seat.received(0, dispatch(1, 1_000), 5);
-    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1) }, 0);
+    seat.received(0, Down::Cancel { jid: jid(1), epoch: Epoch(1), seal: Default::default() }, 0);
     let effects = settle(&mut seat, &mut journal);
     assert_eq!((starts(&effects), answers(&effects)), (0, vec![(Outcome::Cancelled, Reason::BeforeStart)]));
 }
@@ -312,7 +312,7 @@ fn of_what_it_forgot_a_minion_says_nothing() {
         seat.attached(0);
         settle(&mut seat, &mut journal);
         seat.received(0, dispatch(5, 0), 1);
-        seat.received(0, Down::Cancel { jid: jid(5), epoch: Epoch(1) }, 1);
+        seat.received(0, Down::Cancel { jid: jid(5), epoch: Epoch(1), seal: Default::default() }, 1);
         assert!(seat.effects().is_empty(), "it ran: neither expired nor cancelled before the start");
         seat.received(0, dispatch(6, 0), 1);
         assert_eq!(answers(&settle(&mut seat, &mut journal)), [(Outcome::Refused, Reason::Expired)]);

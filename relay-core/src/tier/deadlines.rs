@@ -29,6 +29,18 @@ impl Deadlines {
         self.0.iter().find(|(_, members)| members.contains(member)).map_or(0, |(at, _)| *at)
     }
 
+    /// Members by their deadlines; those that have none may not start any more.
+    pub fn split(&self, members: &Members) -> Vec<(Millis, Members)> {
+        let mut rest = members.clone();
+        let mut split: Vec<(Millis, Members)> = Vec::new();
+        for (at, others) in self.0.iter().filter(|(_, others)| !others.is_disjoint(members)) {
+            rest -= others;
+            split.push((*at, others & members));
+        }
+        split.extend((!rest.is_empty()).then_some((0, rest)));
+        split
+    }
+
     /// Those that have one, passed or not.
     pub fn known(&self) -> Members {
         self.0.iter().fold(Members::new(), |all, (_, members)| all | members)
@@ -65,6 +77,7 @@ mod tests {
         deadlines.set(0, 10, &set(&[1, 2, 3]));
         deadlines.set(5, 20, &set(&[2]));
         assert_eq!([1, 2, 3, 4].map(|m| deadlines.of(m)), [10, 20, 10, 0]);
+        assert_eq!(deadlines.split(&set(&[1, 2, 4])), [(10, set(&[1])), (20, set(&[2])), (0, set(&[4]))]);
         assert_eq!(deadlines.passed(10), set(&[1, 3]));
         assert_eq!(deadlines.first_of(&set(&[2])), Some(20));
     }

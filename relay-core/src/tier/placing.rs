@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DIRECT, Provable, Sending, Tier, Work};
+use super::{DIRECT, Provable, Sending, Tier, Work, numbers::set_of};
 use crate::{
     Members,
     ids::{Incarnation, Jid},
@@ -40,6 +40,25 @@ struct Lot {
     members: Vec<(u32, u32)>,
 }
 
+/// One who can be sent something.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    member: u32,
+    link: LinkId,
+    no: u32,
+    place: u32,
+}
+
+/// The path by which somebody is reached, and the link that all on it share, if they do.
+type Path = (Incarnation, Option<LinkId>);
+
+/// Who goes where.
+#[derive(Debug, Default)]
+struct Routed {
+    marks: Vec<SendMark>,
+    routes: BTreeMap<Route, Lot>,
+}
+
 /// What [`Tier::place`] decided.
 #[derive(Debug, Default)]
 pub struct Placement {
@@ -61,62 +80,116 @@ impl Tier {
     ///
     /// Nobody is sent a job of whom it cannot be shown here that he is one of its targets.
     pub fn place(&mut self, now: Millis, jid: Jid, among: &Members) -> Placement {
-        let Tier { works, links, seats, up, trees, .. } = self;
-        let mut placement = Placement::default();
-        let Some(work) = works.get_mut(&jid) else { return placement };
-        let job = work.job.clone();
-        if job.is_none() && !work.cancelled {
-            return placement;
-        }
-        let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
-        let mut todo = &open & &(among & &*up);
-        if work.cancelled {
-            todo -= work.ledger.unsent() - &work.tainted;
-        }
-        if todo.is_empty() {
-            return placement;
-        }
-        let signed = job.as_ref().is_some_and(|job| job.targets.is_some());
-        let provable = trees.get(jid);
-        let mut routes: BTreeMap<Route, Lot> = BTreeMap::new();
+        let Routed { marks, routes } = self.route(now, jid, among);
+        let Some(work) = self.works.get(&jid) else { return Placement::default() };
+        let signed = work.job.as_ref().is_some_and(|job| job.targets.is_some());
+        let provable = self.trees.get(jid).filter(|_| signed);
+        let sendings = routes.into_iter().flat_map(|(route, lot)| messages(jid, work, provable, route, lot));
+        Placement { marks, sendings: sendings.collect() }
+    }
+
+    /// The same without the messages: they are made by another [`Tier::place`], when the marks are durable.
+    pub fn mark(&mut self, now: Millis, jid: Jid, among: &Members) -> Vec<SendMark> {
+        self.route(now, jid, among).marks
+    }
+
+    fn route(&mut self, now: Millis, jid: Jid, among: &Members) -> Routed {
+        let mut routed = Routed::default();
+        let paths = self.paths(jid, &self.sendable(jid, among));
+        let Some(work) = self.works.get_mut(&jid) else { return routed };
         let mut marks: BTreeMap<Incarnation, Members> = BTreeMap::new();
-        let mut placed = Members::new();
-        for member in &todo {
-            let Some(&(link, no)) = seats.get(&member) else { continue };
-            let Some(child) = links.get(&link) else { continue };
-            // A minion's cancel goes without the job, and what is not signed (of a former version) has no tree.
-            let bare = !signed || work.cancelled && child.via == DIRECT;
-            let shown = provable.as_ref().and_then(|provable| provable.place_of(member));
-            let Some(place) = shown.or(bare.then_some(0)) else { continue };
-            placed.insert(member);
-            let here = work.sent_via.get(&child.via).is_some_and(|m| m.contains(member));
-            if !here && !work.ledger.unsent().contains(member) {
-                work.tainted.insert(member);
+        for ((via, shared), reached) in paths {
+            let members = set_of(reached.iter().map(|to| to.member));
+            let fresh = work.sent_via.get(&via).map_or_else(|| members.clone(), |here| &members - here);
+            work.tainted |= &fresh - work.ledger.unsent();
+            if !(fresh.is_empty() || work.cancelled && via == DIRECT) {
+                *marks.entry(via).or_default() |= fresh;
             }
-            if !(here || work.cancelled && child.via == DIRECT) {
-                marks.entry(child.via).or_default().insert(member);
+            work.ledger.sent(&members);
+            for (reoffer, within, part) in offers(now, work, &members) {
+                let lot = routed.routes.entry(Route { shared, reoffer, within }).or_default();
+                let all = part.len() == members.len();
+                lot.add(shared, reached.iter().filter(|to| all || part.contains(to.member)));
             }
-            let left = work.deadlines.of(member).saturating_sub(now);
-            let reoffer = left == 0 || work.cancelled || work.tainted.contains(member);
-            let over = work.cancelled || work.stopped.contains(member);
-            let shared = (child.via != DIRECT).then_some(link);
-            let within = if over { 0 } else { left };
-            let route = routes.entry(Route { shared, reoffer, within }).or_default();
-            if shared.is_none() || route.links.is_empty() {
-                route.links.push(link);
-            }
-            route.members.push((no, place));
         }
         for (via, members) in marks {
             *work.sent_via.entry(via).or_default() |= &members;
-            placement.marks.push(SendMark { jid, via, members });
+            routed.marks.push(SendMark { jid, via, members });
         }
-        work.ledger.sent(&placed);
-        let provable = provable.filter(|_| signed);
-        placement.sendings =
-            routes.into_iter().flat_map(|(route, lot)| messages(jid, work, provable, route, lot)).collect();
-        placement
+        routed
     }
+
+    /// Those among some to whom there is something to say of a job.
+    fn sendable(&self, jid: Jid, among: &Members) -> Members {
+        let Some(work) = self.works.get(&jid).filter(|work| work.job.is_some() || work.cancelled) else {
+            return Members::new();
+        };
+        let open = &(work.ledger.unsent() | work.ledger.in_flight()) | work.ledger.unknown();
+        let mut todo = &open & &(among & &self.up);
+        if work.cancelled {
+            todo -= work.ledger.unsent() - &work.tainted;
+        }
+        todo
+    }
+
+    /// Those of whom it can be shown that they are targets, by the path on which each is reached.
+    fn paths(&mut self, jid: Jid, todo: &Members) -> BTreeMap<Path, Vec<Reached>> {
+        let Tier { works, links, seats, trees, .. } = self;
+        let mut paths: BTreeMap<Path, Vec<Reached>> = BTreeMap::new();
+        let Some(work) = works.get(&jid).filter(|_| !todo.is_empty()) else { return paths };
+        let signed = work.job.as_ref().is_some_and(|job| job.targets.is_some());
+        let provable = trees.get(jid);
+        // Neighbours mostly have the same path: it is looked up once for all of them.
+        let (mut path, mut run): (Option<(LinkId, Path)>, Vec<Reached>) = (None, Vec::new());
+        for member in todo {
+            let Some((link, no)) = seats.get(member) else { continue };
+            if path.is_none_or(|(last, _)| last != link) {
+                path.into_iter().for_each(|(_, path)| paths.entry(path).or_default().append(&mut run));
+                let via = links.get(&link).map(|child| child.via);
+                path = via.map(|via| (link, (via, (via != DIRECT).then_some(link))));
+            }
+            let Some((_, (via, _))) = path else { continue };
+            // A minion's cancel goes without the job, and what is not signed (of a former version) has no tree.
+            let bare = !signed || work.cancelled && via == DIRECT;
+            let shown = provable.and_then(|provable| provable.place_of(member));
+            let Some(place) = shown.or(bare.then_some(0)) else { continue };
+            run.push(Reached { member, link, no, place });
+        }
+        path.into_iter().for_each(|(_, path)| paths.entry(path).or_default().append(&mut run));
+        paths.retain(|_, reached| !reached.is_empty());
+        paths
+    }
+}
+
+impl Lot {
+    fn add<'a>(&mut self, shared: Option<LinkId>, reached: impl Iterator<Item = &'a Reached>) {
+        if self.links.is_empty() {
+            self.links.extend(shared);
+        }
+        for to in reached {
+            if shared.is_none() {
+                self.links.push(to.link);
+            }
+            self.members.push((to.no, to.place));
+        }
+    }
+}
+
+/// What members are told together: whether it may be known there, what is left of the delivery window, and who.
+fn offers(now: Millis, work: &Work, members: &Members) -> Vec<(bool, Millis, Members)> {
+    let mut offers = Vec::new();
+    for (deadline, part) in work.deadlines.split(members) {
+        let left = deadline.saturating_sub(now);
+        let again = if left == 0 || work.cancelled { part.clone() } else { &part & &work.tainted };
+        let over = if work.cancelled { part.clone() } else { &part & &work.stopped };
+        let fresh = &part - &again;
+        offers.push((true, 0, &again & &over));
+        offers.push((true, left, again - &over));
+        offers.push((false, 0, &fresh & &over));
+        offers.push((false, left, fresh - over));
+    }
+    offers.retain(|(.., part)| !part.is_empty());
+    offers
 }
 
 /// What goes over the links of one route.
@@ -142,7 +215,8 @@ fn messages(jid: Jid, work: &Work, provable: Option<&Provable>, route: Route, lo
         messages.push(Sending { links: links.clone(), down: Down::Dispatch(dispatch), proofs });
     }
     if work.cancelled {
-        messages.push(Sending::new(links, Down::Cancel { jid, epoch: work.epoch }));
+        let (epoch, seal) = (work.epoch, work.seal.clone());
+        messages.push(Sending::new(links, Down::Cancel { jid, epoch, seal }));
     }
     messages
 }

@@ -13,30 +13,46 @@ use crate::{
 /// Bytes of trees kept at one tier: about eighty jobs to 5,000 minions. Without a bound a thousand open jobs would take 400 MB.
 pub const MAX_TREE_BYTES: usize = 32 << 20;
 /// What a member's place takes beside the tree.
-const PLACE_BYTES: usize = 16;
+const PLACE_BYTES: usize = size_of::<(u32, u32)>();
 
 /// Part of a job's tree, and whose leaves are known in it.
 #[derive(Debug, Default)]
 pub struct Provable {
     tree: Tree,
-    /// Local number -> place of its leaf.
-    places: BTreeMap<u32, u32>,
+    /// Local numbers, ascending, and the place of each one's leaf.
+    places: Vec<(u32, u32)>,
 }
 
 impl Provable {
     /// These members, at these places.
-    pub fn new(tree: Tree, places: BTreeMap<u32, u32>) -> Provable {
+    pub fn new(tree: Tree, mut places: Vec<(u32, u32)>) -> Provable {
+        places.sort_unstable_by_key(|(member, _)| *member);
         Provable { tree, places }
     }
 
     /// Where a member's leaf is.
     pub fn place_of(&self, member: u32) -> Option<u32> {
-        self.places.get(&member).copied()
+        let at = self.places.binary_search_by_key(&member, |(member, _)| *member).ok()?;
+        self.places.get(at).map(|(_, place)| *place)
     }
 
     /// That these leaves are in the tree: places that [`Provable::place_of`] gave.
     pub fn prove(&self, places: Vec<u32>) -> Proof {
         self.tree.prove(places).unwrap_or_default()
+    }
+
+    /// What else is known of the same tree.
+    fn extend(&mut self, more: Provable) {
+        self.tree.graft(more.tree);
+        if self.places.is_empty() {
+            self.places = more.places;
+            return;
+        }
+        // The newer stand first among equals, and stay. Both ascend: the sort finds two runs.
+        let before = std::mem::replace(&mut self.places, more.places);
+        self.places.extend(before);
+        self.places.sort_by_key(|(member, _)| *member);
+        self.places.dedup_by_key(|(member, _)| *member);
     }
 
     fn bytes(&self) -> usize {
@@ -72,8 +88,7 @@ impl Trees {
         let (used, known) = self.kept.entry(jid).or_default();
         *used = self.uses;
         self.bytes -= known.bytes();
-        known.tree.graft(more.tree);
-        known.places.extend(more.places);
+        known.extend(more);
         self.bytes += known.bytes();
         while self.bytes > MAX_TREE_BYTES && self.kept.len() > 1 {
             let oldest = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(jid, _)| *jid);

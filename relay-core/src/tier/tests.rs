@@ -158,7 +158,7 @@ fn minions_share_one_message() {
 fn cancel_answers_for_the_unsent_and_tells_the_rest() {
     let mut tier = tier(2);
     tier.place(0, JID(), &set(&[100]));
-    let (never_sent, sending) = tier.cancel(JID());
+    let (never_sent, sending) = tier.cancel(JID(), "seal".into());
     assert_eq!(never_sent, set(&[101]));
     assert!(matches!(sending.unwrap().down, Down::Cancel { .. }));
     assert!(tier.place(0, JID(), &set(&[101])).sendings.is_empty());
@@ -168,7 +168,7 @@ fn cancel_answers_for_the_unsent_and_tells_the_rest() {
 fn a_syndic_that_may_not_know_a_cancelled_job_is_sent_it_with_no_time_left_and_the_cancel() {
     let mut tier = tier(1);
     tier.place(0, JID(), &set(&[100]));
-    tier.cancel(JID());
+    tier.cancel(JID(), "seal".into());
     let placed = tier.place(0, JID(), &set(&[100]));
     let [dispatch, cancel] = &placed.sendings[..] else { panic!("both") };
     assert!(matches!(&dispatch.down, Down::Dispatch(d) if d.reoffer && d.deliver_within == 0));
@@ -184,7 +184,7 @@ fn a_minion_that_another_path_may_have_reached_is_sent_the_cancel_and_needs_no_j
     let mut work = work(None, set(&[100]));
     work.tainted = set(&[100]);
     tier.works.insert(JID(), work);
-    let (never_sent, sending) = tier.cancel(JID());
+    let (never_sent, sending) = tier.cancel(JID(), "seal".into());
     assert!(never_sent.is_empty());
     assert_eq!(sending.unwrap().links, [LinkId(1)]);
     let placed = tier.place(0, JID(), &set(&[100]));

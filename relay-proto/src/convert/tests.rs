@@ -73,7 +73,7 @@ fn every_down_survives() {
         Down::Heartbeat,
         Down::RosterResync,
         Down::Dispatch(dispatch),
-        Down::Cancel { jid: Jid::from_micros(5), epoch: Epoch(2) },
+        Down::Cancel { jid: Jid::from_micros(5), epoch: Epoch(2), seal: "seal".into() },
         Down::ReturnsAck { up_to: 7 },
         Down::ReturnsBusy { retry_after: 8 },
     ];
@@ -92,6 +92,11 @@ fn what_may_not_be_is_refused() {
     assert!(group_in(link::ReturnGroup { reason: "because".into(), ..group.clone() }).is_err());
     assert!(group_in(link::ReturnGroup { truncated: vec![1], ..group.clone() }).is_err());
     assert!(group_in(link::ReturnGroup { body: vec![0; MAX_BODY_BYTES + 1].into(), ..group }).is_err());
+    let cancel = |len| {
+        let cancel = link::Cancel { seal: vec![0; len].into(), ..Default::default() };
+        down_in(link::Down { message: Some(link::down::Message::Cancel(cancel)), ..Default::default() })
+    };
+    assert!(cancel(MAX_SEAL_BYTES).is_ok() && cancel(MAX_SEAL_BYTES + 1).is_err());
     let mut far = Vec::new();
     set(&[u32::MAX]).serialize_into(&mut far).unwrap();
     assert!(members_in(&far).is_err());

@@ -1,8 +1,8 @@
 //! A throw-away certificate authority for `dev up` and for tests: its root makes everybody's certificates itself, and lies open in
 //! a directory.
 //!
-//! Not for a fabric that matters: whoever can read its directory can be anybody. What it issues has the shape that SECURITY
-//! section 1 asks of real certificates, so that everything else meets no difference.
+//! Not for a fabric that matters: whoever can read its directory can be anybody. What it issues has the shape of real
+//! certificates (`shape.rs`), so that everything else meets no difference.
 
 use std::{
     fs, io,

@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::{AuthorityError, Scope};
 use crate::trust::{Enrolment, Seconds};
 
-/// How far back a certificate's life begins, for clocks that are slow (SECURITY section 1).
+/// How far back a certificate's life begins, for clocks that are slow.
 pub(super) const BACKDATED: Duration = Duration::from_secs(5 * 60);
 
 /// From when until when.

@@ -21,7 +21,7 @@ pub struct TlsConfig {
     pub ca: PathBuf,
     /// This process's certificate, followed by those between it and the root, if any.
     pub cert: PathBuf,
-    /// The certificate's private key; readable by its owner alone (SECURITY a22).
+    /// The certificate's private key; readable by its owner alone (abuse test a22).
     pub key: PathBuf,
 }
 

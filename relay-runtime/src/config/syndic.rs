@@ -20,7 +20,7 @@ use super::{
     top_master::MAX_THREADS,
 };
 
-/// How large a spool grows if the file does not say: an hour of returns of 600 minions (SECURITY section 4: 64 MiB).
+/// How large a spool grows if the file does not say: an hour of returns of 600 minions.
 const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// The smallest useful spool: one return of the largest size (1 MiB) and its records.
 const SPOOL_MIN_BYTES: u64 = 2 * 1024 * 1024;
@@ -58,7 +58,7 @@ pub struct SyndicConfig {
     pub log: LogConfig,
 }
 
-/// When a syndic sends what it has folded: as soon as one of the three is reached (DESIGN section 5, step 6).
+/// When a syndic sends what it has folded: as soon as one of the three is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlushConfig {
     /// So many returns. Default 4,096.

@@ -27,10 +27,11 @@ use super::CALL_TIME;
 use crate::{
     clock::Clock,
     link::{
-        Server, Serving,
+        LinkService, Server, Serving,
         accept::{Answer, HttpResponse, Peer, Serve},
         strangers::Strangers,
     },
+    source::network,
 };
 
 /// Connections without a certificate, in all: each lives for a few round trips.
@@ -108,6 +109,10 @@ where
         self.links.settings(builder);
     }
 
+    fn frames(&self) -> Option<&LinkService> {
+        self.links.frames()
+    }
+
     fn strangers(&self) -> Option<Arc<Strangers>> {
         Some(self.strangers.clone())
     }
@@ -144,7 +149,7 @@ impl Pace {
                 self.syndics.lock().unwrap_or_else(PoisonError::into_inner).take(syndic.to_dns(), now)
             }
             None => {
-                let address = peer.address.ip().to_canonical();
+                let address = network(peer.address.ip());
                 self.addresses.lock().unwrap_or_else(PoisonError::into_inner).take(address, now)
             }
         };
@@ -167,5 +172,25 @@ pub fn origin(peer: &Peer, said: &str) -> String {
     match syndic(peer) {
         Some(_) if !said.is_empty() => said.chars().filter(|c| !c.is_control()).take(MAX_SAID).collect(),
         _ => peer.address.ip().to_canonical().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Enrolment;
+
+    #[test]
+    fn an_ipv6_network_asks_as_often_as_one_address() {
+        let pace = Pace::new(Clock::start());
+        let turn = |host: u128, network: u128| {
+            let ip = std::net::Ipv6Addr::from((0x2001_0db8 << 96) | (network << 64) | host);
+            pace.turn(&Peer { identity: None, enrolment: Enrolment::NONE, address: (ip, 1).into() })
+        };
+        // Far more than come back by time while this runs.
+        let most = 4 * u128::from(ADDRESS_RATE.burst);
+        let refused = (0..most).find(|host| turn(*host, 1).is_err());
+        assert!(refused.is_some_and(|at| at >= ADDRESS_RATE.burst.into()), "{refused:?}");
+        assert!(turn(1, 2).is_ok(), "a neighbour");
     }
 }

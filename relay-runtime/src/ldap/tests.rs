@@ -7,7 +7,8 @@ use super::*;
 fn directory() -> (Directory, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let at = "127.0.0.1:389".parse().unwrap();
-    (Directory { at, stream: Box::pin(ours), read: Vec::new(), message: 0 }, theirs)
+    let end = Instant::now() + WHOLE;
+    (Directory { at, stream: Box::pin(ours), read: Vec::new(), message: 0, end }, theirs)
 }
 
 fn message(id: u32, tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
@@ -89,4 +90,26 @@ async fn a_message_that_is_too_long_is_not_waited_for() {
     theirs.write_all(&[SEQUENCE, 0x83, 0x7f, 0xff, 0xff]).await.unwrap();
     let refused = directory.bind("cn=a", &Secret::new("hush".into())).await.unwrap_err();
     assert!(matches!(refused, LdapError::TooMuch(_)), "{refused}");
+}
+
+/// The clock is the test's: it goes on when everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_never_ends_an_answer_is_waited_for_only_so_long() {
+    let (mut directory, mut theirs) = directory();
+    let begun = Instant::now();
+    let trickle = async {
+        loop {
+            tokio::time::sleep(TIME - Duration::from_secs(1)).await;
+            theirs.write_all(&message(1, 0x73, &[text("ldap://elsewhere")])).await.unwrap();
+        }
+    };
+    let late = tokio::select! {
+        found = directory.search("dc=x", &[("cn", "a")], &["cn"], 2) => found.unwrap_err(),
+        () = trickle => unreachable!(),
+    };
+    assert!(matches!(late, LdapError::Late(_)), "{late}");
+    assert_eq!(begun.elapsed(), WHOLE);
+    // Nor is anything else begun on it.
+    let late = directory.bind("cn=a", &Secret::new("hush".into())).await.unwrap_err();
+    assert!(matches!(late, LdapError::Late(_)), "{late}");
 }

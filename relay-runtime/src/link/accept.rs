@@ -1,50 +1,43 @@
-//! Accepting links: the listener, the TLS handshake, the gRPC service, and who is admitted.
+//! Accepting connections: the listener, the TLS handshake, who is admitted, and the calls of operators. Attaching is
+//! [`super::attach`]'s.
 //!
 //! Admission is bounded at each step: handshakes in flight, their time, links in all. A connection that fails a step is
 //! refused, logged and counted, and disturbs nobody else.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming as Body, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use relay_core::{
-    identity::{FabricName, Identity},
-    ids::Incarnation,
-    message::{LinkId, Up},
-};
-use relay_proto::{Code, PROTOCOL, link};
+use relay_core::identity::{FabricName, Identity};
+use relay_proto::Code;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, Status, Streaming, server::Grpc};
+use tonic::Status;
 use tracing::{debug, warn};
 
 use super::{
-    LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
+    attach::LinkService,
     bounds::{self, Crowd, Said},
-    codec::FrameCodec,
     ending::{self, Shown},
-    frame::{Assembler, Encoded, MAX_FRAME},
-    lanes::{Lane, LinkTx, Response, lanes},
-    read,
+    framed,
     serving::{Server, Serving, Until},
     strangers::Strangers,
 };
 use crate::{identity::peer_identity, telemetry, tls::ServerTls, trust::Enrolment};
 
-/// TLS handshakes in flight (SECURITY section 4). Each costs about a millisecond of one core.
+/// TLS handshakes in flight. Each costs about a millisecond of one core.
 pub const MAX_HANDSHAKES: usize = 64;
-/// How long a handshake, and then the first message, may take (SECURITY section 4).
+/// How long a handshake, and then the first message, may take: who is silent gives its place back then.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// Links one process accepts. Bounded by its descriptors; checked at start.
 pub const MAX_LINKS: usize = 16_000;
-/// Concurrent calls on one connection of an operator (SECURITY section 4).
+/// Concurrent calls on one connection of an operator: a watch or two, and what is typed meanwhile.
 pub const MAX_STREAMS: u32 = 64;
 /// Connections of operators without a certificate.
 const MAX_GUESTS: usize = 2_000;
@@ -98,6 +91,10 @@ pub trait Serve: Clone + Send + Sync + 'static {
     fn serve(&self, peer: Peer, cut: CancellationToken, request: http::Request<Body>) -> Answer;
     /// The HTTP/2 settings of this port.
     fn settings(&self, builder: &mut http2::Builder<TokioExecutor>);
+    /// What serves connections that are in frames of our own from the first byte on; nothing where there are none.
+    fn frames(&self) -> Option<&LinkService> {
+        None
+    }
     /// The bounds of this port's connections without a certificate; nothing where they count as any other.
     fn strangers(&self) -> Option<Arc<Strangers>> {
         None
@@ -149,7 +146,8 @@ impl Acceptor {
     ) {
         let shaken = tokio::select! {
             () = self.token.cancelled() => return,
-            shaken = self.handshake(socket) => shaken,
+            // Boxed: it is over soon, and what it needs is not kept with the connection.
+            shaken = Box::pin(self.handshake(socket)) => shaken,
         };
         let (tls, identity, shown) = match shaken {
             Ok(shaken) => shaken,
@@ -178,25 +176,22 @@ impl Acceptor {
         let enrolment = shown.as_ref().map_or(Enrolment::NONE, Shown::enrolment);
         let peer = Peer { identity: identity.map(Arc::new), enrolment, address };
         debug!(%address, %peer, "connected");
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new());
-        bounds::harden(&mut builder);
-        serve.settings(&mut builder);
-        let begun = CancellationToken::new();
-        let service = {
-            let (cut, peer, begun) = (cut.clone(), peer.clone(), begun.clone());
-            service_fn(move |request| {
-                begun.cancel();
-                serve.serve(peer.clone(), cut.clone(), request)
-            })
+        let Served { mut serving, says_so } = served(serve, peer.clone(), cut.clone(), tls);
+        let by_itself = tokio::select! {
+            () = cut.cancelled() => false,
+            why = ending::ended(shown) => {
+                warn!(%address, %peer, %why, "connection cut");
+                false
+            }
+            () = over(strangers.as_deref()) => {
+                debug!(%address, "connection without a certificate ended: its time is up");
+                false
+            }
+            () = &mut serving => true,
         };
-        let connection = builder.serve_connection(TokioIo::new(tls), service);
-        tokio::select! {
-            () = cut.cancelled() => {}
-            () = bounds::unused(&begun) => debug!(%address, %peer, "connection ended: no call came"),
-            why = ending::ended(shown) => warn!(%address, %peer, %why, "connection cut"),
-            () = over(strangers.as_deref()) => debug!(%address, "connection without a certificate ended: its time is up"),
-            ended = connection => if let Err(error) = ended { debug!(%address, %peer, %error, "connection ended") },
+        cut.cancel();
+        if says_so && !by_itself {
+            serving.await;
         }
         drop((seat, place, own));
     }
@@ -224,6 +219,47 @@ impl Acceptor {
     }
 }
 
+/// One connection, until it ends. Boxed: what one kind needs is not kept for the other, of which there are thousands.
+struct Served {
+    serving: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// It has to be told when it is cut, and ends by itself then: it says to the role's loop that a link is gone.
+    says_so: bool,
+}
+
+fn served<S: Serve>(serve: S, peer: Peer, cut: CancellationToken, tls: TlsStream<TcpStream>) -> Served {
+    let framed = tls.get_ref().1.alpn_protocol() == Some(framed::ALPN);
+    match (serve.frames().filter(|_| framed).cloned(), &peer.identity) {
+        (Some(links), Some(identity)) => {
+            Served { serving: Box::pin(links.framed(identity.clone(), cut, tls)), says_so: true }
+        }
+        (Some(_), None) => {
+            refused("certificate");
+            Served { serving: Box::pin(std::future::ready(())), says_so: false }
+        }
+        (None, _) => Served { serving: Box::pin(calls(serve, peer, cut, tls)), says_so: false },
+    }
+}
+
+async fn calls<S: Serve>(serve: S, peer: Peer, cut: CancellationToken, tls: TlsStream<TcpStream>) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new());
+    bounds::harden(&mut builder);
+    serve.settings(&mut builder);
+    let begun = CancellationToken::new();
+    let service = {
+        let (peer, begun) = (peer.clone(), begun.clone());
+        service_fn(move |request| {
+            begun.cancel();
+            serve.serve(peer.clone(), cut.clone(), request)
+        })
+    };
+    let connection = builder.serve_connection(TokioIo::new(tls), service);
+    tokio::select! {
+        () = bounds::unused(&begun) => debug!(%peer, "connection ended: no call came"),
+        ended = connection => if let Err(error) = ended { debug!(%peer, %error, "connection ended") },
+    }
+}
+
 fn named(identity: Option<&Identity>) -> String {
     identity.map(Identity::to_string).unwrap_or_default()
 }
@@ -236,160 +272,8 @@ async fn over(bounds: Option<&Strangers>) {
     }
 }
 
-fn refused(why: &'static str) {
+pub(super) fn refused(why: &'static str) {
     metrics::counter!(telemetry::HANDSHAKES_REFUSED_TOTAL, "why" => why).increment(1);
-}
-
-/// Who may attach, and with which bounds. The reason for a refusal goes to the peer and to the log.
-pub type Admit = fn(&Identity, &Identity) -> Result<LinkLimits, String>;
-
-/// The link service of a parent.
-#[derive(Clone)]
-pub struct LinkService {
-    /// Who this parent is.
-    pub own: Arc<Identity>,
-    /// Who may attach.
-    pub admit: Admit,
-    /// Numbers links.
-    pub ids: LinkIds,
-    /// Where events go, while links are taken. Links end when their server does.
-    pub events: Server<mpsc::Sender<LinkEvent<Up>>>,
-    /// Owns the readers.
-    pub tasks: TaskTracker,
-    /// HTTP/2 receive window of a stream on this port, in bytes: [`LinkLimits::window`] of what mostly attaches here.
-    pub window: u32,
-}
-
-/// The path of the one call.
-const ATTACH: &str = "/relay.link.v1.Link/Attach";
-
-impl Serve for LinkService {
-    fn serve(&self, peer: Peer, cut: CancellationToken, request: http::Request<Body>) -> Answer {
-        let this = self.clone();
-        Box::pin(async move {
-            if request.uri().path() != ATTACH {
-                return Ok(Status::unimplemented("this port serves links only").into_http());
-            }
-            let Some(peer) = peer.identity else {
-                refused("certificate");
-                return Ok(Code::Denied.status("only who shows a certificate attaches").into_http());
-            };
-            let attach = Attach { service: this, peer, cut };
-            let mut grpc = Grpc::new(FrameCodec).max_decoding_message_size(2 * MAX_FRAME);
-            Ok(grpc.streaming(attach, request).await)
-        })
-    }
-
-    fn settings(&self, builder: &mut http2::Builder<TokioExecutor>) {
-        // One stream per link and one to spare; windows are credit, granted for what a syndic may send.
-        builder
-            .max_concurrent_streams(2)
-            .initial_stream_window_size(self.window)
-            .initial_connection_window_size(2 * self.window)
-            .max_send_buf_size(64 << 10)
-            .max_frame_size(16 << 10);
-    }
-}
-
-struct Attach {
-    service: LinkService,
-    peer: Arc<Identity>,
-    cut: CancellationToken,
-}
-
-impl tower_service::Service<Request<Streaming<Bytes>>> for Attach {
-    type Response = tonic::Response<Response>;
-    type Error = Status;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Status>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let (service, peer, cut) = (self.service.clone(), self.peer.clone(), self.cut.clone());
-        Box::pin(async move {
-            let refuse = |status: Status| {
-                refused("link");
-                warn!(%peer, why = status.message(), "link refused");
-                status
-            };
-            let limits =
-                (service.admit)(&service.own, &peer).map_err(|why| refuse(Code::Denied.status(why)))?;
-            // A standby is asked again and again: nothing for the log.
-            let (events, until) = Serving::now(&service.events).inspect_err(|_| refused("standby"))?;
-            let mut stream = request.into_inner();
-            let hello = first(&mut stream).await.map_err(refuse)?;
-            let (tx, outgoing) = lanes(limits.max_queued, cut);
-            let _ = tx.send(Lane::Control, welcome(hello.protocol).frames());
-            let link =
-                Attached { link: service.ids.next(), max_message: limits.max_message, tx, events, until };
-            service.tasks.spawn(async move { link.run((*peer).clone(), hello, stream).await });
-            Ok(tonic::Response::new(Response(outgoing)))
-        })
-    }
-}
-
-fn welcome(version: u32) -> Encoded {
-    let welcome = link::Welcome { version, software: SOFTWARE.into() };
-    Encoded::new(&link::Down {
-        message: Some(link::down::Message::Welcome(welcome)),
-        incarnation: 0,
-        proof: None,
-    })
-}
-
-/// The first message: who it says it is, and that we have a version in common.
-async fn first(stream: &mut Streaming<Bytes>) -> Result<PeerHello, Status> {
-    let frame = timeout(HANDSHAKE_TIME, stream.message()).await;
-    let frame = frame.map_err(|_| Code::Invalid.status("no hello in time"))??;
-    let frame = frame.ok_or_else(|| Code::Invalid.status("no hello"))?;
-    let wire = read::wire::<Up>(frame, &mut Assembler::default(), MAX_FRAME);
-    let message = wire.map_err(|why| Code::Invalid.status(why))?.and_then(|(up, _)| up.message);
-    let Some(link::up::Message::Hello(hello)) = message else {
-        return Err(Code::Invalid.status("the first message must be a hello"));
-    };
-    if hello.oldest > *PROTOCOL.end() || hello.newest < *PROTOCOL.start() {
-        let (oldest, newest) = (hello.oldest, hello.newest);
-        let (ours, software) = (PROTOCOL, hello.software.chars().take(64).collect::<String>());
-        let why = format!(
-            "refused (version): {software} speaks link protocol {oldest} to {newest}, {SOFTWARE} speaks {} to {}: \
-             upgrade the older one",
-            ours.start(),
-            ours.end()
-        );
-        return Err(Code::Version.status(why));
-    }
-    let software = hello.software.chars().take(64).collect();
-    let protocol = hello.newest.min(*PROTOCOL.end());
-    Ok(PeerHello { incarnation: Incarnation(hello.incarnation), software, protocol })
-}
-
-/// A link that stands.
-struct Attached {
-    link: LinkId,
-    max_message: usize,
-    tx: LinkTx,
-    events: mpsc::Sender<LinkEvent<Up>>,
-    until: CancellationToken,
-}
-
-impl Attached {
-    async fn run(self, peer: Identity, hello: PeerHello, mut stream: Streaming<Bytes>) {
-        let Attached { link, max_message, tx, events, until } = self;
-        let up = LinkEvent::Up { link, peer, hello, tx: tx.clone() };
-        if events.send(up).await.is_err() {
-            return tx.cut();
-        }
-        let cut = tx.cut_token().clone();
-        let why = tokio::select! {
-            () = cut.cancelled() => "cut".to_owned(),
-            () = until.cancelled() => return tx.cut(), // nobody is there to be told
-            why = read::messages(link, &mut stream, max_message, &events, |_| true) => why,
-        };
-        tx.cut();
-        let _ = events.send(LinkEvent::Down { link, why }).await;
-    }
 }
 
 /// A gRPC service of operators on its own port: any tower service that tonic generates.

@@ -1,6 +1,6 @@
 //! What one peer may have of a port: connections, and what HTTP/2 lets it do on each.
 //!
-//! Owns the figures of SECURITY section 4 that are the same on every port. A port's own ones (windows, streams) are its
+//! Owns the figures (docs/security.md, Limits) that are the same on every port. A port's own ones (windows, streams) are its
 //! service's; those of connections without a certificate are [`super::strangers`]'s. None is configurable: no fabric that
 //! works comes near them, and a peer that does is not one of ours.
 

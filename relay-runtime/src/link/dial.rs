@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use hyper::{body::Incoming as Body, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use relay_core::{
@@ -28,9 +27,9 @@ use tokio::{
     task::AbortHandle,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status, Streaming, client::Grpc};
+use tonic::{Request, Status, client::Grpc};
 use tracing::{info, warn};
 
 use super::{
@@ -38,12 +37,19 @@ use super::{
     codec::FrameCodec,
     ending::{self, Shown},
     frame::{Assembler, Encoded, MAX_FRAME},
+    framed::{self, Wire},
     lanes::{Lane, LinkTx, lanes},
     pace::{CONNECT_TIME, Pace},
-    read,
+    read::{self, Frames},
 };
-use crate::{config::Parent, identity::peer_identity, tls::ClientTls};
+use crate::{
+    config::Parent,
+    identity::peer_identity,
+    tls::{ClientTls, link_protocols},
+};
 
+/// Of a parent's reason for a refusal, characters that are kept for the log.
+const MAX_REASON: usize = 512;
 /// Why a link ended: another parent was ordered.
 const MOVED: &str = "moved";
 /// Why a link ended: it begins again under the renewed certificate.
@@ -159,16 +165,38 @@ async fn connect(
     window: u32,
     time: Duration,
 ) -> Result<(Channel, Vec<CertificateDer<'static>>), DialError> {
+    let (tls, chain) = secured(address, name, tls, None, time).await?;
+    http2(address, tls, window).await.map(|channel| (channel, chain))
+}
+
+/// A connection on which TLS is done, and the certificates that the other side showed. `offers`: the protocols that are offered, where
+/// they are not those of the configuration.
+async fn secured(
+    address: &str,
+    name: &str,
+    tls: Arc<ClientConfig>,
+    offers: Option<Vec<Vec<u8>>>,
+    time: Duration,
+) -> Result<(TlsStream<TcpStream>, Vec<CertificateDer<'static>>), DialError> {
     let at = || address.to_owned();
     let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.into()))?;
     let late = |_| DialError::Time { address: at(), time };
     let socket = timeout(time, TcpStream::connect(address)).await.map_err(late)?;
     let socket = socket.map_err(|source| DialError::Connect { address: at(), source })?;
     let _ = socket.set_nodelay(true);
-    let tls = timeout(time, TlsConnector::from(tls).connect(server, socket)).await.map_err(late)?;
+    let connector = TlsConnector::from(tls);
+    let connecting = match offers {
+        None => connector.connect(server, socket),
+        Some(offers) => connector.with_alpn(offers).connect(server, socket),
+    };
+    let tls = timeout(time, connecting).await.map_err(late)?;
     let tls = tls.map_err(|source| DialError::Tls { address: at(), name: name.into(), source })?;
     let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = shown.iter().map(|der| der.clone().into_owned()).collect();
+    Ok((tls, chain))
+}
+
+async fn http2(address: &str, tls: TlsStream<TcpStream>, window: u32) -> Result<Channel, DialError> {
     let (requests, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
@@ -178,10 +206,10 @@ async fn connect(
         .max_header_list_size(16 << 10)
         .handshake(TokioIo::new(tls))
         .await
-        .map_err(|source| DialError::Http { address: at(), source })?;
+        .map_err(|source| DialError::Http { address: address.into(), source })?;
     let driver = tokio::spawn(async move { drop(connection.await) });
     let driver = Arc::new(Driver(driver.abort_handle()));
-    Ok((Channel { requests, _driver: driver }, chain))
+    Ok(Channel { requests, _driver: driver })
 }
 
 /// Whom to dial.
@@ -212,8 +240,8 @@ pub struct Dialler {
     pub tls: ClientTls,
     /// The incarnation of this process's journal or spool.
     pub incarnation: Incarnation,
-    /// A minion takes dispatches for its own incarnation only.
-    pub check_incarnation: bool,
+    /// A minion takes dispatches for its own incarnation only, and offers frames of our own ([`super::framed`]) to its syndic.
+    pub minion: bool,
     /// Bounds.
     pub limits: LinkLimits,
     /// Numbers links.
@@ -297,7 +325,8 @@ impl Dialler {
         let renewed = self.tls.current().map(ending::renewed);
         let before = self.tls.current().map(|own| own.trusted().now());
         let tls = self.tls.config().map_err(|e| refused(e.to_string()))?;
-        let (channel, chain) = connect(&address, &name, tls, self.limits.window, time).await?;
+        let offers = self.minion.then(link_protocols);
+        let (tls, chain) = secured(&address, &name, tls, offers, time).await?;
         let certificate = chain.first().ok_or_else(|| refused("it showed no certificate".into()))?;
         let peer = peer_identity(certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
         let shown = self.tls.current().zip(before).map(|(own, before)| Shown::new(own, &before, &chain));
@@ -305,16 +334,8 @@ impl Dialler {
         let cut = self.token.child_token();
         let (tx, outgoing) = lanes(self.limits.max_queued, cut.clone());
         let _ = tx.send(Lane::Control, self.hello().frames());
-        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(2 * MAX_FRAME);
-        grpc.ready().await.map_err(|source| DialError::Http { address: address.clone(), source })?;
-        let path = http::uri::PathAndQuery::from_static("/relay.link.v1.Link/Attach");
-        let attach = grpc.streaming(Request::new(outgoing), path, FrameCodec);
-        let attached =
-            timeout(time, attach).await.map_err(|_| DialError::Time { address: address.clone(), time })?;
-        let mut stream = attached.map_err(|status| turned_away(&address, &status))?.into_inner();
-        let hello = welcome(&mut stream, time).await.map_err(refused)?;
-        let link = self.ids.next();
-        info!(parent = %parent.id, %address, "attached");
+        let _end = CutWhenOver(tx.clone());
+        let up = Attached { link: self.ids.next(), peer, tx, cut, leave: leave.clone() };
         // Both ends of certificates: of the one that the parent shows, and of our own, which is renewed before.
         let over = async {
             tokio::select! {
@@ -324,24 +345,38 @@ impl Dialler {
                 }
             }
         };
-        Ok(self.attached(link, peer, hello, stream, tx, ([cut, leave.clone()], over)).await)
+        if tls.get_ref().1.alpn_protocol() == Some(framed::ALPN) {
+            let mut wire = Wire::new(tls, outgoing);
+            let hello = welcome(&mut wire, time).await.map_err(|why| why.of(address))?;
+            return Ok(self.attached(up, hello, wire, over).await);
+        }
+        let channel = http2(&address, tls, self.limits.window).await?;
+        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(2 * MAX_FRAME);
+        grpc.ready().await.map_err(|source| DialError::Http { address: address.clone(), source })?;
+        let path = http::uri::PathAndQuery::from_static("/relay.link.v1.Link/Attach");
+        let attach = grpc.streaming(Request::new(outgoing), path, FrameCodec);
+        let attached =
+            timeout(time, attach).await.map_err(|_| DialError::Time { address: address.clone(), time })?;
+        let mut stream = attached.map_err(|status| turned_away(&address, &status))?.into_inner();
+        let hello = welcome(&mut stream, time).await.map_err(|why| why.of(address))?;
+        Ok(self.attached(up, hello, stream, over).await)
     }
 
     async fn attached(
         &self,
-        link: LinkId,
-        peer: Identity,
+        attached: Attached,
         hello: PeerHello,
-        mut stream: Streaming<Bytes>,
-        tx: LinkTx,
-        ([cut, leave], over): ([CancellationToken; 2], impl Future<Output = String>),
+        mut stream: impl Frames,
+        over: impl Future<Output = String>,
     ) -> String {
+        let Attached { link, peer, tx, cut, leave } = attached;
+        info!(parent = %peer.id(), "attached");
         if self.events.send(LinkEvent::Up { link, peer, hello, tx: tx.clone() }).await.is_err() {
             return "this process is stopping".into();
         }
         let for_us = |down: &link::Down| {
             let dispatch = matches!(down.message, Some(link::down::Message::Dispatch(_)));
-            !self.check_incarnation || !dispatch || down.incarnation == self.incarnation.0
+            !self.minion || !dispatch || down.incarnation == self.incarnation.0
         };
         let why = tokio::select! {
             () = cut.cancelled() => "cut".to_owned(),
@@ -365,28 +400,69 @@ impl Dialler {
     }
 }
 
-/// Why a parent takes no link.
-fn turned_away(address: &str, status: &Status) -> DialError {
-    let (address, why) = (address.to_owned(), status.message().to_owned());
-    match Code::of(status) {
-        Some(Code::NotOwner) => DialError::Standby { address, why },
-        _ => DialError::Refused { address, why },
+/// Ends a link's way out with its dialler, however that ends: HTTP/2 would keep the connection for it.
+struct CutWhenOver(LinkTx);
+
+impl Drop for CutWhenOver {
+    fn drop(&mut self) {
+        self.0.cut();
     }
 }
 
+/// A link that a parent is about to take.
+struct Attached {
+    link: LinkId,
+    peer: Identity,
+    tx: LinkTx,
+    cut: CancellationToken,
+    leave: CancellationToken,
+}
+
+/// Why a parent takes no link, before it is known where that is.
+enum TurnedAway {
+    Standby(String),
+    Refused(String),
+}
+
+impl TurnedAway {
+    fn by(code: Option<Code>, why: &str) -> TurnedAway {
+        match code {
+            Some(Code::NotOwner) => TurnedAway::Standby(why.into()),
+            _ => TurnedAway::Refused(why.into()),
+        }
+    }
+
+    fn of(self, address: String) -> DialError {
+        match self {
+            TurnedAway::Standby(why) => DialError::Standby { address, why },
+            TurnedAway::Refused(why) => DialError::Refused { address, why },
+        }
+    }
+}
+
+fn turned_away(address: &str, status: &Status) -> DialError {
+    TurnedAway::by(Code::of(status), status.message()).of(address.to_owned())
+}
+
 /// The parent's first message.
-async fn welcome(stream: &mut Streaming<Bytes>, time: Duration) -> Result<PeerHello, String> {
-    let frame = timeout(time, stream.message()).await.map_err(|_| "no welcome in time".to_owned())?;
-    let frame = frame.map_err(|status| status.message().to_owned())?.ok_or("no welcome")?;
-    let wire = read::wire::<Down>(frame, &mut Assembler::default(), MAX_FRAME)?;
+async fn welcome(stream: &mut impl Frames, time: Duration) -> Result<PeerHello, TurnedAway> {
+    let refused = |why: &str| TurnedAway::Refused(why.into());
+    let frame = timeout(time, stream.next()).await.map_err(|_| refused("no welcome in time"))?;
+    let frame = frame.map_err(TurnedAway::Refused)?.ok_or_else(|| refused("no welcome"))?;
+    let wire =
+        read::wire::<Down>(frame, &mut Assembler::default(), MAX_FRAME).map_err(TurnedAway::Refused)?;
     match wire.and_then(|(down, _)| down.message) {
         Some(link::down::Message::Welcome(welcome)) if PROTOCOL.contains(&welcome.version) => {
             let software = welcome.software.chars().take(64).collect();
             Ok(PeerHello { incarnation: Incarnation(0), software, protocol: welcome.version })
         }
         Some(link::down::Message::Welcome(welcome)) => {
-            Err(format!("refused (version): it speaks link protocol {}", welcome.version))
+            Err(refused(&format!("refused (version): it speaks link protocol {}", welcome.version)))
         }
-        _ => Err("its first message is no welcome".into()),
+        Some(link::down::Message::Refusal(said)) => {
+            let why: String = said.why.chars().take(MAX_REASON).collect();
+            Err(TurnedAway::by(Code::named(&said.code), &why))
+        }
+        _ => Err(refused("its first message is no welcome")),
     }
 }

@@ -21,9 +21,9 @@ pub const MAX_CONTROL: usize = 1_024;
 /// Which lane a frame takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Heartbeats, cancels, acknowledgements: overtake everything.
+    /// Heartbeats and acknowledgements: overtake everything.
     Control,
-    /// Jobs, returns, rosters: in order among themselves.
+    /// Trust, jobs and cancels, returns, rosters: in order among themselves.
     Bulk,
 }
 
@@ -93,6 +93,11 @@ impl LinkTx {
         self.end();
     }
 
+    /// Takes nothing more; what is queued goes out.
+    pub(super) fn finish(&self) {
+        self.0.lock().closed = true;
+    }
+
     /// Ends the stream; what is queued is dropped.
     pub(super) fn end(&self) {
         let mut queues = self.0.lock();
@@ -108,7 +113,7 @@ impl LinkTx {
     }
 }
 
-/// The receiving side of the queues: the stream that gRPC encodes.
+/// The receiving side of the queues: the stream that gRPC encodes, and that [`super::framed`] sends as it is.
 #[derive(Debug)]
 pub struct Outgoing(Arc<Shared>);
 
@@ -119,7 +124,8 @@ pub fn lanes(max_queued: usize, cut: CancellationToken) -> (LinkTx, Outgoing) {
 }
 
 impl Outgoing {
-    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+    /// The next frame to send, those of the control lane first; nothing more when it is over.
+    pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let mut queues = self.0.lock();
         if let Some(frame) = queues.control.pop_front() {
             return Poll::Ready(Some(frame));

@@ -1,5 +1,7 @@
 //! Reading a link: bytes to messages to events, until it ends.
 
+use std::future::Future;
+
 use bytes::Bytes;
 use prost::Message;
 use relay_core::message::{Down, LinkId, Up};
@@ -46,6 +48,28 @@ impl Incoming for Down {
     }
 }
 
+/// What frames come from: a gRPC stream, or a connection that carries nothing else ([`super::framed`]).
+pub(super) trait Frames: Send {
+    /// The next frame, or nothing at the peer's orderly end.
+    ///
+    /// # Errors
+    /// Why there will be none.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
+
+    /// What goes on while a frame that was read waits for its place; comes back with why the link ended.
+    fn beside(&mut self) -> impl Future<Output = String> + Send;
+}
+
+impl Frames for Streaming<Bytes> {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        self.message().await.map_err(|status| format!("{}: {}", status.code(), status.message()))
+    }
+
+    async fn beside(&mut self) -> String {
+        std::future::pending().await // HTTP/2 has a task of its own
+    }
+}
+
 /// Decodes what is whole; `None` for a fragment that is not the last.
 pub(super) fn wire<M: Incoming>(
     frame: Bytes,
@@ -71,17 +95,17 @@ pub(super) fn wire<M: Incoming>(
 /// `admit` may refuse or change a message by what it came with (a minion checks the incarnation a dispatch names).
 pub(super) async fn messages<M: Incoming>(
     link: LinkId,
-    stream: &mut Streaming<Bytes>,
+    stream: &mut impl Frames,
     limit: usize,
     events: &mpsc::Sender<LinkEvent<M>>,
     mut admit: impl FnMut(&M::Wire) -> bool,
 ) -> String {
     let mut assembler = Assembler::default();
     loop {
-        let frame = match stream.message().await {
+        let frame = match stream.next().await {
             Ok(Some(frame)) => frame,
             Ok(None) => return "the peer closed it".into(),
-            Err(status) => return format!("{}: {}", status.code(), status.message()),
+            Err(why) => return why,
         };
         let message = match wire::<M>(frame, &mut assembler, limit) {
             Ok(None) => continue,
@@ -99,7 +123,12 @@ pub(super) async fn messages<M: Incoming>(
                 return format!("refused a message: {why}");
             }
         };
-        if events.send(LinkEvent::Message { link, message, bytes }).await.is_err() {
+        let taken = tokio::select! {
+            biased;
+            taken = events.send(LinkEvent::Message { link, message, bytes }) => taken,
+            why = stream.beside() => return why,
+        };
+        if taken.is_err() {
             return "this process is stopping".into();
         }
     }

@@ -1,4 +1,4 @@
-//! Connections without a certificate: how many there are at once, from one address and in all, and how long one may last.
+//! Connections without a certificate: how many there are at once, from one address ([`crate::source`]) and in all, and how long one may last.
 //!
 //! Which calls such a connection may make is its port's affair ([`super::accept::Serve::serve_stranger`]); none if the port
 //! says nothing.
@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+use crate::source::network;
 
 /// Bounds of one port's connections without a certificate.
 #[derive(Debug)]
@@ -39,8 +41,7 @@ impl Strangers {
 
     /// A place for somebody from this address, if there is one.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        // An IPv4 address that came by an IPv6 socket is one and the same.
-        let address = address.to_canonical();
+        let address = network(address);
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         if here.values().sum::<usize>() >= self.most {
             return None;
@@ -85,5 +86,16 @@ mod tests {
         drop(first);
         assert!(strangers.enter(c).is_some());
         assert_eq!(strangers.here.lock().unwrap().len(), 2, "who is gone leaves nothing behind");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let strangers = Strangers::new(9, 2, Duration::from_secs(1));
+        let enter = |address: &str| strangers.enter(address.parse().unwrap());
+        let (_first, second) = (enter("2001:db8:0:1::1").unwrap(), enter("2001:db8:0:1::2").unwrap());
+        assert!(enter("2001:db8:0:1:9::9").is_none(), "another address of the same network");
+        let _other = enter("2001:db8:0:2::1").unwrap();
+        drop(second);
+        assert!(enter("2001:db8:0:1:9::9").is_some());
     }
 }

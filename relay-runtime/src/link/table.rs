@@ -67,8 +67,9 @@ impl LinkTable {
     pub fn send(&self, sending: &Sending) {
         let encoded = Encoded::new(&convert::down_out(&sending.down));
         let dispatch = matches!(sending.down, Down::Dispatch(_));
-        // Trust in the lane of jobs: it comes before those that are signed with a key that it names.
-        let bulk = dispatch || matches!(sending.down, Down::Placed(_) | Down::Trust(_));
+        // Trust in the lane of jobs and cancels: it comes before those that are signed with a key that it names. And a cancel that
+        // overtook its job would say nothing to a syndic.
+        let bulk = dispatch || matches!(sending.down, Down::Placed(_) | Down::Trust(_) | Down::Cancel { .. });
         let lane = if bulk { Lane::Bulk } else { Lane::Control };
         for (at, link) in sending.links.iter().enumerate() {
             let Some(entry) = self.0.get(link).filter(|entry| entry.knows(&sending.down)) else { continue };
@@ -80,9 +81,12 @@ impl LinkTable {
         }
     }
 
-    /// Sends to a parent. Returns the bytes that go.
+    /// Sends to a parent. Returns the bytes that go: none to one that speaks too old a protocol for it.
     pub fn send_up(&self, link: LinkId, up: &Up) -> usize {
         let Some(entry) = self.0.get(&link) else { return 0 };
+        if matches!(up, Up::Suspicions(_)) && !entry.hello.hears_suspicions() {
+            return 0;
+        }
         let encoded = Encoded::new(&convert::up_out(up));
         let lane = if matches!(up, Up::Heartbeat(_)) { Lane::Control } else { Lane::Bulk };
         entry.send(lane, encoded.frames());

@@ -11,7 +11,7 @@ use relay_core::{
 use tokio::sync::watch;
 
 use super::table::LinkTable;
-use crate::trust::{self, Belief, Trusted};
+use crate::trust::{self, Belief, Refused, Trusted};
 
 /// What is passed on.
 pub struct PassedOn {
@@ -28,11 +28,14 @@ impl PassedOn {
 
     /// The parent says this. What is good is passed on before anything that the parent says next: jobs may be signed with a
     /// key that only this names.
-    pub fn heard(&mut self, bundle: &Bytes, children: &LinkTable) {
-        // What is refused was logged and counted there.
-        if self.trusted.offer(bundle, trust::now()) == Ok(true) {
+    ///
+    /// # Errors
+    /// It is refused, which was logged and counted.
+    pub fn heard(&mut self, bundle: &Bytes, children: &LinkTable) -> Result<(), Refused> {
+        if self.trusted.offer(bundle, trust::now())? {
             self.tell_all(children);
         }
+        Ok(())
     }
 
     /// Comes back when something else than a parent has changed what is believed.

@@ -28,6 +28,21 @@ fn who_is_in_the_file_is_let_in_with_his_password_alone() {
 }
 
 #[test]
+fn what_is_printed_has_no_hash() {
+    let alice = line("alice", &secret("correct horse"), &["web".into()]).unwrap();
+    let users = Passwords::parse(&format!("{alice}\nbob:!:\n")).unwrap();
+    let account = "Account { groups: [\"web\"], stamp: *** }";
+    let none = "Account { groups: [], stamp: *** }";
+    assert_eq!(
+        format!("{users:?}"),
+        format!(
+            "Passwords {{ users: {{\"alice\": Entry {{ hash: ***, account: {account} }}, \
+             \"bob\": Entry {{ hash: !, account: {none} }}}}, .. }}"
+        )
+    );
+}
+
+#[test]
 fn a_new_password_is_another_account_and_new_groups_are_not() {
     let parse = |line: &str| Passwords::parse(line).unwrap().account("alice").unwrap().clone();
     let first = line("alice", &secret("correct horse"), &[]).unwrap();

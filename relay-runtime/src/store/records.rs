@@ -34,8 +34,6 @@ pub enum Area {
     Login,
     /// Jobs that wait for a second person.
     Approval,
-    /// Labels that operators gave to minions.
-    Label,
     /// The records of the audit log, by their number.
     Audit,
     /// How long the audit log is, and the signed statements of it.
@@ -44,13 +42,12 @@ pub enum Area {
 
 impl Area {
     /// All of them.
-    pub const ALL: [Area; 8] = [
+    pub const ALL: [Area; 7] = [
         Area::Enrolled,
         Area::Token,
         Area::Trust,
         Area::Login,
         Area::Approval,
-        Area::Label,
         Area::Audit,
         Area::Checkpoint,
     ];
@@ -63,7 +60,6 @@ impl Area {
             Area::Trust => "trust",
             Area::Login => "login",
             Area::Approval => "approval",
-            Area::Label => "label",
             Area::Audit => "audit",
             Area::Checkpoint => "checkpoint",
         }

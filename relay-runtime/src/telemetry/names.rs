@@ -41,6 +41,9 @@ pub const AUDIT_OUTPUT_REFUSED_TOTAL: &str = "relay_audit_output_refused_total";
 pub const AUDIT_OUTPUT_BEHIND: &str = "relay_audit_output_behind";
 /// Counter, label `why`: messages refused on a link that stands.
 pub const FRAMES_REFUSED_TOTAL: &str = "relay_frames_refused_total";
+/// Counter, label `kind`: forgeries that a minion or a syndic refused; at a top master, those that were reported to it (`dropped`: more
+/// than it takes).
+pub const SUSPICIONS_TOTAL: &str = "relay_suspicions_total";
 /// Gauge: minions that are up and not attached where the topology places them (top master).
 pub const MINIONS_MISPLACED: &str = "relay_minions_misplaced";
 /// Counter, label `result`: tries of a minion to move to its primary (`left`, `not_reached`); at a top master `seen`:
@@ -66,7 +69,7 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (RETURNS_TOTAL, Shape::Counter, Unit::Count, "Targets that reached an outcome here, by outcome."),
     (RETURN_BATCHES_TOTAL, Shape::Counter, Unit::Count, "Return batches sent upward or committed."),
     (UPLINK_BYTES_TOTAL, Shape::Counter, Unit::Bytes, "Bytes written to parents."),
-    (SPOOL_BYTES, Shape::Gauge, Unit::Bytes, "Length of the spool's file."),
+    (SPOOL_BYTES, Shape::Gauge, Unit::Bytes, "Returns that the parent has not acknowledged yet."),
     (HANDSHAKES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Connections turned away, by reason."),
     (BUNDLES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Bundles of trust that were not taken, by reason."),
     (
@@ -83,6 +86,7 @@ pub(super) const DESCRIPTIONS: &[(&str, Shape, Unit, &str)] = &[
     (AUDIT_OUTPUT_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Failed writes of audit records, by output."),
     (AUDIT_OUTPUT_BEHIND, Shape::Gauge, Unit::Count, "Audit records that an output has not got yet."),
     (FRAMES_REFUSED_TOTAL, Shape::Counter, Unit::Count, "Messages refused on a standing link, by reason."),
+    (SUSPICIONS_TOTAL, Shape::Counter, Unit::Count, "Forgeries refused or reported, by kind."),
     (MINIONS_MISPLACED, Shape::Gauge, Unit::Count, "Minions that are up and not where they are placed."),
     (MOVES_TOTAL, Shape::Counter, Unit::Count, "Minions that changed their syndic, or tried to, by result."),
     (PROCESS_RSS_BYTES, Shape::Gauge, Unit::Bytes, "Resident memory of this process."),

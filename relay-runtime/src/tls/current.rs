@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVeri
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 
-use super::{TlsError, accepting, client, provider};
+use super::{Port, TlsError, accepting, client, provider};
 use crate::{
     identity::LoadedIdentity,
     trust::{Enrolment, Seconds, Trusted, bundle::Root},
@@ -27,8 +27,7 @@ struct Inner {
 #[derive(Default)]
 struct Made {
     of: Option<(Arc<LoadedIdentity>, Arc<[Root]>)>,
-    server: Option<Arc<ServerConfig>>,
-    open: Option<Arc<ServerConfig>>,
+    servers: [Option<Arc<ServerConfig>>; 3],
     client: Option<Arc<ClientConfig>>,
 }
 
@@ -104,20 +103,12 @@ impl Tls {
         &self.0.trusted
     }
 
-    /// The accepting side of now.
+    /// The accepting side of now, on a kind of port.
     ///
     /// # Errors
     /// What counts now makes no TLS configuration.
-    pub fn server(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        self.made(|made| &mut made.server, |own| accepting(own, false))
-    }
-
-    /// The same for a port that takes connections without a certificate, too.
-    ///
-    /// # Errors
-    /// As [`Tls::server`].
-    pub fn server_open(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        self.made(|made| &mut made.open, |own| accepting(own, true))
+    pub fn server(&self, port: Port) -> Result<Arc<ServerConfig>, TlsError> {
+        self.made(|made| &mut made.servers[port as usize], |own| accepting(own, port))
     }
 
     /// The dialling side of now.
@@ -209,8 +200,8 @@ fn certificates(roots: &[Root]) -> Vec<CertificateDer<'static>> {
 pub enum ServerTls {
     /// Always the same, and nobody's certificate ends: for tests.
     Fixed(Arc<ServerConfig>),
-    /// As it is when a connection comes. The flag: connections without a certificate are taken, too.
-    Current(Tls, bool),
+    /// As it is when a connection comes, on this kind of port.
+    Current(Tls, Port),
 }
 
 impl ServerTls {
@@ -221,8 +212,7 @@ impl ServerTls {
     pub fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         match self {
             ServerTls::Fixed(config) => Ok(config.clone()),
-            ServerTls::Current(tls, false) => tls.server(),
-            ServerTls::Current(tls, true) => tls.server_open(),
+            ServerTls::Current(tls, port) => tls.server(*port),
         }
     }
 

@@ -273,12 +273,12 @@ fn each_handshake_goes_by_what_counts_then() {
     let (minion, syndic) = (who("web", Role::Minion, "aws"), who("s", Role::Syndic, "aws"));
     let old = site.member(&minion, Enrolment { uid: 1, generation: 0 });
     let tls = Tls::new(site.member(&syndic, Enrolment { uid: 2, generation: 0 }), trusted.clone()).unwrap();
-    let first = tls.server().unwrap();
-    assert!(Arc::ptr_eq(&first, &tls.server().unwrap()), "made once");
+    let first = tls.server(Port::Closed).unwrap();
+    assert!(Arc::ptr_eq(&first, &tls.server(Port::Closed).unwrap()), "made once");
 
     site.authority.introduce_root(trust::now()).unwrap();
     believing(&site, &trusted);
-    assert!(!Arc::ptr_eq(&first, &tls.server().unwrap()));
+    assert!(!Arc::ptr_eq(&first, &tls.server(Port::Closed).unwrap()));
     site.authority.rotate(&region("aws"), trust::now()).unwrap();
     let new = site.member(&minion, Enrolment { uid: 1, generation: 1 });
     let now = trust::now();

@@ -19,7 +19,7 @@ use rustls_pki_types::CertificateDer;
 use super::{
     Enrolment, Seconds,
     bundle::{self, Anchors, Flaw, JobKey, Keys, Root},
-    key::{KeyId, Pin},
+    key::KeyId,
 };
 
 /// Why a bundle was not taken. What was believed before, still is.
@@ -76,6 +76,11 @@ impl Refused {
             Refused::Forked { .. } => "forked",
             Refused::Expired { .. } => "expired",
         }
+    }
+
+    /// Nobody who may have made it did. (An older one, or one that has expired, comes from an honest parent too that was cut off.)
+    pub fn is_forged(&self) -> bool {
+        !matches!(self, Refused::Older { .. } | Refused::Expired { .. })
     }
 }
 
@@ -210,11 +215,6 @@ impl Belief {
     /// The roots that count. The same slice as long as they are the same.
     pub fn roots(&self) -> &Arc<[Root]> {
         &self.roots
-    }
-
-    /// Whether this root counts.
-    pub fn has_root(&self, pin: Pin) -> bool {
-        self.roots.iter().any(|root| root.pin == pin)
     }
 
     /// The versions of anchors and keys; 0 before the first bundle.

@@ -19,7 +19,8 @@ EXAMPLES:
   relayctl jobs approve 20261121073656123456
 
 For jobs that were ordered with --approve: they wait after each stage of their canary batch. \"relayctl jobs show JID\"
-says what came of it so far; \"relayctl jobs cancel JID\" ends it there.";
+says what came of it so far; \"relayctl jobs cancel JID\" ends it there. Nothing of a
+job starts later than 24 h after it was ordered: approve it before.";
 
 /// Runs it.
 pub async fn run(args: &ApproveArgs, fabric: &mut Fabric, out: &Output) -> anyhow::Result<Exit> {

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use relay_core::{
     batch::{BatchRule, BatchSize, MAX_STAGES},
+    owner::MAX_WAIT,
     topology::Share,
 };
 use relay_proto::{
@@ -42,16 +43,18 @@ pub struct BatchArgs {
     /// Close the job once so many targets have an outcome: 99% or 500
     #[arg(long, value_name = "N|N%", value_parser = share)]
     pub until: Option<Share>,
-    /// Close the job after so long
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    /// Close the job after so long, at most 24 h: a job is signed for no longer
+    #[arg(long, value_name = "TIME", value_parser = wait)]
     pub deadline: Option<Duration>,
-    /// Wait for an operator between two canary stages
+    /// Wait for an operator between two canary stages. Nothing of a job starts later than 24 h after it was ordered: what
+    /// is not approved by then is not started
     #[arg(long)]
     pub approve: bool,
     /// Wait so long for minions that are offline, at most 24 h. Default: as long as --delivery-timeout
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
     pub queue: Option<Duration>,
-    /// A minion gets it only when no earlier job is on its way to it or runs there
+    /// A minion gets it only when no earlier job is on its way to it or runs there; who has to wait longer than 24 h does
+    /// not start it
     #[arg(long)]
     pub serial_per_minion: bool,
 }
@@ -91,6 +94,21 @@ impl BatchArgs {
             (None, Some(_)) => bail!("--seed is for choosing some of the targets: write --subset N too"),
             (count, seed) => Ok(count.map(|count| Subset { count, seed: seed.unwrap_or(random) })),
         }
+    }
+}
+
+/// A time for which a job may wait, as typed: no longer than it is signed for.
+///
+/// # Errors
+/// What to write instead.
+fn wait(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_millis(MAX_WAIT);
+    let hours = MAX.as_secs() / 3_600;
+    match span(text)? {
+        long if long > MAX => Err(format!(
+            "a job is signed for {hours} h, and nothing of it starts later: write at most {hours}h, or order it again later (relayctl schedule add)"
+        )),
+        wait => Ok(wait),
     }
 }
 
@@ -174,6 +192,15 @@ pub fn share(text: &str) -> Result<Share, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_waits_longer_than_it_is_signed_for() {
+        assert_eq!(wait("24h"), Ok(Duration::from_millis(MAX_WAIT)));
+        assert_eq!(wait("30s"), Ok(Duration::from_secs(30)));
+        let error = wait("86400001ms").unwrap_err();
+        assert!(error.contains("signed for 24 h") && error.contains("at most 24h"), "{error}");
+        assert!(wait("soon").unwrap_err().starts_with("write a time as"));
+    }
 
     #[test]
     fn sizes() {

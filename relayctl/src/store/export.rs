@@ -35,7 +35,7 @@ EXAMPLES:
   relayctl store export --sqlite /var/lib/relay/store.sqlite - | zstd > fabric.jsonl.zst
 
 The store as it is at one moment, also beside a running top master: jobs with their targets, returns and changes, request
-ids, minions, plans, schedules and topologies. One JSON object on a line for each row, a first line that says what it is, and
+ids, minions, plans, schedules, topologies, members, tokens, trust, logins, approvals and the audit log. One JSON object on a line for each row, a first line that says what it is, and
 a last one with counts and a SHA-256, so that a damaged or cut file is refused.";
 
 /// Runs it.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -43,16 +44,26 @@ impl Console {
     /// # Panics
     /// As [`Console::of`].
     pub fn with(fabric: &Fabric, name: &str, tls: &TlsConfig) -> Console {
+        Console::showing(fabric, name, &format!("  cert: {:?}\n  key: {:?}\n", tls.cert, tls.key))
+    }
+
+    /// Somebody who has no certificate, and has to log in.
+    ///
+    /// # Panics
+    /// As [`Console::of`].
+    pub fn without_certificate(fabric: &Fabric, name: &str) -> Console {
+        Console::showing(fabric, name, "")
+    }
+
+    fn showing(fabric: &Fabric, name: &str, own: &str) -> Console {
         let dir = fabric.dir().join(name);
         fs::create_dir(&dir).expect("a directory of its own");
         let context = format!(
             "version: 1\ncurrent: test\ncontexts:\n- name: test\n  fabric: {FABRIC}\n  addresses:\n  - address: {:?}\n    \
-             server_name: {:?}\n  ca: {:?}\n  cert: {:?}\n  key: {:?}\n",
+             server_name: {:?}\n  ca: {:?}\n{own}",
             fabric.operator().address(),
             who(TOP, Role::TopMaster, "core").to_dns(),
-            tls.ca,
-            tls.cert,
-            tls.key,
+            fabric.pki().root(),
         );
         fs::write(dir.join("contexts.yaml"), context).expect("a context");
         Console { dir, mark: fabric.dir().to_owned() }
@@ -76,6 +87,23 @@ impl Console {
     /// It cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().expect("relayctl");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Ran { code: output.status.code().unwrap_or(-1), said }
+    }
+
+    /// Runs a command to its end that is told a text on its standard input; `looked` is done before it is told.
+    ///
+    /// # Panics
+    /// It cannot be started, or does not read.
+    pub fn run_told(&self, arguments: &[&str], text: &str, looked: impl FnOnce()) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("relayctl");
+        looked();
+        let mut stdin = child.stdin.take().expect("its standard input");
+        stdin.write_all(format!("{text}\n").as_bytes()).expect("somebody who reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("its end");
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         Ran { code: output.status.code().unwrap_or(-1), said }
     }

@@ -9,6 +9,7 @@ use relay_core::{
     identity::{Identity, Role},
     ids::Incarnation,
     message::{Dispatch, Down, LinkId, ReturnGroup, RosterUpdate, Up},
+    suspicion::Suspicion,
 };
 use relay_proto::{
     convert,
@@ -17,12 +18,10 @@ use relay_proto::{
 use relay_runtime::{
     config::Parent,
     link::{
-        Lane, LinkEvent, LinkIds, LinkLimits, LinkTx, Serving,
-        accept::{Acceptor, LinkService},
-        dial::Dialler,
+        Lane, LinkEvent, LinkIds, LinkLimits, LinkService, LinkTx, Serving, accept::Acceptor, dial::Dialler,
         frame::Encoded,
     },
-    tls::{ServerTls, Tls},
+    tls::{Port, ServerTls, Tls},
 };
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,6 +61,8 @@ pub struct Evil {
     pub trust: Option<Bytes>,
     /// What minions answered, and was not passed on.
     pub answers: Vec<(String, ReturnGroup)>,
+    /// What minions said of it, and was not passed on.
+    pub told: Vec<Suspicion>,
     /// The number of the next batch of returns.
     seq: u64,
 }
@@ -89,7 +90,7 @@ impl Evil {
         let (events, from_minions) = mpsc::channel(EVENTS);
         let listener = TcpListener::bind(at).await.expect("the real one's address");
         let acceptor = Acceptor {
-            tls: ServerTls::Current(tls.clone(), false),
+            tls: ServerTls::Current(tls.clone(), Port::Minions),
             fabric: fabric_name.clone(),
             token: token.clone(),
             tasks: tasks.clone(),
@@ -116,7 +117,7 @@ impl Evil {
             fabric: fabric_name,
             tls: tls.into(),
             incarnation: Incarnation(rand::random()),
-            check_incarnation: false,
+            minion: false,
             limits: LinkLimits::SYNDIC,
             ids,
             events,
@@ -135,6 +136,7 @@ impl Evil {
             dispatches: Vec::new(),
             trust: None,
             answers: Vec::new(),
+            told: Vec::new(),
             seq: 1,
         }
     }
@@ -201,6 +203,8 @@ impl Evil {
                         self.answers.extend(groups.map(|group| (peer.id().to_owned(), group)));
                         send(&tx, &convert::down_out(&Down::ReturnsAck { up_to: batch.seq }));
                     }
+                    // What gives it away goes no further.
+                    Up::Suspicions(list) => self.told.extend(list),
                 }
             }
         }

@@ -13,6 +13,7 @@ use relay_core::{
     outcome::{Answer, Outcome, Reason},
     roster::roster_of_one,
     seat::{JournalRecord, Seat, SeatEffect},
+    suspicion::{Book, Forgery, Witness},
     time::{Millis, WallMicros},
     warrant::Bearer,
 };
@@ -68,6 +69,8 @@ pub struct MinionProcess {
     pub bearer: Bearer,
     /// When it took each job, by a clock that is right: its disk may be slow to write that down.
     pub taken: BTreeMap<Jid, WallMicros>,
+    /// What it has refused as forged. Its file is as good as written at once.
+    pub book: Book,
     /// The journal was lost once.
     pub lost_journal: bool,
     /// Its link, dialled or open.
@@ -94,6 +97,7 @@ impl MinionProcess {
             seat: Seat::recover(HEARTBEAT, 0, Vec::new()).0,
             journal: Disk::default(),
             incarnation,
+            book: Book::default(),
             lost_journal: false,
             link: None,
             next: None,
@@ -149,11 +153,28 @@ impl World {
                 if let Some(Message::Down(mut down)) = self.net.receive(link, end, now) {
                     if let Down::Dispatch(dispatch) = &mut down {
                         dispatch.flaw = self.examine(no, dispatch).err();
+                        if let Some(kind) = dispatch.flaw.and_then(Forgery::of) {
+                            let wall = self.true_wall();
+                            self.minions[no].book.note(kind, Some(dispatch.job.jid), wall);
+                        }
                         if dispatch.flaw.is_none() {
                             let wall = self.true_wall();
                             self.minions[no].taken.entry(dispatch.job.jid).or_insert(wall);
                         }
                         self.coverage.flaw(dispatch.flaw);
+                    }
+                    if let Down::Cancel { jid, seal, .. } = &down
+                        && let Err(why) = self.examine_cancel(no, *jid, seal)
+                    {
+                        if why.is_alarming() && why != Reason::StaleEpoch {
+                            let (jid, wall) = (*jid, self.true_wall());
+                            self.minions[no].book.note(Forgery::Cancel, Some(jid), wall);
+                        }
+                        self.coverage.add("cancel not heeded", 1);
+                        // It lives, and that is all.
+                        down = Down::Heartbeat;
+                    } else if down == Down::Heartbeat {
+                        self.minions[no].book.answered();
                     }
                     self.minions[no].seat.received(now, down, random);
                 }
@@ -220,12 +241,16 @@ impl World {
         let minion = &self.minions[no];
         let roster = roster_of_one(&minion.id, Incarnation(minion.incarnation), "{}".into());
         self.send(link, End::Parent, Message::Up(Up::Roster(roster)));
+        if let Some(Place::Syndic(parent)) = parent {
+            self.minions[no].book.attached(self.syndics[parent].id.clone(), true);
+        }
         self.minions[no].seat.attached(self.now);
     }
 
     fn minion_unlinked(&mut self, no: usize, link: u64) {
         if self.minions[no].link == Some(link) {
             self.minions[no].link = None;
+            self.minions[no].book.detached();
             self.minions[no].seat.detached();
             self.redial(Place::Minion(no));
         }
@@ -277,8 +302,17 @@ impl World {
                 self.minion_does(no, effect);
             }
         }
+        self.tell_suspicions(no);
         let at = self.minions[no].seat.next_deadline(self.now);
         self.wake(Place::Minion(no), at);
+    }
+
+    fn tell_suspicions(&mut self, no: usize) {
+        let Some(link) = self.minions[no].link else { return };
+        let list = self.minions[no].book.tell(self.now, &Witness::Minions([0].into_iter().collect()));
+        if !list.is_empty() {
+            self.send(link, End::Parent, Message::Up(Up::Suspicions(list)));
+        }
     }
 
     fn minion_does(&mut self, no: usize, effect: SeatEffect) {
@@ -419,6 +453,7 @@ impl World {
         let (seat, probes) = Seat::recover(HEARTBEAT, now, self.minions[no].journal.durable.clone());
         self.minions[no].seat = seat;
         self.minions[no].link = None;
+        self.minions[no].book.detached();
         for (jid, run) in probes {
             let answer = match self.minions[no].runs.get(&run).map(|r| r.state.clone()) {
                 Some(RunState::Running) => continue,

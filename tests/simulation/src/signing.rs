@@ -5,13 +5,15 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use relay_core::{
-    job::{Job, JobSpec, Seal},
+    ids::Jid,
+    job::{CancelSpec, Job, JobSpec, Seal},
     message::Dispatch,
     outcome::Reason,
     signing::{KeyId, NoKey, Signature},
 };
-use relay_proto::envelope;
+use relay_proto::{cancel, envelope};
 use sha2::{Digest, Sha256};
 
 use crate::{sabotage::Sabotage, world::World};
@@ -28,6 +30,11 @@ impl Seal for Sealer {
     fn seal(&self, spec: &JobSpec) -> Result<Job, NoKey> {
         let Ok(job) = envelope::seal_with(spec, |message| Ok::<_, Infallible>(sign(message)));
         Ok(job)
+    }
+
+    fn seal_cancel(&self, spec: &CancelSpec) -> Result<Bytes, NoKey> {
+        let Ok(seal) = cancel::seal_with(spec, |message| Ok::<_, Infallible>(sign(message)));
+        Ok(seal)
     }
 }
 
@@ -55,5 +62,18 @@ impl World {
             (Err(Reason::Outdated), Sabotage::TakeOutdated) => Ok(()),
             (told, _) => told,
         }
+    }
+
+    /// The same for a cancel.
+    pub fn examine_cancel(&mut self, no: usize, jid: Jid, seal: &Bytes) -> Result<(), Reason> {
+        let signed = cancel::signed(seal)?;
+        if signed.signature.key != KEY {
+            return Err(Reason::UnknownKey);
+        }
+        if sign(&signed.message) != signed.signature {
+            return Err(Reason::BadSignature);
+        }
+        let wall = self.true_wall();
+        self.minions[no].bearer.check_cancel(wall, &signed.spec, jid)
     }
 }

@@ -334,11 +334,11 @@ impl World {
             RelayEffect::Note { jid, what, members } => {
                 self.say(|| format!("s{no} job {jid}: {what} ({members})"))
             }
-            RelayEffect::Alarm { jid, why, members } => {
+            RelayEffect::Alarm { jid, why, members, .. } => {
                 self.coverage.add("red team: a syndic refused", 1);
                 self.say(|| format!("s{no} refuses a dispatch of job {jid}: {why} ({members})"));
             }
-            RelayEffect::Duplicates(_) => {}
+            RelayEffect::Duplicates(_) | RelayEffect::ReportsDropped(_) => {}
         }
     }
 

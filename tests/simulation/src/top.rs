@@ -269,12 +269,25 @@ impl World {
             OwnerEffect::ForeignMinion { syndic, id } => {
                 self.say(|| format!("top{top}: {syndic} names {id}"));
             }
+            OwnerEffect::RegionFull { syndic, first, refused, .. } => {
+                self.say(|| {
+                    format!("top{top}: {syndic} names {refused} minions too many, {first} among them")
+                });
+            }
             OwnerEffect::Suspect { syndic, jid, why, .. } => {
                 self.coverage.add("red team: seen by the owner", 1);
                 self.say(|| format!("top{top}: below {syndic}, job {jid}: {why}"));
             }
             OwnerEffect::Changed { changes, .. } => self.changed(top, &changes),
-            OwnerEffect::Duplicates(_) | OwnerEffect::GrainsRefused { .. } => {}
+            OwnerEffect::Reported(found) => {
+                self.coverage.add("red team: found out", 1);
+                self.say(|| {
+                    format!("top{top}: {:?} say that {} forges: {:?}", found.by, found.accused, found.kind)
+                });
+            }
+            OwnerEffect::Duplicates(_)
+            | OwnerEffect::GrainsRefused { .. }
+            | OwnerEffect::ReportsDropped { .. } => {}
         }
     }
 }

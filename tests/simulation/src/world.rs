@@ -376,6 +376,7 @@ fn brief(message: &Message) -> String {
             let text = format!("{update:?}");
             text.replace("since: 0, ", "").replace("grains: \"{}\"", "")
         }
+        Message::Up(Up::Suspicions(list)) => format!("{} suspicions", list.len()),
         Message::Up(Up::Returns(batch)) => {
             let group = |g: &relay_core::message::ReturnGroup| {
                 format!("{} {:?}/{:?} {:?}", g.jid, g.answer.outcome, g.answer.reason, g.members)

@@ -12,7 +12,7 @@ const ROLLING: u64 = 60;
 const SHOWN: usize = 80;
 
 /// What these seeds must have tried, and how often at least: about a third of what they do.
-const TRIED: [(&str, u64); 35] = [
+const TRIED: [(&str, u64); 36] = [
     ("top master killed in mid-batch", 180),
     ("syndic killed in mid-batch", 150),
     ("one of 8 syndics killed in mid-batch", 60),
@@ -47,6 +47,7 @@ const TRIED: [(&str, u64); 35] = [
     ("red team: replayed to a new journal", 18),
     ("red team: a syndic refused", 150),
     ("red team: seen by the owner", 30),
+    ("red team: found out", 1_500),
     ("refused: a former owner", 100),
 ];
 

@@ -26,7 +26,7 @@ use super::{
     Asking, caller,
     kept::{self, Kept, State},
 };
-use crate::operator::{OperatorService, gate::Decided, submit};
+use crate::operator::{Defaults, OperatorService, gate::Decided, submit};
 
 /// How many digits of a digest are shown where its whole is too long.
 const SHOWN: usize = 12;
@@ -155,8 +155,9 @@ impl ApprovalsService {
             let told = format!("{} asked for it: it takes somebody else to approve it", first.name());
             return Err(Code::Denied.status(told));
         }
-        let job = self.job(&kept, &first, &second).await?;
-        let targets = self.allowed_to_both(&kept, &first, &second, &job).await?;
+        let defaults = self.operator.defaults();
+        let job = self.job(&kept, &first, &second, &defaults).await?;
+        let targets = self.allowed_to_both(&kept, &first, &second, &job, &defaults).await?;
         let approved = match again {
             true => kept,
             false => self.decide(&kept, State::Approved, &second, "").await?,
@@ -177,14 +178,20 @@ impl ApprovalsService {
     }
 
     /// What is to run, as it was asked for.
-    async fn job(&self, kept: &Kept, first: &Caller, second: &Caller) -> Result<Submission, Status> {
+    async fn job(
+        &self,
+        kept: &Kept,
+        first: &Caller,
+        second: &Caller,
+        defaults: &Defaults,
+    ) -> Result<Submission, Status> {
         let damaged = |e| Code::Store.status(format!("a stored approval can't be read: {e}"));
         let request = wire::SubmitRequest::decode(kept.what.request.as_slice()).map_err(damaged)?;
         let id = submit::request_id(&request.request_id)?;
         // As it was digested when it was asked for: so who asked finds his job by trying again.
         let digest = submit::request_digest(first.name(), &request);
         let named = format!("{} (approved by {})", first.name(), second.name());
-        self.operator.whole_submission(named, id, digest, request).await
+        self.operator.whole_submission(named, id, digest, request, defaults).await
     }
 
     /// The job's targets of now, if all of them were there when it was asked for, and both may.
@@ -194,9 +201,10 @@ impl ApprovalsService {
         first: &Arc<Caller>,
         second: &Arc<Caller>,
         job: &Submission,
+        defaults: &Defaults,
     ) -> Result<Members, Status> {
         let asking = |caller: &Arc<Caller>| Asking { waits: false, ..Asking::of(caller.clone()) };
-        let decided = self.operator.decided(&asking(first), job).await?;
+        let decided = self.operator.decided(&asking(first), job, defaults).await?;
         let new = &decided.targets - kept.targets()?;
         if !new.is_empty() {
             let mut ids = self.operator.directory.ids(&new);
@@ -209,7 +217,7 @@ impl ApprovalsService {
             );
             return Err(Code::PlanMoved.status(told));
         }
-        let also = self.operator.decided(&asking(second), job).await?;
+        let also = self.operator.decided(&asking(second), job, defaults).await?;
         match also.targets == decided.targets {
             true => Ok(decided.targets),
             false => Err(Code::Busy.status("its targets have changed a moment ago: approve it again")),

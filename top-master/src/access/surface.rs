@@ -1,5 +1,6 @@
-//! What each call of this software asks of whoever makes it. A test takes every call from the descriptors, so that none can be added without a
-//! line here.
+//! What each call asks of whoever makes it at a top master. A test takes every call from the descriptors, so that none can be added without
+//! a line here; and what has no line here, or one for another port, is not served: [`crate::front`] asks this table for each call, before any
+//! handler, and [`crate::serve`] for each link.
 
 use relay_core::{access::Verb, identity::Role};
 
@@ -8,7 +9,7 @@ use relay_core::{access::Verb, identity::Role};
 pub enum Asked {
     /// Nothing: the call is how one comes to be known. Bounded and throttled instead.
     Nothing,
-    /// A certificate of this role, and what it says is checked against the name in it.
+    /// A certificate of this role, and what it says is checked against the name in it. (A syndic takes minions, too.)
     Peer(&'static [Role]),
     /// What rules say of the job, on its targets.
     Job,
@@ -17,6 +18,21 @@ pub enum Asked {
     /// A verb.
     Verb(Verb),
 }
+
+/// How a syndic attaches.
+pub const ATTACH: &str = "/relay.link.v1.Link/Attach";
+
+/// A port of a top master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Where operators call.
+    Operators,
+    /// Where syndics attach, and newcomers and members ask for certificates.
+    Links,
+}
+
+/// The services of [`Door::Links`], as their paths begin.
+const LINKS: [&str; 2] = ["/relay.link.v1.Link/", "/relay.trust.v1.Enrol/"];
 
 /// Every call, sorted by path.
 pub const SURFACE: &[(&str, Asked)] = &[
@@ -29,7 +45,7 @@ pub const SURFACE: &[(&str, Asked)] = &[
     ("/relay.access.v1.Approvals/Show", Asked::Verb(Verb::ApprovalsList)),
     ("/relay.access.v1.Rules/Show", Asked::Verb(Verb::PolicyShow)),
     ("/relay.audit.v1.Audit/Tail", Asked::Verb(Verb::AuditRead)),
-    ("/relay.link.v1.Link/Attach", Asked::Peer(&[Role::Syndic, Role::Minion])),
+    (ATTACH, Asked::Peer(&[Role::Syndic])),
     ("/relay.operator.v1.Operator/ApplyTopology", Asked::Verb(Verb::TopologyApply)),
     ("/relay.operator.v1.Operator/Approve", Asked::Verb(Verb::JobsContinue)),
     ("/relay.operator.v1.Operator/Cancel", Asked::Verb(Verb::JobsCancel)),
@@ -64,8 +80,15 @@ pub const SURFACE: &[(&str, Asked)] = &[
     ("/relay.trust.v1.Members/RevokeToken", Asked::Verb(Verb::TokensRevoke)),
 ];
 
-/// What is asked of who makes a call; nothing if there is no such call, and then nobody may make it.
-pub fn asked(path: &str) -> Option<Asked> {
+/// What is asked of who makes a call on one port; nothing if there is no such call there, and then nobody may make it.
+pub fn at(door: Door, path: &str) -> Option<Asked> {
+    let of =
+        if LINKS.iter().any(|service| path.starts_with(service)) { Door::Links } else { Door::Operators };
+    asked(path).filter(|_| of == door)
+}
+
+/// What is asked of who makes a call; nothing if there is no such call.
+fn asked(path: &str) -> Option<Asked> {
     SURFACE.binary_search_by_key(&path, |(known, _)| known).ok().map(|at| SURFACE[at].1)
 }
 
@@ -92,5 +115,30 @@ mod tests {
         let known =
             ["/relay.access.v1.Access/Login", "/relay.trust.v1.Enrol/Renew", "/relay.trust.v1.Enrol/Request"];
         assert_eq!(open, known);
+        let without: Vec<_> = SURFACE
+            .iter()
+            .map(|(path, _)| *path)
+            .filter(|path| at(Door::Operators, path) == Some(Asked::Nothing))
+            .collect();
+        assert_eq!(without, [crate::front::LOGIN], "operators' port");
+    }
+
+    #[test]
+    fn a_call_is_at_one_port() {
+        for (path, asks) in SURFACE {
+            let (here, there) = (at(Door::Operators, path), at(Door::Links, path));
+            assert!(here.is_some() != there.is_some(), "{path}");
+            let of_peers = matches!(asks, Asked::Peer(_)) || path.contains("Enrol");
+            assert_eq!(there.is_some(), of_peers, "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/relay.link.v1.Link/",
+            "/relay.link.v1.Link/attach",
+            "/relay.operator.v1.Operator/Status/",
+        ] {
+            assert!(at(Door::Operators, path).is_none() && at(Door::Links, path).is_none(), "{path}");
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! The audit log for those who may read it: records in order, with the checkpoint that they lead up to.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_core::Stream;
 use relay_core::access::Verb;
 use relay_proto::{
     Code,
@@ -10,23 +9,23 @@ use relay_proto::{
 };
 use relay_runtime::store::Store;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, watch},
     time::timeout,
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Audit, AuditError, Progress, read_page};
-use crate::access::{Access, caller};
+use crate::{
+    access::{Access, caller},
+    streams::{Outlet, Streamed, Streams},
+};
 
 /// Records that are read at once.
 const PAGE: usize = 200;
 /// Bytes of records in one message: far below what clients take.
 const MAX_PAGE_BYTES: usize = 1 << 20;
-/// Messages of one stream waiting for its client.
-const STREAM_QUEUE: usize = 4;
-/// Streams at once. Each reads the store; auditors are few.
-const MAX_STREAMS: usize = 16;
+/// Readers at once. Each reads the store; auditors are few.
+const MAX_READERS: usize = 16;
 /// How long a stream that does not follow waits for a checkpoint of the newest records: they are made every second.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(3);
 
@@ -36,13 +35,14 @@ pub struct AuditService {
     audit: Audit,
     store: Arc<dyn Store>,
     access: Access,
-    streams: Arc<Semaphore>,
+    streams: Streams,
+    readers: Arc<Semaphore>,
 }
 
 impl AuditService {
     /// Over a term's log.
-    pub fn new(audit: Audit, store: Arc<dyn Store>, access: Access) -> AuditService {
-        AuditService { audit, store, access, streams: Arc::new(Semaphore::new(MAX_STREAMS)) }
+    pub fn new(audit: Audit, store: Arc<dyn Store>, access: Access, streams: Streams) -> AuditService {
+        AuditService { audit, store, access, streams, readers: Arc::new(Semaphore::new(MAX_READERS)) }
     }
 }
 
@@ -53,21 +53,14 @@ pub fn status(error: &AuditError) -> Status {
 
 #[tonic::async_trait]
 impl Service for AuditService {
-    type TailStream = Pin<Box<dyn Stream<Item = Result<TailPage, Status>> + Send>>;
+    type TailStream = Streamed<TailPage>;
 
     async fn tail(&self, request: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         let caller = caller(&request)?;
         self.access.may(&caller, Verb::AuditRead, false, "").await?;
-        let busy = |_| Code::Busy.status(format!("{MAX_STREAMS} others read the audit log: try again later"));
-        let permit = self.streams.clone().try_acquire_owned().map_err(busy)?;
-        let (tx, rx) = mpsc::channel(STREAM_QUEUE);
-        let tail = Tail { store: self.store.clone(), progress: self.audit.progress(), pages: tx };
-        // Ends with its client, or with the term: sending fails then, or nothing comes any more.
-        tokio::spawn(async move {
-            tail.run(request.into_inner()).await;
-            drop(permit);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        let (store, progress) = (self.store.clone(), self.audit.progress());
+        let tail = move |pages| Tail { store, progress, pages }.run(request.into_inner());
+        self.streams.open(&self.readers, "copies of the audit log", tail)
     }
 }
 
@@ -75,7 +68,7 @@ impl Service for AuditService {
 struct Tail {
     store: Arc<dyn Store>,
     progress: watch::Receiver<Progress>,
-    pages: mpsc::Sender<Result<TailPage, Status>>,
+    pages: Outlet<TailPage>,
 }
 
 impl Tail {

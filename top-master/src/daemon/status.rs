@@ -112,7 +112,7 @@ impl Daemon {
             jobs_open: self.owner.open_jobs().count() as u64,
             syndics: self.known.iter().map(syndic).collect(),
             regions: regions.into_iter().map(region).collect(),
-            epoch: self.standings.epoch.0,
+            epoch: self.owner.epoch().0,
             top_masters: top_masters(&self.standings.lead.borrow()),
             // What is not the loop's is filled in by who answers.
             ..wire::StatusReply::default()

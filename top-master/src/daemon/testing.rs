@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_core::{
-    ids::Incarnation,
+    ids::{Epoch, Incarnation},
     inventory::{Inventory, Record},
     owner::{OwnerRule, Write},
     seat::HeartbeatRule,
@@ -16,11 +16,13 @@ use relay_runtime::{
     trust::Trusted,
 };
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
     access::{Access, Policies},
     operator::{Defaults, OperatorService, REQUEST_QUEUE, Reach},
+    streams::Streams,
     topology::{self, Topologies},
 };
 
@@ -131,28 +133,11 @@ impl Bench {
         let file = file.as_ref().map(|(path, topology)| (*path, topology));
         let boot = topology::boot::boot(&*store, file).await.unwrap();
         store.commit(0, vec![Write::Minions(records)]).await.unwrap();
-        let rule = OwnerRule {
-            fabric: "test.example".into(),
-            epoch: recovered.epoch,
-            heartbeat: HeartbeatRule { interval: 1_000, dead_after: 3_000 },
-            seal: Arc::new(relay_proto::envelope::Sealer(Arc::new(Signer))),
-            batches: boot.effective.as_ref().map_or(defaults.batches.clone(), |e| e.batches()),
-        };
+        let batches = boot.effective.as_ref().map_or(defaults.batches.clone(), |e| e.batches());
+        let rule = OwnerRule { batches, ..rule(recovered.epoch) };
         let owner = Owner::recover(rule, 0, wall(), inventory, recovered.jobs);
-        let (registered, _) = watch::channel(Syndics::new());
-        let nobody = Trusted::of_roots("acme.example".parse().unwrap(), &[]).unwrap();
-        let trust = PassedOn::new(nobody);
-        let standings =
-            Standings { registered, lead: watch::channel(Lead::default()).1, epoch: recovered.epoch, trust };
-        let directory_of_names = Directory::default();
-        let mut daemon = Daemon::new(
-            "test.example".into(),
-            "top-1".parse().unwrap(),
-            owner,
-            Commits::new(store.clone()),
-            directory_of_names.clone(),
-            standings,
-        );
+        let mut daemon = daemon(owner, store.clone());
+        let directory_of_names = daemon.directory.clone();
         if boot.effective.is_some() {
             daemon.effective(boot.effective.clone());
         }
@@ -183,11 +168,33 @@ impl Bench {
             reach: Reach::always(),
             topology,
             access: Access::new(Policies::of_text(setting.policy.unwrap_or(OPEN)), audit),
+            streams: Streams::new(TaskTracker::new(), CancellationToken::new()),
         };
         let daemon = tokio::spawn(daemon.drive(asked));
         let topologies = tokio::spawn(topologies.run(CancellationToken::new()));
         Bench { directory, service, reported, daemon, topologies }
     }
+}
+
+/// An owner's rule, where everything is as usual.
+pub(crate) fn rule(epoch: Epoch) -> OwnerRule {
+    OwnerRule {
+        fabric: "test.example".into(),
+        epoch,
+        heartbeat: HeartbeatRule { interval: 1_000, dead_after: 3_000 },
+        seal: Arc::new(relay_proto::envelope::Sealer(Arc::new(Signer))),
+        batches: Default::default(),
+    }
+}
+
+/// A top master's loop around an owner, that nobody follows.
+pub(crate) fn daemon(owner: Owner, store: Arc<dyn Store>) -> Daemon {
+    let (registered, _) = watch::channel(Syndics::new());
+    let nobody = Trusted::of_roots("acme.example".parse().unwrap(), &[]).unwrap();
+    let trust = PassedOn::new(nobody);
+    let standings = Standings { registered, lead: watch::channel(Lead::default()).1, trust };
+    let (fabric, id) = ("test.example".into(), "top-1".parse().unwrap());
+    Daemon::new(fabric, id, owner, Commits::new(store), Directory::default(), standings)
 }
 
 impl Daemon {

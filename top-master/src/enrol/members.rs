@@ -1,8 +1,5 @@
 //! The service `Members`: what operators see of enrolment, and what they decide.
 
-use std::pin::Pin;
-
-use futures_core::Stream;
 use relay_core::{
     access::{Caller, Verb},
     audit::{Event as Report, Kind},
@@ -19,20 +16,19 @@ use relay_proto::{
     trust::{self as wire, members_server::Members},
 };
 use relay_runtime::{authority::ISSUER_LIFE, clock::wall, enrol::proof::token_hash};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::{Desk, MAX_TRIES, kept::Name, report};
-use crate::access::{Access, caller};
+use crate::{
+    access::{Access, caller},
+    streams::{Streamed, Streams},
+};
 
 /// Most that one call decides about: a file of a whole fabric is sent in parts.
 pub const MAX_DECISIONS: usize = 1_000;
 /// Names on one page.
 const PER_PAGE: usize = 500;
-/// Pages waiting for their client.
-const PAGE_QUEUE: usize = 4;
 /// Most globs of ids in one question.
 const MAX_GLOBS: usize = 64;
 
@@ -41,12 +37,13 @@ const MAX_GLOBS: usize = 64;
 pub struct MembersService {
     desk: Desk,
     access: Access,
+    streams: Streams,
 }
 
 impl MembersService {
     /// At this desk, behind this gate.
-    pub fn new(desk: Desk, access: Access) -> MembersService {
-        MembersService { desk, access }
+    pub fn new(desk: Desk, access: Access, streams: Streams) -> MembersService {
+        MembersService { desk, access, streams }
     }
 
     async fn may<T>(
@@ -223,7 +220,7 @@ impl Filter {
 
 #[tonic::async_trait]
 impl Members for MembersService {
-    type ListStream = Pin<Box<dyn Stream<Item = Result<wire::KeysPage, Status>> + Send>>;
+    type ListStream = Streamed<wire::KeysPage>;
 
     async fn list(
         &self,
@@ -231,18 +228,7 @@ impl Members for MembersService {
     ) -> Result<Response<Self::ListStream>, Status> {
         self.may(&request, Verb::KeysList, "").await?;
         let keys = self.desk.listed(request.into_inner()).await?;
-        let (tx, rx) = mpsc::channel(PAGE_QUEUE);
-        // Ends with its client: sending to a stream that is gone fails.
-        tokio::spawn(async move {
-            let mut keys = keys.into_iter().peekable();
-            while keys.peek().is_some() {
-                let page = wire::KeysPage { keys: keys.by_ref().take(PER_PAGE).collect() };
-                if tx.send(Ok(page)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        self.streams.paged(keys, PER_PAGE, |keys| wire::KeysPage { keys })
     }
 
     async fn accept(

@@ -16,14 +16,21 @@ use tempfile::TempDir;
 use tower_service::Service as _;
 
 use super::*;
-use crate::{audit::Reported, login::AccessService};
+use crate::{
+    access::Policies,
+    audit::{Audit, Reported},
+    login::AccessService,
+};
 
-/// Answers with its caller, as text.
+/// Everybody may look, and nobody may prune.
+const RULES: &str = "{version: 1, allow: {any: {'*': ['@runner', '@jobs']}}}";
+
+/// Answers with its caller, as text, in the place of the service for operators.
 #[derive(Clone)]
 struct Echo;
 
 impl tonic::server::NamedService for Echo {
-    const NAME: &'static str = "test.Echo";
+    const NAME: &'static str = "relay.operator.v1.Operator";
 }
 
 impl tower_service::Service<Request<Body>> for Echo {
@@ -39,7 +46,7 @@ impl tower_service::Service<Request<Body>> for Echo {
         assert!(request.headers().get(AUTHORIZATION).is_none(), "credentials reach a service");
         let text = request.extensions().get::<Arc<Caller>>().map(|c| c.to_string()).unwrap_or_default();
         let body = match request.uri().path() {
-            "/test.Echo/Stream" => Body::new(Endless),
+            "/relay.operator.v1.Operator/Watch" => Body::new(Endless),
             _ => Body::new(text),
         };
         std::future::ready(Ok(http::Response::new(body)))
@@ -79,9 +86,10 @@ impl House {
         let config = LoginConfig { password_file: Some(users), ..LoginConfig::default() };
         let (audit, reported) = Audit::double();
         let logins = Logins::restore(&config, store, Clock::start(), audit.clone()).await.unwrap();
+        let access = Access::new(Policies::of_text(RULES), audit);
         let services =
             Services::default().with(Echo).with(AccessServer::new(AccessService::new(logins.clone())));
-        House { front: Front::new(logins.clone(), services, audit), logins, reported, _dir: dir }
+        House { front: Front::new(logins.clone(), services, access), logins, reported, _dir: dir }
     }
 
     async fn token(&self) -> Secret {
@@ -103,7 +111,8 @@ struct Call<'a> {
     headers: &'a [&'a str],
 }
 
-const ECHO: Call<'static> = Call { path: "/test.Echo/Say", method: "POST", role: None, headers: &[] };
+const ECHO: Call<'static> =
+    Call { path: "/relay.operator.v1.Operator/Status", method: "POST", role: None, headers: &[] };
 
 impl Call<'_> {
     fn request(self) -> Request<Body> {
@@ -145,7 +154,7 @@ async fn nothing_but_login_is_answered_without_credentials() {
     let (most, last) = bearer.split_at(bearer.len() - 1);
     let wrong = format!("{most}{}", if last == "0" { "1" } else { "0" });
     let paths = [
-        "/test.Echo/Say",
+        "/relay.operator.v1.Operator/Status",
         "/relay.access.v1.Access/WhoAmI",
         "/relay.access.v1.Access/Logout",
         "/relay.access.v1.access/Login",
@@ -183,7 +192,7 @@ async fn a_members_certificate_opens_nothing_whatever_else_is_shown() {
     let house = House::new().await;
     let bearer = format!("Bearer {}", house.token().await.expose());
     for role in [Role::Minion, Role::Syndic, Role::TopMaster] {
-        for path in ["/test.Echo/Say", LOGIN, "/no.such/Call"] {
+        for path in ["/relay.operator.v1.Operator/Status", LOGIN, "/no.such/Call"] {
             for headers in [&[][..], &[bearer.as_str()]] {
                 let refused = house.call(Call { path, role: Some(role), headers, ..ECHO }).await;
                 assert_eq!(Code::of(&status(&refused).unwrap()), Some(Code::Denied), "{role} {path}");
@@ -195,21 +204,41 @@ async fn a_members_certificate_opens_nothing_whatever_else_is_shown() {
 }
 
 #[tokio::test]
+async fn what_the_table_does_not_allow_comes_to_no_handler() {
+    let house = House::new().await;
+    let operator = Call { role: Some(Role::Operator), ..ECHO };
+    for (path, expected) in [
+        ("/relay.operator.v1.Operator/Status", None),
+        // Whether the job is his own is the handler's to see.
+        ("/relay.operator.v1.Operator/Cancel", None),
+        ("/relay.operator.v1.Operator/PruneJobs", Some(tonic::Code::PermissionDenied)),
+        ("/relay.operator.v1.Operator/NotInTheTable", Some(tonic::Code::Unimplemented)),
+        ("/relay.link.v1.Link/Attach", Some(tonic::Code::Unimplemented)),
+        ("/relay.trust.v1.Enrol/Request", Some(tonic::Code::Unimplemented)),
+    ] {
+        let code = status(&house.call(Call { path, ..operator }).await).map(|status| status.code());
+        assert_eq!(code, expected, "{path}");
+    }
+    let seen = house.reported.events();
+    assert!(matches!(&seen[..], [one] if one.kind == Kind::Deny && one.subject == "jobs.prune"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_path_written_in_another_way_is_no_call() {
     let house = House::new().await;
     let operator = Call { role: Some(Role::Operator), ..ECHO };
     for (path, method) in [
-        ("/test.echo/Say", "POST"),
-        ("//test.Echo/Say", "POST"),
-        ("/test.Echo/Say/", "POST"),
-        ("/test.Echo/", "POST"),
-        ("/test.Echo", "POST"),
-        ("/test.Echo./Say", "POST"),
-        ("/test%2EEcho/Say", "POST"),
-        ("/x/../test.Echo/Say", "POST"),
-        ("/test.Echo/Say?x", "POST"),
-        ("/test.Echo/Say", "GET"),
-        ("/test.Echo/Say", "PUT"),
+        ("/relay.operator.v1.operator/Status", "POST"),
+        ("//relay.operator.v1.Operator/Status", "POST"),
+        ("/relay.operator.v1.Operator/Status/", "POST"),
+        ("/relay.operator.v1.Operator/", "POST"),
+        ("/relay.operator.v1.Operator", "POST"),
+        ("/relay.operator.v1.Operator./Status", "POST"),
+        ("/relay%2Eoperator.v1.Operator/Status", "POST"),
+        ("/x/../relay.operator.v1.Operator/Status", "POST"),
+        ("/relay.operator.v1.Operator/Status?x", "POST"),
+        ("/relay.operator.v1.Operator/Status", "GET"),
+        ("/relay.operator.v1.Operator/Status", "PUT"),
     ] {
         let refused = house.call(Call { path, method, ..operator }).await;
         let code = status(&refused).map(|s| s.code());
@@ -223,7 +252,10 @@ async fn a_stream_ends_with_the_login_it_was_made_with() {
     let (token, other) = (house.token().await, house.token().await);
     let stream = async |token: &Secret| {
         let bearer = format!("Bearer {}", token.expose());
-        house.call(Call { path: "/test.Echo/Stream", headers: &[&bearer], ..ECHO }).await.into_body()
+        house
+            .call(Call { path: "/relay.operator.v1.Operator/Watch", headers: &[&bearer], ..ECHO })
+            .await
+            .into_body()
     };
     let (mut cut, mut stays) = (stream(&token).await, stream(&other).await);
     let digest = house.logins.take(token.expose()).unwrap().token.unwrap();

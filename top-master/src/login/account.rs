@@ -7,6 +7,7 @@ use std::{
 
 use relay_core::{access::How, time::Millis};
 use relay_runtime::{config::LoginConfig, passwords::Account, secret::Secret};
+use tokio::sync::OwnedSemaphorePermit;
 
 #[cfg(feature = "pam")]
 use super::pam::Pam;
@@ -129,13 +130,17 @@ impl Accounts {
         }
     }
 
-    /// Whether this is the user's password.
-    pub async fn check(&self, how: How, user: &str, password: Secret) -> Verdict {
+    /// Whether this is the user's password. The turn is kept until nothing works on that any more, whether or not anybody waits.
+    pub async fn check(&self, how: How, user: &str, password: Secret, turn: OwnedSemaphorePermit) -> Verdict {
         match self.find(how) {
-            Some(Way::File(file)) => file.check(user.to_owned(), password).await,
+            Some(Way::File(file)) => file.check(user.to_owned(), password, turn).await,
             #[cfg(feature = "pam")]
-            Some(Way::Pam(pam)) => pam.check(user, &password).await,
-            Some(Way::Ldap(ldap)) => ldap.check(user, &password).await,
+            Some(Way::Pam(pam)) => pam.check(user, &password, turn).await,
+            Some(Way::Ldap(ldap)) => {
+                // No thread works on this one: it ends with who waits for it.
+                let _turn = turn;
+                ldap.check(user, &password).await
+            }
             None => Verdict::Unable("there is no such way to log in".into()),
         }
     }

@@ -7,9 +7,13 @@ use std::{
 };
 
 use relay_runtime::{passwords::Passwords, secret::Secret};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{info, warn};
 
-use super::account::{Standing, Verdict};
+use super::{
+    account::{Standing, Verdict},
+    apart::apart,
+};
 
 /// A file, and what it held when it was read last.
 #[derive(Clone)]
@@ -65,13 +69,13 @@ impl File {
     }
 
     /// Whether this is the user's password; on a thread where that may take its time.
-    pub async fn check(&self, user: String, password: Secret) -> Verdict {
+    pub async fn check(&self, user: String, password: Secret, turn: OwnedSemaphorePermit) -> Verdict {
         let file = self.clone();
-        let checked = tokio::task::spawn_blocking(move || match file.users() {
+        let checked = apart(turn, move || match file.users() {
             Ok(users) => users.check(&user, &password).map_or(Verdict::Wrong, Verdict::Right),
             Err(why) => Verdict::Unable(why),
         });
-        checked.await.unwrap_or_else(|e| Verdict::Unable(e.to_string()))
+        checked.await.unwrap_or_else(Verdict::Unable)
     }
 
     /// How a user's account stands.
@@ -80,5 +84,30 @@ impl File {
             Ok(users) => users.account(user).cloned().map_or(Standing::Gone, Standing::Good),
             Err(_) => Standing::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_that_nobody_waits_for_keeps_its_turn() {
+        let file = File::new("/nowhere/users".into());
+        let turns = Arc::new(Semaphore::new(1));
+        {
+            // Whoever reads the file waits here.
+            let _reading = file.0.read.lock().unwrap();
+            let turn = turns.clone().try_acquire_owned().unwrap();
+            let mut check = Box::pin(file.check("alice".into(), Secret::new("word".into()), turn));
+            assert!(check.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(check);
+            assert_eq!(turns.available_permits(), 0, "the thread still works");
+        }
+        let _turn = turns.acquire().await.unwrap();
     }
 }

@@ -14,7 +14,10 @@ use relay_runtime::{
     secret::Secret,
     store::PutRecord,
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tonic::Status;
 use tracing::{info, warn};
 
@@ -26,11 +29,14 @@ const MAX_CHECKS: usize = 2;
 const MAX_QUESTIONS: usize = 8;
 /// Logins that wait for their check; more are told to come back.
 const MAX_WAITING: usize = 16;
+/// Longest wait for a turn: PAM may take its time ([`super::pam`]), and a thread that it never gives back holds its turn for ever.
+const TURN: Duration = Duration::from_secs(30);
 
 /// Those who wait for a check.
 pub(super) struct Queue {
     waiting: Semaphore,
-    checks: Semaphore,
+    /// Shared with the work itself, which may go on when nobody waits for it any more.
+    checks: Arc<Semaphore>,
 }
 
 impl Queue {
@@ -40,7 +46,16 @@ impl Queue {
     }
 
     fn new(at_once: usize) -> Queue {
-        Queue { waiting: Semaphore::new(MAX_WAITING), checks: Semaphore::new(at_once) }
+        Queue { waiting: Semaphore::new(MAX_WAITING), checks: Arc::new(Semaphore::new(at_once)) }
+    }
+
+    /// A turn to check a password: whoever does the work keeps it until that is done.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Verdict> {
+        match timeout(TURN, self.checks.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(Verdict::Unable("this top master is stopping".into())),
+            Err(_) => Err(Verdict::Unable(format!("all who check passwords are busy for {TURN:?}"))),
+        }
     }
 }
 
@@ -74,9 +89,9 @@ impl Logins {
         };
         let tried = self.throttle().begin(user, from, self.0.clock.now());
         let tried = tried.map_err(|wait| self.held_off(user, from, wait))?;
-        let verdict = match queue.checks.acquire().await {
-            Ok(_turn) => self.0.accounts.check(how, user, password).await,
-            Err(_) => Verdict::Unable("this top master is stopping".into()),
+        let verdict = match queue.turn().await {
+            Ok(turn) => self.0.accounts.check(how, user, password, turn).await,
+            Err(unable) => unable,
         };
         let account = self.judged(verdict, tried, (user, how, from))?;
         let caller = Caller::new(user, account.groups, how);

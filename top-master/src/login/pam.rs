@@ -7,6 +7,7 @@
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
     ptr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,12 +20,19 @@ use relay_runtime::{
     secret::Secret,
 };
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
-use super::account::{Standing, Verdict};
+use super::{
+    account::{Standing, Verdict},
+    apart::apart,
+};
 
 /// How long PAM may take. Modules wait some seconds after a wrong password.
 const TIME: Duration = Duration::from_secs(20);
+/// Accounts that are asked about at once: whoever asks goes through them one by one, so a second is asked about only while PAM does
+/// not answer for a first. A PAM that never answers holds so many threads, and no more each minute.
+const MAX_STANDINGS: usize = 2;
 /// Most questions of one round (PAM_MAX_NUM_MSG).
 const MAX_MESSAGES: c_int = 32;
 
@@ -95,6 +103,7 @@ impl Drop for Answers {
 #[derive(Clone)]
 pub struct Pam {
     service: CString,
+    standings: Arc<Semaphore>,
 }
 
 /// What PAM said.
@@ -107,33 +116,37 @@ enum Said {
 impl Pam {
     /// By the service of this name, which the configuration has checked; nothing if it can't be one.
     pub fn new(service: &str) -> Option<Pam> {
-        Some(Pam { service: CString::new(service).ok()? })
+        let standings = Arc::new(Semaphore::new(MAX_STANDINGS));
+        Some(Pam { service: CString::new(service).ok()?, standings })
     }
 
     /// Whether this is the user's password, and he may log in.
-    pub async fn check(&self, user: &str, password: &Secret) -> Verdict {
+    pub async fn check(&self, user: &str, password: &Secret, turn: OwnedSemaphorePermit) -> Verdict {
         let (user, password) = (user.to_owned(), password.clone());
-        let checked = self.apart(move |pam| pam.checked(&user, &password)).await;
+        let checked = self.within(turn, move |pam| pam.checked(&user, &password)).await;
         checked.unwrap_or_else(Verdict::Unable)
     }
 
     /// How a user's account stands.
     pub async fn standing(&self, user: &str) -> Standing {
+        let Ok(turn) = self.standings.clone().try_acquire_owned() else {
+            warn!("PAM still does not answer about others who are logged in: {user} is not asked about");
+            return Standing::Unknown;
+        };
         let user = user.to_owned();
-        let standing = self.apart(move |pam| pam.stands(&user)).await;
+        let standing = self.within(turn, move |pam| pam.stands(&user)).await;
         standing.unwrap_or(Standing::Unknown)
     }
 
-    /// On a thread where it may take its time.
-    async fn apart<T: Send + 'static>(
+    /// Waits for so long; PAM itself is not ended by that, and keeps its turn.
+    async fn within<T: Send + 'static>(
         &self,
+        turn: OwnedSemaphorePermit,
         ask: impl FnOnce(Pam) -> T + Send + 'static,
     ) -> Result<T, String> {
         let pam = self.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(pam));
-        let asked =
-            tokio::time::timeout(TIME, asked).await.map_err(|_| format!("no answer within {TIME:?}"))?;
-        asked.map_err(|e| e.to_string())
+        let asked = tokio::time::timeout(TIME, apart(turn, move || ask(pam))).await;
+        asked.map_err(|_| format!("no answer within {TIME:?}"))?
     }
 
     fn checked(&self, user: &str, password: &Secret) -> Verdict {
@@ -309,6 +322,35 @@ mod tests {
         }
     }
 
+    fn turn() -> OwnedSemaphorePermit {
+        Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_pam_that_does_not_answer_holds_no_more_threads_than_it_may() {
+        let pam = Pam::new("relay-no-such-service").unwrap();
+        let (gate, shut) = std::sync::mpsc::channel::<()>();
+        let shut = Arc::new(std::sync::Mutex::new(shut));
+        for _ in 0..MAX_STANDINGS {
+            let (turn, shut) = (pam.standings.clone().try_acquire_owned().unwrap(), shut.clone());
+            let (begun, is_begun) = tokio::sync::oneshot::channel();
+            let own = pam.clone();
+            let asked = tokio::spawn(async move {
+                own.within(turn, move |_| {
+                    begun.send(()).unwrap();
+                    let _ = shut.lock().map(|shut| shut.recv());
+                })
+                .await
+            });
+            is_begun.await.unwrap();
+            asked.abort();
+            assert!(asked.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(pam.standing("alice").await, Standing::Unknown);
+        drop(gate);
+        let _all = pam.standings.acquire_many(MAX_STANDINGS as u32).await.unwrap();
+    }
+
     fn own_name() -> String {
         User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name
     }
@@ -326,7 +368,7 @@ mod tests {
             // Only root makes services; who is not tests the rest.
             let Some(service) = Service::new(text) else { return };
             let pam = Pam::new(&service.0).unwrap();
-            let verdict = pam.check(&own_name(), &word).await;
+            let verdict = pam.check(&own_name(), &word, turn()).await;
             match expected {
                 Some(true) => {
                     assert!(matches!(&verdict, Verdict::Right(a) if !a.groups.is_empty()), "{verdict:?}")
@@ -352,12 +394,12 @@ mod tests {
         let Some(service) = Service::new(&text) else { return };
         let pam = Pam::new(&service.0).unwrap();
         let user = own_name();
-        let right = pam.check(&user, &Secret::new("right".into())).await;
+        let right = pam.check(&user, &Secret::new("right".into()), turn()).await;
         assert!(matches!(right, Verdict::Right(_)), "{right:?}");
-        let wrong = pam.check(&user, &Secret::new("wrong".into())).await;
+        let wrong = pam.check(&user, &Secret::new("wrong".into()), turn()).await;
         assert!(matches!(wrong, Verdict::Wrong), "{wrong:?}");
         for (user, word) in [(&*user, ""), ("no name at all", "right"), ("nobody-of-this-name", "right")] {
-            let refused = pam.check(user, &Secret::new(word.into())).await;
+            let refused = pam.check(user, &Secret::new(word.into()), turn()).await;
             assert!(!matches!(refused, Verdict::Right(_)), "{user}");
         }
         assert!(matches!(pam.standing(&user).await, Standing::Good(_)));

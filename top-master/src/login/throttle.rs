@@ -8,6 +8,7 @@
 use std::{collections::HashMap, hash::Hash, net::IpAddr};
 
 use relay_core::time::Millis;
+use relay_runtime::source::network;
 
 /// Failed tries of one user that cost nothing: typing mistakes.
 const FREE_BY_USER: u32 = 5;
@@ -64,14 +65,6 @@ impl Throttle {
     pub fn void(&mut self, tried: Try, now: Millis) {
         self.users.undo(&tried.user, FREE_BY_USER, now);
         self.addresses.undo(&tried.address, FREE_BY_ADDRESS, now);
-    }
-}
-
-/// Whom an address stands for: of IPv6, one customer has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
-        v4 => v4,
     }
 }
 

@@ -13,7 +13,7 @@ use relay_proto::Code;
 use relay_runtime::store::JobView;
 use tonic::Status;
 
-use super::{OperatorService, store_error, submit::submit_error};
+use super::{Defaults, OperatorService, store_error, submit::submit_error};
 use crate::access::{Active, Arguments, Asking, decide_job, event, maker};
 
 /// A job that its caller's rules allow on these targets, perhaps with a second person.
@@ -30,7 +30,20 @@ impl OperatorService {
     /// # Errors
     /// He may not.
     pub(super) async fn may(&self, caller: &Caller, verb: Verb) -> Result<(), Status> {
-        self.access.may(caller, verb, false, "").await
+        self.may_about(caller, verb, "").await
+    }
+
+    /// The same, with what it is about, for the audit.
+    ///
+    /// # Errors
+    /// He may not.
+    pub(super) async fn may_about(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        about: impl std::fmt::Display,
+    ) -> Result<(), Status> {
+        self.access.may(caller, verb, false, &about.to_string()).await
     }
 
     /// Whether somebody may do something with a job. Who may not learns nothing of whether there is one.
@@ -62,21 +75,6 @@ impl OperatorService {
         self.access.may(caller, verb, own, name).await
     }
 
-    /// Writes down that somebody does what he may, before it is done.
-    ///
-    /// # Errors
-    /// It is not written down: then it is not done.
-    pub(super) async fn does(
-        &self,
-        caller: &Caller,
-        kind: Kind,
-        verb: Verb,
-        object: impl std::fmt::Display,
-    ) -> Result<(), Status> {
-        let event = Event::new(kind, caller.name(), caller.how().word());
-        self.access.record(event.about(object).with("verb", verb)).await
-    }
-
     /// What a job says of its caller, if there is one.
     async fn made_by(&self, jid: Jid) -> Result<Option<String>, Status> {
         let open =
@@ -94,35 +92,42 @@ impl OperatorService {
     ///
     /// # Errors
     /// It is refused, by rules or for what it is.
-    pub(crate) async fn decided(&self, asking: &Asking, submission: &Submission) -> Result<Decided, Status> {
-        self.decided_by(asking, submission, Owner::resolve).await
-    }
-
-    /// The same, with another way of finding the targets.
-    pub(super) async fn decided_by(
+    pub(crate) async fn decided(
         &self,
         asking: &Asking,
         submission: &Submission,
-        resolve: impl FnOnce(&Owner, &Submission) -> Result<Members, SubmitError> + Send + 'static,
+        defaults: &Defaults,
     ) -> Result<Decided, Status> {
+        let resolve = |owner: &Owner, job: &Submission| Ok((owner.resolve(job)?, ()));
+        self.decided_by(asking, submission, defaults, resolve).await.map(|(decided, ())| decided)
+    }
+
+    /// The same, with another way of finding the targets, and what else is to be known of exactly these: it is one look.
+    pub(super) async fn decided_by<T: Send + 'static>(
+        &self,
+        asking: &Asking,
+        submission: &Submission,
+        defaults: &Defaults,
+        resolve: impl FnOnce(&Owner, &Submission) -> Result<(Members, T), SubmitError> + Send + 'static,
+    ) -> Result<(Decided, T), Status> {
         let arguments = Arguments::read(&submission.args)?;
         let written = submission.written.as_str();
         self.access.could_run(asking, &arguments.work(&submission.function), written).await?;
-        let (active, groups) = (self.access.policies().active(), self.defaults.borrow().groups.clone());
+        let (active, groups) = (self.access.policies().active(), defaults.groups.clone());
         let (rules, caller, job) = (active.clone(), asking.caller.clone(), submission.clone());
         let decide = move |owner: &Owner| {
-            let targets = resolve(owner, &job)?;
+            let (targets, more) = resolve(owner, &job)?;
             let work = arguments.work(&job.function);
             let decision = decide_job(&rules, &caller, &work, owner, &groups, &targets);
-            Ok((arguments, targets, decision))
+            Ok((arguments, targets, more, decision))
         };
-        let (arguments, targets, decision) = self.look(decide).await?.map_err(submit_error)?;
+        let (arguments, targets, more, decision) = self.look(decide).await?.map_err(submit_error)?;
         match decision {
             Decision::Deny(_) => {
                 let work = arguments.work(&submission.function);
                 Err(self.access.denied(asking, &work, written, decision, &active).await)
             }
-            decision => Ok(Decided { targets, decision, active }),
+            decision => Ok((Decided { targets, decision, active }, more)),
         }
     }
 

@@ -16,7 +16,7 @@ use relay_runtime::{
 };
 use tonic::Status;
 
-use super::{Ask, OperatorService, Reply, Streamed, head, invalid, no_such_job, paged, store_error};
+use super::{Ask, OperatorService, Reply, Streamed, head, invalid, no_such_job, store_error};
 
 /// Jobs in a list if the operator does not say.
 const LIST: usize = 50;
@@ -62,7 +62,7 @@ impl OperatorService {
             None => return Err(no_such_job(jid)),
         };
         minions.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(paged(minions, PER_PAGE, |minions| wire::OutstandingPage { minions }))
+        self.streams.paged(minions, PER_PAGE, |minions| wire::OutstandingPage { minions })
     }
 
     pub(super) async fn job_list(

@@ -26,8 +26,8 @@ use relay_runtime::{
 use tonic::Status;
 
 use super::{
-    Asking, OperatorService, invalid, store_error,
-    submit::{digest, submit_error},
+    Asking, Defaults, OperatorService, invalid, store_error,
+    submit::{digest, submission},
 };
 
 /// How long a plan can be run: what was looked at yesterday has to be looked at again.
@@ -37,7 +37,6 @@ const HISTORY: usize = 20;
 
 /// What the loop knows of the targets of a plan.
 struct Resolved {
-    targets: Members,
     /// Sorted.
     ids: Vec<MinionId>,
     down: Vec<MinionId>,
@@ -54,25 +53,23 @@ impl OperatorService {
         if !request.plan_id.is_empty() {
             return Err(invalid("a plan of a plan: name a target and a function to plan, or run the plan"));
         }
-        let submission = self.submission(asking.named.clone(), RequestId(0), request.clone())?;
-        let decided = self
-            .decided_by(&asking, &submission, |owner, job| Ok(resolve(owner, job.clone())?.targets))
-            .await?;
+        let defaults = self.defaults();
+        let submission = submission(asking.named.clone(), RequestId(0), request.clone(), &defaults)?;
+        // What is decided about is what is kept: one look.
+        let (decided, resolved) = self.decided_by(&asking, &submission, &defaults, resolve).await?;
         let needs_approval = match &decided.decision {
             Decision::NeedsApproval(_, why) => why.text(&decided.active.shown),
             _ => String::new(),
         };
-        let (rule, delivery, run) =
-            (self.full_rule(&submission.batch), submission.delivery_limit, submission.run_limit);
-        let resolved = self.look(move |owner| resolve(owner, submission)).await?.map_err(submit_error)?;
+        let rule = full_rule(&submission.batch, &defaults);
         let history = self.store.history(&request.function, HISTORY).await.map_err(store_error)?;
         let stages = preview(&rule, &by_region(&resolved));
         let (estimated_ms, estimated_from) = estimate(&history, &stages, &rule);
         // With the limits as they are now, so that a change of the defaults does not change the plan.
         let request = wire::SubmitRequest {
             request_id: Vec::new(),
-            delivery_timeout_ms: delivery,
-            run_timeout_ms: run,
+            delivery_timeout_ms: submission.delivery_limit,
+            run_timeout_ms: submission.run_limit,
             ..request
         };
         let created = wall();
@@ -81,7 +78,7 @@ impl OperatorService {
             created,
             expires: created + PLAN_LIFE,
             request: request.encode_to_vec().into(),
-            targets: resolved.targets.clone(),
+            targets: decided.targets,
         };
         let (plan_id, expires) = (plan.id.to_vec(), plan.expires);
         self.store.put_plan(plan).await.map_err(store_error)?;
@@ -107,7 +104,11 @@ impl OperatorService {
     ///
     /// # Errors
     /// There is no such plan (any more), or the regions' batches have changed since.
-    pub(super) async fn recall_plan(&self, id: &[u8]) -> Result<(wire::SubmitRequest, Members), Status> {
+    pub(super) async fn recall_plan(
+        &self,
+        id: &[u8],
+        defaults: &Defaults,
+    ) -> Result<(wire::SubmitRequest, Members), Status> {
         let id =
             PlanId::try_from(id).map_err(|_| invalid(format_args!("plan id: {} bytes, not 32", id.len())))?;
         let plan = self.store.plan(id).await.map_err(store_error)?.filter(|plan| plan.expires > wall());
@@ -118,7 +119,7 @@ impl OperatorService {
             |error: prost::DecodeError| Code::Store.status(format!("the stored plan is damaged: {error}"));
         let request = wire::SubmitRequest::decode(plan.request.clone()).map_err(damaged)?;
         let batch = request.batch.clone().map(relay_proto::batch::decode).transpose().map_err(invalid)?;
-        let rule = self.full_rule(&batch.unwrap_or_default());
+        let rule = full_rule(&batch.unwrap_or_default(), defaults);
         let mut ids = self.directory.ids(&plan.targets);
         ids.sort();
         if plan_id(&request, &rule, ids.iter().map(String::as_str)) != id {
@@ -127,24 +128,22 @@ impl OperatorService {
         }
         Ok((request, plan.targets))
     }
+}
 
-    /// The rule with what the topology says of the regions, as the owner freezes it.
-    fn full_rule(&self, rule: &BatchRule) -> BatchRule {
-        BatchRule { regions: self.defaults.borrow().batches.regions.clone(), ..rule.clone() }
-    }
+/// The rule with what the topology says of the regions, as the owner freezes it.
+fn full_rule(rule: &BatchRule, defaults: &Defaults) -> BatchRule {
+    BatchRule { regions: defaults.batches.regions.clone(), ..rule.clone() }
 }
 
 /// The targets as they are now. A preview is given of a job that is too wide, too: the guard stands at its run.
-fn resolve(owner: &Owner, mut submission: Submission) -> Result<Resolved, SubmitError> {
-    let targets = match owner.resolve(&submission) {
+fn resolve(owner: &Owner, submission: &Submission) -> Result<(Members, Resolved), SubmitError> {
+    let targets = match owner.resolve(submission) {
         Err(SubmitError::TooWide { targets, .. }) => {
-            submission.confirmed = Some(targets);
-            owner.resolve(&submission)?
+            owner.resolve(&Submission { confirmed: Some(targets), ..submission.clone() })?
         }
         targets => targets?,
     };
-    let mut resolved =
-        Resolved { ids: Vec::new(), down: Vec::new(), syndics: BTreeMap::new(), targets: targets.clone() };
+    let mut resolved = Resolved { ids: Vec::new(), down: Vec::new(), syndics: BTreeMap::new() };
     for minion in targets.iter().filter_map(|no| owner.inventory().get(no)) {
         let place = (minion.region.clone(), minion.syndic.clone());
         let (targets, up) = resolved.syndics.entry(place).or_default();
@@ -157,7 +156,7 @@ fn resolve(owner: &Owner, mut submission: Submission) -> Result<Resolved, Submit
     }
     resolved.ids.sort_unstable();
     resolved.down.sort_unstable();
-    Ok(resolved)
+    Ok((targets, resolved))
 }
 
 fn by_region(resolved: &Resolved) -> Vec<(RegionName, u64)> {

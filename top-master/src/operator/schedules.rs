@@ -20,6 +20,7 @@ use super::{
     OperatorService,
     gate::{Decided, nobody_to_ask},
     invalid, store_error,
+    submit::submission,
 };
 use crate::access::{Arguments, Asking};
 
@@ -132,8 +133,9 @@ impl OperatorService {
     /// nobody looks. That nobody matches now is no error: who matches is found at each time anew.
     async fn refuse_hopeless(&self, kept: &wire::Schedule) -> Result<(), Status> {
         let job = kept.job.clone().unwrap_or_default();
-        let submission = self.submission(kept.caller.clone(), RequestId(0), job)?;
-        match self.decided(&asking_of(kept)?, &submission).await {
+        let defaults = self.defaults();
+        let submission = submission(kept.caller.clone(), RequestId(0), job, &defaults)?;
+        match self.decided(&asking_of(kept)?, &submission, &defaults).await {
             Ok(Decided { decision: Decision::NeedsApproval(_, why), active, .. }) => {
                 Err(nobody_to_ask(&why.text(&active.shown)))
             }
@@ -169,7 +171,7 @@ impl OperatorService {
         }
         let job = wire::SubmitRequest { request_id: Vec::new(), ..job };
         let named = scheduled_by(&asked.name, caller.name());
-        let checked = self.submission(named, RequestId(0), job.clone())?;
+        let checked = submission(named, RequestId(0), job.clone(), &self.defaults())?;
         Arguments::read(&checked.args)?;
         Ok(wire::Schedule {
             name: asked.name,

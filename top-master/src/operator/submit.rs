@@ -16,15 +16,13 @@ use relay_proto::{Code, envelope::MAX_ENVELOPE_BYTES, operator as wire};
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use super::{Ask, OperatorService, gate::nobody_to_ask, invalid, store_error};
+use super::{Ask, Defaults, OperatorService, gate::nobody_to_ask, invalid, store_error};
 use crate::access::Asking;
 
 /// Longest run limit: a week. What takes longer is a service, not a job.
 const MAX_RUN_LIMIT: Millis = 7 * 24 * 60 * 60 * 1_000;
 /// Longest delivery window: an hour. Who wants to wait longer for minions queues the job.
 const MAX_DELIVERY_LIMIT: Millis = 60 * 60 * 1_000;
-/// Longest deadline of a job: a week, as long as a request id is remembered.
-const MAX_DEADLINE: Millis = 7 * 24 * 60 * 60 * 1_000;
 /// Longest wait between two minions of a window: an hour.
 const MAX_BATCH_WAIT: Millis = 60 * 60 * 1_000;
 /// Largest arguments: they and the rest must fit an envelope.
@@ -61,9 +59,11 @@ impl OperatorService {
         request: wire::SubmitRequest,
     ) -> Result<wire::Submitted, Status> {
         self.reach.check()?;
-        let submission = self.whole_submission(asking.named.clone(), id, digest, request.clone()).await?;
+        let defaults = self.defaults();
+        let named = asking.named.clone();
+        let submission = self.whole_submission(named, id, digest, request.clone(), &defaults).await?;
         for _ in 0..MAX_MOVES {
-            let decided = self.decided(&asking, &submission).await?;
+            let decided = self.decided(&asking, &submission, &defaults).await?;
             if let Decision::NeedsApproval(_, why) = &decided.decision {
                 let why = why.text(&decided.active.shown);
                 return Err(match asking.waits {
@@ -91,10 +91,11 @@ impl OperatorService {
         id: RequestId,
         digest: [u8; 32],
         request: wire::SubmitRequest,
+        defaults: &Defaults,
     ) -> Result<Submission, Status> {
         let submission = match request.plan_id.is_empty() {
-            true => self.submission(named, id, request)?,
-            false => self.planned_submission(named, id, request).await?,
+            true => submission(named, id, request, defaults)?,
+            false => self.planned_submission(named, id, request, defaults).await?,
         };
         Ok(Submission { request_digest: digest, ..submission })
     }
@@ -119,47 +120,12 @@ impl OperatorService {
         Ok(same.map(|known| wire::Submitted { jid: known.jid.micros(), targets: known.targets, known: true }))
     }
 
-    /// What a request says, checked. The digest is left to the caller, a plan too.
-    pub(super) fn submission(
-        &self,
-        caller: String,
-        request_id: RequestId,
-        request: wire::SubmitRequest,
-    ) -> Result<Submission, Status> {
-        if request.args.len() > MAX_ARGS_BYTES {
-            return Err(invalid(format_args!(
-                "args: {} bytes, at most {MAX_ARGS_BYTES}",
-                request.args.len()
-            )));
-        }
-        if !(1..=MAX_FUNCTION_BYTES).contains(&request.function.len()) {
-            return Err(invalid(format_args!("{:?} is no function name", request.function)));
-        }
-        let delivery = limit("delivery timeout", request.delivery_timeout_ms, MAX_DELIVERY_LIMIT)?;
-        let run = limit("timeout", request.run_timeout_ms, MAX_RUN_LIMIT)?;
-        let defaults = self.defaults.borrow().clone();
-        Ok(Submission {
-            request_id,
-            request_digest: [0; 32],
-            target: self.target(&request.target)?,
-            written: request.target,
-            delivery_limit: if delivery == 0 { defaults.delivery } else { delivery },
-            run_limit: if run == 0 { defaults.run } else { run },
-            function: request.function,
-            args: request.args.into(),
-            caller,
-            batch: batch(request.batch)?,
-            subset: subset(request.subset)?,
-            planned: None,
-            confirmed: (request.confirmed_targets > 0).then_some(request.confirmed_targets),
-        })
-    }
-
     async fn planned_submission(
         &self,
         caller: String,
         id: RequestId,
         request: wire::SubmitRequest,
+        defaults: &Defaults,
     ) -> Result<Submission, Status> {
         let own = wire::SubmitRequest {
             request_id: request.request_id.clone(),
@@ -171,17 +137,50 @@ impl OperatorService {
             let why = "a plan brings its own target, function, arguments, limits and batch: leave them out, or plan again";
             return Err(invalid(why));
         }
-        let (planned, targets): (wire::SubmitRequest, Members) = self.recall_plan(&request.plan_id).await?;
+        let (planned, targets): (wire::SubmitRequest, Members) =
+            self.recall_plan(&request.plan_id, defaults).await?;
         let confirmed_targets = request.confirmed_targets.max(planned.confirmed_targets);
         let planned = wire::SubmitRequest { confirmed_targets, ..planned };
-        Ok(Submission { planned: Some(targets), ..self.submission(caller, id, planned)? })
+        Ok(Submission { planned: Some(targets), ..submission(caller, id, planned, defaults)? })
     }
+}
 
-    /// A target expression with its node groups in place.
-    pub(super) fn target(&self, text: &str) -> Result<Target, Status> {
-        let target = Target::parse(text).map_err(invalid)?;
-        self.defaults.borrow().groups.expand(&target).map_err(invalid)
+/// What a request says, checked. The digest is left to the caller, a plan too.
+pub(super) fn submission(
+    caller: String,
+    request_id: RequestId,
+    request: wire::SubmitRequest,
+    defaults: &Defaults,
+) -> Result<Submission, Status> {
+    if request.args.len() > MAX_ARGS_BYTES {
+        return Err(invalid(format_args!("args: {} bytes, at most {MAX_ARGS_BYTES}", request.args.len())));
     }
+    if !(1..=MAX_FUNCTION_BYTES).contains(&request.function.len()) {
+        return Err(invalid(format_args!("{:?} is no function name", request.function)));
+    }
+    let delivery = limit("delivery timeout", request.delivery_timeout_ms, MAX_DELIVERY_LIMIT)?;
+    let run = limit("timeout", request.run_timeout_ms, MAX_RUN_LIMIT)?;
+    Ok(Submission {
+        request_id,
+        request_digest: [0; 32],
+        target: target(&request.target, defaults)?,
+        written: request.target,
+        delivery_limit: if delivery == 0 { defaults.delivery } else { delivery },
+        run_limit: if run == 0 { defaults.run } else { run },
+        function: request.function,
+        args: request.args.into(),
+        caller,
+        batch: batch(request.batch)?,
+        subset: subset(request.subset)?,
+        planned: None,
+        confirmed: (request.confirmed_targets > 0).then_some(request.confirmed_targets),
+    })
+}
+
+/// A target expression with its node groups in place.
+pub(super) fn target(text: &str, defaults: &Defaults) -> Result<Target, Status> {
+    let target = Target::parse(text).map_err(invalid)?;
+    defaults.groups.expand(&target).map_err(invalid)
 }
 
 /// What its client is told of an accepted job.
@@ -204,15 +203,25 @@ fn limit(name: &str, asked: Millis, max: Millis) -> Result<Millis, Status> {
     }
 }
 
+/// What a job may wait for is bounded by how long it is signed for.
+fn signed_for(name: &str, asked: Millis) -> Result<Millis, Status> {
+    limit(name, asked, MAX_WAIT).map_err(|status| {
+        let hours = MAX_WAIT / (60 * 60 * 1_000);
+        invalid(format_args!(
+            "{}: a job is signed for {hours} h, nothing of it starts later",
+            status.message()
+        ))
+    })
+}
+
 fn batch(batch: Option<wire::Batch>) -> Result<BatchRule, Status> {
     let Some(batch) = batch else { return Ok(BatchRule::default()) };
     if !batch.region_rules.is_empty() {
         return Err(invalid("batch: what a region has is in the topology, not in a request"));
     }
     limit("batch wait", batch.wait_ms, MAX_BATCH_WAIT)?;
-    // A job is signed for no longer than that.
-    limit("queue", batch.queue_ms, MAX_WAIT)?;
-    limit("deadline", batch.deadline_ms, MAX_DEADLINE)?;
+    signed_for("queue", batch.queue_ms)?;
+    signed_for("deadline", batch.deadline_ms)?;
     relay_proto::batch::decode(batch).map_err(invalid)
 }
 

@@ -76,7 +76,7 @@ fn a_cancel_reaches_a_syndic_after_the_job() {
     tells(&mut bench, LEAF_1, entry(0, 1, true));
     bench.frozen = true;
     bench.dispatch(&[0], false, 10_000);
-    bench.relay.from_parent(0, PARENT, Down::Cancel { jid: jid(), epoch: Epoch(1) });
+    bench.relay.from_parent(0, PARENT, Down::Cancel { jid: jid(), epoch: Epoch(1), seal: "seal".into() });
     bench.turn(0);
     let downs = |bench: &Bench| -> Vec<bool> {
         let one = |e: &RelayEffect| match e {

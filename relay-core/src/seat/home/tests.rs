@@ -149,6 +149,50 @@ fn one_at_its_primary_stays_and_an_older_list_says_nothing() {
     assert_eq!(bench.seat.home().unwrap().syndics, list(&["b", "a"]));
 }
 
+/// As one in foreign hands told it, before its certificate was withdrawn.
+fn made_up() -> Option<Home> {
+    Some(Home { revision: u64::MAX, syndics: list(&["evil"]) })
+}
+
+#[test]
+fn a_revision_that_only_somebody_who_is_gone_has_said_does_not_last() {
+    let mut bench = Bench::new(made_up());
+    bench.attach("a");
+    bench.hear(placed(12, &["b", "a"], 0));
+    bench.pass(PATIENCE - 1_000);
+    assert!(bench.kept.is_empty() && bench.sought.iter().all(|(_, id)| id == "evil"), "{:?}", bench.sought);
+    let tried = bench.sought.len();
+    assert!(tried > 1, "it is looked for all the while");
+    // Told again, what it says by then counts, from when it began to say something else.
+    bench.hear(placed(13, &["b", "a"], 0));
+    bench.pass(2_000);
+    assert_eq!((&bench.kept[..], bench.seat.home().unwrap().revision), (&[13][..], 13));
+    bench.answer("evil", true);
+    bench.pass(20 * QUIET_TIME);
+    assert!(bench.sought[tried..].iter().any(|(_, id)| id == "b") && bench.left.is_empty());
+}
+
+#[test]
+fn a_newer_list_or_another_link_ends_the_wait_for_an_older_one() {
+    let mut bench = Bench::new(Some(Home { revision: 5, syndics: list(&["a"]) }));
+    bench.attach("a");
+    bench.hear(placed(4, &["b", "a"], 0));
+    bench.pass(PATIENCE / 2);
+    bench.hear(placed(5, &["a"], 0));
+    bench.hear(placed(4, &["b", "a"], 0));
+    bench.pass(2 * PATIENCE);
+    assert_eq!(bench.seat.home().unwrap().revision, 5, "said by the same parent: it was under way for long");
+    for _ in 0..3 {
+        bench.seat.detached();
+        bench.attach("b");
+        bench.hear(placed(4, &["b", "a"], 0));
+        bench.pass(PATIENCE / 2);
+    }
+    assert_eq!(bench.seat.home().unwrap().revision, 5);
+    bench.pass(PATIENCE);
+    assert_eq!(bench.seat.home().unwrap().revision, 4);
+}
+
 #[test]
 fn a_list_for_others_or_to_a_minion_that_does_not_follow_says_nothing() {
     let mut bench = Bench::new(None);

@@ -27,7 +27,7 @@ pub(super) async fn put(session: &Session, new: &NewRevision) -> Result<Revision
         return Ok(RevisionPut::Moved(active));
     }
     let last = session.row("SELECT coalesce(max(number), 0) FROM topologies", &[]).await?;
-    let number = last.map_or(0, |row| row.get::<_, i64>(0)) as u64 + 1;
+    let number = (last.map_or(0, |row| row.get::<_, i64>(0)) as u64).saturating_add(1);
     insert(session, number, new).await?;
     let oldest = "DELETE FROM topologies WHERE state IN ('superseded', 'rolled_back') AND number <= $1";
     session.execute(oldest, &[&at_most(number.saturating_sub(MAX_REVISIONS as u64))]).await?;

@@ -28,7 +28,7 @@ pub(super) fn put(connection: &Connection, new: &NewRevision) -> rusqlite::Resul
     }
     let last = "SELECT coalesce(max(number), 0) FROM topologies";
     let last: i64 = connection.prepare_cached(last)?.query_row([], |row| row.get(0))?;
-    let number = last as u64 + 1;
+    let number = (last as u64).saturating_add(1);
     insert(connection, number, new)?;
     let oldest = "DELETE FROM topologies WHERE state IN ('superseded', 'rolled_back') AND number <= ?1";
     connection.prepare_cached(oldest)?.execute([at_most(number.saturating_sub(MAX_REVISIONS as u64))])?;

@@ -4,6 +4,7 @@
 use abuse_tests::{
     h2::Wire,
     region::{insider, operators, ports, region, serves_on, wire},
+    trail::Trail,
 };
 use fabric_tests::TOP;
 use relay_core::identity::Role;
@@ -56,6 +57,11 @@ async fn a_path_is_served_in_one_spelling_and_to_who_may_call() {
             assert!(!served, "{path:?} was served to a {role}");
         }
     }
+    let trail = Trail::of(&fabric);
+    for who in ["mallory.minion.aws", "mallory.syndic.aws", "mallory.top-master.core"] {
+        trail.shows(1, "deny", who, &[("how", "certificate"), ("subject", "call")]).await;
+    }
+    trail.is_whole();
     // Nor are calls of operators served where links are accepted.
     for (name, at, who) in all.iter().filter(|(name, ..)| *name != "operators") {
         for shown in [insider(&fabric, name), insider(&fabric, "operators")] {

@@ -1,7 +1,10 @@
 //! a05: a body that says it is somebody else than the certificate. Who speaks is known from the handshake; what a message
 //! says of that is compared with it, or not looked at (CVE-2013-4439, CVE-2024-38822).
 
-use abuse_tests::region::{REGION, SYNDIC, identity_of, region, serves_on};
+use abuse_tests::{
+    region::{REGION, SYNDIC, identity_of, region, serves_on},
+    trail::Trail,
+};
 use bytes::Bytes;
 use fabric_tests::{Fabric, TOP, stranger, until};
 use relay_core::{Members, identity::Role};
@@ -116,6 +119,9 @@ async fn a_syndic_speaks_for_its_region_only() {
     ];
     let _link = attach(&fabric, TOP, ("evil", Role::Syndic), lies).await;
     fabric.metric_reaches(TOP, "relay_frames_refused_total", "why=\"foreign_minion\"", 1.0).await;
+    let trail = Trail::of(&fabric);
+    let foreign = [("how", "syndic"), ("subject", "far"), ("why", "a minion of another region")];
+    trail.shows(1, "deny", "evil", &foreign).await;
     assert_eq!(fabric.up().await["far"], "azure-1");
     fabric.witness().open_all();
     job.closed(&fabric).await;
@@ -162,5 +168,9 @@ async fn an_operator_signs_as_itself_only() {
     client.submit(request).await.unwrap();
     let jobs = client.list_jobs(ListJobsRequest::default()).await.unwrap().into_inner().jobs;
     assert!(!jobs.is_empty() && jobs.iter().all(|head| head.caller == "tester"), "{jobs:?}");
+    let trail = Trail::of(&fabric);
+    trail.shows(1, "job", "tester", &[("function", "test.ping"), ("state", "accepted")]).await;
+    trail.shows(1, "schedule", "tester", &[("subject", "abuse")]).await;
+    trail.never_names("root");
     serves_on(&mut fabric).await;
 }

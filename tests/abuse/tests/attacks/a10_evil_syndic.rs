@@ -2,13 +2,15 @@
 //! it can keep things back, and nothing else: no job starts that the owner did not sign for that minion, none twice, and no outcome
 //! is recorded that no minion gave (CVE-2022-22941, Salt's `_syndic_return`).
 
-mod forgeries;
+mod expired;
+pub mod forgeries;
 
 use std::time::Duration;
 
 use abuse_tests::{
     evil::Evil,
     region::{REGION, SYNDIC, serves_on},
+    trail::Trail,
 };
 use fabric_tests::{Fabric, Job, TOP, until};
 use relay_core::{
@@ -212,6 +214,13 @@ async fn no_outcome_is_taken_that_a_syndic_may_not_say() {
     for outcome in [Ok, Failed, TimedOut, Interrupted, Cancelled, Unknown] {
         evil.returns(vec![group(outcome, "", one(given.no)), group(outcome, "", one(kept.no))]);
     }
+    // It would like to end what runs, so that the minion says so itself: only the owner may.
+    for seal in [Vec::new(), vec![0xff; 40]] {
+        for epoch in [dispatch.epoch.0, u64::MAX] {
+            let cancel = link::Cancel { jid, epoch, seal: seal.clone().into() };
+            evil.down(GIVEN, &link::Down { message: Some(Message::Cancel(cancel)), ..Default::default() });
+        }
+    }
     // For one that no job was sent to, for another region's, for numbers that there are not.
     let other = evil.below[OTHER].no;
     evil.returns(vec![link::ReturnGroup { by_tier: false, ..group(Ok, "", one(other)) }]);
@@ -224,6 +233,15 @@ async fn no_outcome_is_taken_that_a_syndic_may_not_say() {
     evil.returns(vec![link::ReturnGroup { by_tier: false, ..group(Ok, "", one(90)) }]);
     evil.a_while(A_WHILE).await;
     fabric.metric_reaches(TOP, "relay_frames_refused_total", "why=\"foreign_minion\"", 1.0).await;
+    // What it tried is on record under its name.
+    let trail = Trail::of(&fabric);
+    let jid = job.jid().to_string();
+    for (subject, why) in
+        [(&*jid, "a tier says what only a minion can know"), ("far", "a minion of another region")]
+    {
+        evil.during(trail.shows(1, "deny", SYNDIC, &[("how", "syndic"), ("subject", subject), ("why", why)]))
+            .await;
+    }
     let status = evil.during(fabric.operator().status()).await.unwrap();
     assert!(status.jobs_open >= 1, "the job was closed by forged outcomes");
     evil.goes().await;
@@ -237,6 +255,7 @@ async fn no_outcome_is_taken_that_a_syndic_may_not_say() {
     }
     assert!(!format!("{:?}", job.slots()).contains("forged"), "{:?}", job.slots());
     assert!(!job.slots().keys().any(|id| id.as_str() == OTHER), "no target of it: {:?}", job.slots());
+    trail.is_whole();
     serves_on(&mut fabric).await;
 }
 
@@ -276,7 +295,11 @@ async fn what_it_says_beside_jobs_does_not_last() {
         evil.down(
             id,
             &link::Down {
-                message: Some(Message::Cancel(link::Cancel { jid: u64::MAX, epoch: u64::MAX })),
+                message: Some(Message::Cancel(link::Cancel {
+                    jid: u64::MAX,
+                    epoch: u64::MAX,
+                    ..Default::default()
+                })),
                 ..Default::default()
             },
         );

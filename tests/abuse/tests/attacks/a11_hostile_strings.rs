@@ -6,6 +6,7 @@ use abuse_tests::{
     region::{channel, identity_of, insider, operators, region, serves_on},
     rpc,
     surface::{self, Method, delimited},
+    trail::Trail,
 };
 use fabric_tests::TOP;
 use prost::Message as _;
@@ -85,6 +86,10 @@ async fn no_text_in_any_field_of_any_call_is_more_than_a_text() {
     assert!(sent > 1_000, "only {sent} requests: were the fields found?");
     assert!(told.is_empty(), "not refused in words of ours: {told:#?}");
     serves_on(&mut fabric).await;
+    // Whatever of it went into the audit log is text there, too, in records that are whole.
+    let log = Trail::of(&fabric).is_whole();
+    assert!(log.lines().all(|line| line.starts_with('{') && !line.contains(|c: char| c.is_control())));
+    assert!(!log.lines().any(|line| line.starts_with(hostile::FORGED)));
     // What was accepted is shown to people, later: nothing of it may be more than text to a terminal either.
     let status = fabric.operator().jobs().await.unwrap();
     assert!(!status.is_empty());

@@ -1,37 +1,17 @@
 //! a23: secrets that are put in wherever a secret can be, and then looked for wherever one could leak: logs (at level debug),
 //! metrics, command lines, other processes' files (CVE-2015-6918, CVE-2021-25284, Salt #69071).
 
+mod credentials;
+
 use std::{fs, path::Path};
 
 use abuse_tests::{
+    canary::Canaries,
     console::Console,
-    proc,
     region::{SYNDIC, files, serves_on},
+    trail::Trail,
 };
-use fabric_tests::{Fabric, TOP, until};
-use nix::unistd::Pid;
-
-/// A secret that no other text contains by chance.
-fn canary(what: &str) -> String {
-    format!("CANARY-{what}-{:032x}", rand::random::<u128>())
-}
-
-/// Every process that carries this fabric's mark or descends from one that does.
-fn processes(fabric: &Fabric) -> Vec<Pid> {
-    let mark = format!("{}={}", fabric_tests::process::MARK, fabric.dir().display());
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-    })
-    .map(Pid::from_raw)
-    .collect()
-}
-
-fn holds(bytes: &[u8], secret: &str) -> bool {
-    bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
-}
+use fabric_tests::{Fabric, until};
 
 /// Whether a file is one in which arguments and answers of jobs are kept, by design, for who may read it: its owner.
 fn is_kept(path: &Path) -> bool {
@@ -44,13 +24,12 @@ async fn no_secret_of_a_job_is_in_a_log_a_metric_or_a_command_line() {
     let builder = Fabric::builder().syndic(SYNDIC, "aws").minion(SYNDIC, "solo").minion(SYNDIC, "other");
     let mut fabric = builder.start().await;
     let console = Console::of(&fabric, "console");
-    let secrets: Vec<(&str, String)> =
-        ["env", "stdin", "keyword", "output", "failing", "unknown", "schedule", "item", "value", "refused"]
-            .map(|what| (what, canary(what)))
-            .into();
-    let of = |what: &str| {
-        secrets.iter().find(|(name, _)| *name == what).map(|(_, secret)| secret.clone()).unwrap()
-    };
+    let mut secrets = Canaries::default();
+    let all =
+        ["env", "stdin", "keyword", "output", "failing", "unknown", "schedule", "item", "value", "refused"];
+    let made: Vec<(&str, String)> = all.map(|what| (what, secrets.make(what))).into();
+    let of =
+        |what: &str| made.iter().find(|(name, _)| *name == what).map(|(_, secret)| secret.clone()).unwrap();
 
     // A command that has them in its environment and on its standard input, and goes on while the machine is looked at.
     let gate = fabric.dir().join("gate");
@@ -64,15 +43,8 @@ async fn no_secret_of_a_job_is_in_a_log_a_metric_or_a_command_line() {
     asked.request.args = request.to_string().into_bytes();
     let mut job = asked.submit().await.unwrap();
     until("the body to start", async || started.exists().then_some(())).await;
-    let running = processes(&fabric);
-    assert!(running.len() >= 5, "top master, syndic, two minions, a runner: {running:?}");
-    for pid in &running {
-        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        for (what, secret) in &secrets {
-            assert!(!holds(&arguments, secret), "{what} is on the command line of {pid}");
-        }
-    }
-    let _ = proc::arguments;
+    // Top master, syndic, two minions, a runner, its command.
+    secrets.absent_in_processes(&fabric, 6, &["DATABASE_PASSWORD"]);
     fs::write(&gate, "").unwrap();
     job.closed(&fabric).await;
     // Arguments, answers, failures and refusals with a secret in them.
@@ -113,21 +85,11 @@ async fn no_secret_of_a_job_is_in_a_log_a_metric_or_a_command_line() {
     fabric.restart("solo").await;
     fabric.all_up().await;
 
-    for (what, secret) in &secrets {
-        for daemon in fabric.daemons() {
-            assert!(!daemon.log().contains(secret), "{what} is in the log of {}", daemon.name());
-            let (_, metrics) = daemon.get("/metrics").unwrap();
-            assert!(!metrics.contains(secret), "{what} is among the metrics of {}", daemon.name());
-        }
-        for path in files(fabric.dir()).filter(|path| !is_kept(path)) {
-            let bytes = fs::read(&path).unwrap_or_default();
-            assert!(!holds(&bytes, secret), "{what} is in {}", path.display());
-        }
-        // A minion that was not asked has nothing of it, in whatever it keeps.
-        for path in files(&fabric.dir().join("other")) {
-            assert!(!holds(&fs::read(&path).unwrap_or_default(), secret), "{what} is in {}", path.display());
-        }
+    secrets.absent_in_fabric(&fabric, |_, path| is_kept(path));
+    secrets.absent_in("the audit log", Trail::of(&fabric).is_whole().as_bytes());
+    // A minion that was not asked has nothing of it, in whatever it keeps.
+    for path in files(&fabric.dir().join("other")) {
+        secrets.absent_in(&path.display().to_string(), &fs::read(&path).unwrap_or_default());
     }
-    let _ = TOP;
     serves_on(&mut fabric).await;
 }

@@ -5,6 +5,8 @@
 
 mod a01_unauth_surface;
 mod a02_path_canon;
+mod a03_same_decision;
+mod a04_dead_credentials;
 mod a05_claim_other;
 mod a06_downgrade;
 mod a10_evil_syndic;
@@ -16,5 +18,8 @@ mod a19_http2;
 mod a20_accept_errors;
 mod a23_canary;
 mod a25_tls_off;
+mod a28_local_user;
 mod a29_false_success;
 mod a30_evil_etcd;
+mod a33_enrolment;
+mod found_out;

@@ -17,7 +17,7 @@ use fabric_tests::{
 use relay_core::identity::Role;
 use serde_json::Value;
 
-/// Minions below each of the two syndics: forty together, as in the issue that asks for these lines.
+/// Minions below each of the two syndics: forty together.
 const EACH: usize = 20;
 
 /// A shell whose path has Salt's names, and whose context is a fabric.

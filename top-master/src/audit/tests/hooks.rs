@@ -55,7 +55,10 @@ async fn what_an_operator_changes_is_recorded_before_it_is_done() {
         (Kind::Topology, "what is pending in the repository".into(), "topology.apply"),
     ];
     assert_eq!(seen, expected.map(|(kind, subject, verb)| (kind, subject, verb.to_owned())));
-    assert!(bench.reported.events().iter().all(|event| event.who == "alice" && event.how == "certificate"));
+    let events = bench.reported.events();
+    assert_eq!(events.len(), seen.len(), "one record each: {events:#?}");
+    assert!(events.iter().all(|event| event.who == "alice" && event.how == "certificate"));
+    assert!(events.iter().all(|event| event.details.contains_key("decision")), "{events:#?}");
 }
 
 #[tokio::test]

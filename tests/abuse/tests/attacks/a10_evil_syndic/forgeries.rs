@@ -14,6 +14,9 @@ use relay_proto::{
 use relay_runtime::trust::key::SecretKey;
 use sha2::{Digest as _, Sha256};
 
+/// What stands before the body where it is signed.
+const DOMAIN: &[u8] = b"relay job v2\0";
+
 /// A dispatch as it goes to one minion.
 pub fn to(incarnation: Incarnation, dispatch: &Dispatch, proof: &Proof) -> link::Down {
     let message = link::Dispatch {
@@ -57,6 +60,16 @@ fn altered(envelope: &[u8], change: impl FnOnce(&mut link::Envelope)) -> Vec<u8>
     signed.encode_to_vec()
 }
 
+/// The same under another signature, after a change to what it says.
+pub fn resigned(good: &link::Down, by: &SecretKey, change: impl FnOnce(&mut link::Envelope)) -> link::Down {
+    let Some(Message::Dispatch(dispatch)) = &good.message else { panic!("no dispatch") };
+    let bytes = altered(&dispatch.envelope, change);
+    let mut signed = link::SignedEnvelope::decode(&bytes[..]).unwrap();
+    signed.signature = by.sign(&[DOMAIN, &signed.body[..]].concat()).to_vec();
+    signed.key_id = relay_core::signing::KeyId::of_fingerprint(&by.id()).0.to_vec();
+    with(good, signed.encode_to_vec())
+}
+
 /// What the attacker would like to run: it leaves a trace that the witness sees.
 fn wish(fabric: &Fabric) -> Vec<u8> {
     let command = format!("{} # evil", fabric.witness().command());
@@ -84,7 +97,7 @@ pub fn forgeries(
         let mut body = link::Envelope::decode(signed.body.clone()).unwrap();
         (body.args, body.target_root, body.target_count) = (wish.clone(), root.hash.to_vec(), 1);
         signed.body = body.encode_to_vec().into();
-        signed.signature = secret.sign(&[b"relay job v2\0", &signed.body[..]].concat()).to_vec();
+        signed.signature = secret.sign(&[DOMAIN, &signed.body[..]].concat()).to_vec();
         signed.key_id =
             key_id.unwrap_or_else(|| relay_core::signing::KeyId::of_fingerprint(&secret.id()).0.to_vec());
         link::Down { proof: own_proof.clone(), ..with(good, signed.encode_to_vec()) }
