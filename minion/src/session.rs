@@ -23,6 +23,7 @@ use relay_runtime::{
     clock::{Clock, wall},
     link::{LinkEvent, table::LinkTable},
     log_writer::Report,
+    rarely::Rarely,
     suspicions::Suspicions,
 };
 use tokio::sync::mpsc;
@@ -150,9 +151,11 @@ impl Session {
         let mut deadline = session.seat.next_deadline(clock.now());
         let timer = tokio::time::sleep(clock.until(deadline));
         tokio::pin!(timer);
+        let mut stopped = Rarely::new(token.cancelled());
         loop {
             tokio::select! {
-                () = token.cancelled() => return,
+                biased;
+                () = &mut stopped => return,
                 Some(event) = links.recv() => session.link(event),
                 Some(report) = reports.recv() => session.report(report),
                 Some(Finished { jid, answer }) = ends.recv() => session.finished(jid, answer),

@@ -15,6 +15,7 @@ pub mod link;
 pub mod log_writer;
 pub mod passwords;
 pub mod process;
+pub mod rarely;
 pub mod record_log;
 pub mod registry;
 pub mod secret;

@@ -29,7 +29,7 @@ use super::{
     serving::{Server, Serving, Until},
     strangers::Strangers,
 };
-use crate::{identity::peer_identity, telemetry, tls::ServerTls, trust::Enrolment};
+use crate::{identity::peer_identity, rarely::Rarely, telemetry, tls::ServerTls, trust::Enrolment};
 
 /// TLS handshakes in flight. Each costs about a millisecond of one core.
 pub const MAX_HANDSHAKES: usize = 64;
@@ -177,16 +177,15 @@ impl Acceptor {
         let peer = Peer { identity: identity.map(Arc::new), enrolment, address };
         debug!(%address, %peer, "connected");
         let Served { mut serving, says_so } = served(serve, peer.clone(), cut.clone(), tls);
+        let ended = Rarely::new(async {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                why = ending::ended(shown) => warn!(%address, %peer, %why, "connection cut"),
+                () = over(strangers.as_deref()) => debug!(%address, "connection without a certificate ended: its time is up"),
+            }
+        });
         let by_itself = tokio::select! {
-            () = cut.cancelled() => false,
-            why = ending::ended(shown) => {
-                warn!(%address, %peer, %why, "connection cut");
-                false
-            }
-            () = over(strangers.as_deref()) => {
-                debug!(%address, "connection without a certificate ended: its time is up");
-                false
-            }
+            () = ended => false,
             () = &mut serving => true,
         };
         cut.cancel();

@@ -30,6 +30,7 @@ use super::{
     read::{self, Frames},
     serving::{Server, Serving},
 };
+use crate::rarely::Rarely;
 
 /// Who may attach, and with which bounds. The reason for a refusal goes to the peer and to the log.
 pub type Admit = fn(&Identity, &Identity) -> Result<LinkLimits, String>;
@@ -250,9 +251,17 @@ impl Attached {
             return tx.cut();
         }
         let cut = tx.cut_token().clone();
+        let ended = Rarely::new(async {
+            tokio::select! {
+                () = cut.cancelled() => Some("cut".to_owned()),
+                () = until.cancelled() => None,
+            }
+        });
         let why = tokio::select! {
-            () = cut.cancelled() => "cut".to_owned(),
-            () = until.cancelled() => return tx.cut(), // nobody is there to be told
+            ended = ended => match ended {
+                Some(why) => why,
+                None => return tx.cut(), // nobody is there to be told
+            },
             why = read::messages(link, stream, max_message, &events, |_| true) => why,
         };
         tx.cut();

@@ -45,6 +45,7 @@ use super::{
 use crate::{
     config::Parent,
     identity::peer_identity,
+    rarely::Rarely,
     tls::{ClientTls, link_protocols},
 };
 
@@ -271,10 +272,15 @@ impl Dialler {
             let (top, many) = (parent.role == Role::TopMaster, parents.len());
             let begun = tokio::time::Instant::now();
             let leave = CancellationToken::new();
+            let stopped = Rarely::new(async {
+                tokio::select! {
+                    () = self.token.cancelled() => {}
+                    never = leaving(&mut order, moves, &leave) => match never {},
+                }
+            });
             let ended = tokio::select! {
-                () = self.token.cancelled() => return,
+                () = stopped => return,
                 ended = self.once(parent, pace.time(top, many), &leave) => ended,
-                never = leaving(&mut order, moves, &leave) => match never {},
             };
             let pause = match ended {
                 Ok(why) if why == MOVED => {
@@ -378,10 +384,15 @@ impl Dialler {
             let dispatch = matches!(down.message, Some(link::down::Message::Dispatch(_)));
             !self.minion || !dispatch || down.incarnation == self.incarnation.0
         };
+        let ended = Rarely::new(async {
+            tokio::select! {
+                () = cut.cancelled() => "cut".to_owned(),
+                () = leave.cancelled() => MOVED.to_owned(),
+                why = over => why,
+            }
+        });
         let why = tokio::select! {
-            () = cut.cancelled() => "cut".to_owned(),
-            () = leave.cancelled() => MOVED.to_owned(),
-            why = over => why,
+            why = ended => why,
             why = read::messages(link, &mut stream, self.limits.max_message, &self.events, for_us) => why,
         };
         tx.cut();
