@@ -161,7 +161,8 @@ impl<T> Queue<T> {
         let mut before = None;
         loop {
             tokio::time::sleep(READ_TIME).await;
-            let waits = !lock(&self.waiting).is_empty();
+            // The end waits, too: until it is read, its reader has a place.
+            let waits = !lock(&self.waiting).is_empty() || lock(&self.last).is_none();
             let now = waits.then(|| self.taken.load(Ordering::Relaxed));
             if now.is_some() && now == before {
                 return;
@@ -187,7 +188,11 @@ impl<T> Stream for Outgoing<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = std::task::ready!(lock(&self.0.waiting).poll_recv(cx));
         self.0.taken.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(next.or_else(|| lock(&self.0.last).take().map(Err)))
+        let next = next.or_else(|| lock(&self.0.last).take().map(Err));
+        if next.is_none() {
+            self.0.gone.cancel();
+        }
+        Poll::Ready(next)
     }
 }
 
@@ -264,6 +269,16 @@ mod tests {
         for stream in &mut all {
             assert_eq!(rest(stream).await, [Err(Some(Code::Busy))], "what waited is gone, and it is said");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_everything_but_the_end_gives_its_place_back() {
+        let bench = bench();
+        let short = bench.streams.watch(|outlet| async move { drop(outlet.send(Ok(7)).await) });
+        let mut stream = short.unwrap().into_inner();
+        assert_eq!(stream.next().await.unwrap().unwrap(), 7);
+        bench.tasks.wait().await;
+        assert_eq!(rest(&mut stream).await, [Err(Some(Code::Busy))]);
     }
 
     #[tokio::test(start_paused = true)]

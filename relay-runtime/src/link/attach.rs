@@ -247,7 +247,13 @@ impl Attached {
     async fn run(self, peer: Identity, hello: PeerHello, stream: &mut impl Frames) {
         let Attached { link, max_message, tx, events, until } = self;
         let up = LinkEvent::Up { link, peer, hello, tx: tx.clone() };
-        if events.send(up).await.is_err() {
+        let taken = tokio::select! {
+            biased;
+            taken = events.send(up) => taken.is_ok(),
+            // The welcome goes out while the loop has no time yet. Who is gone before it was told of has not been here.
+            _ = stream.beside() => false,
+        };
+        if !taken {
             return tx.cut();
         }
         let cut = tx.cut_token().clone();

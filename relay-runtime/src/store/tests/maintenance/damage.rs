@@ -121,7 +121,9 @@ async fn every_target_has_one_outcome_at_most(kind: Kind) {
 }
 
 async fn what_is_not_there_is_no_clean_store(kind: Kind) {
-    let place = Place::new(kind).whole();
+    // Kept to the end: a database that is given back is another test's.
+    let kept = Place::new(kind);
+    let place = kept.whole();
     let absent = |error| assert!(matches!(error, MaintenanceError::Absent { .. }), "{error}");
     absent(place.check(NOW).await.unwrap_err());
     absent(place.schema().await.unwrap_err());
