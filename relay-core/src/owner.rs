@@ -100,6 +100,8 @@ struct OpenJob {
     grant_until: Millis,
     /// Until when the cancel counts that was signed; 0: none was.
     cancel_until: Millis,
+    /// Its cancel was kept back from somebody for want of a key: all are told once there is one.
+    cancel_owed: bool,
     /// The number of the last change of its answers.
     seq: u64,
 }
@@ -228,7 +230,17 @@ impl Owner {
         let grant_until = now + sealing::left(&head.spec.span, wall);
         self.jobs.insert(
             jid,
-            OpenJob { head, timing, window, closed, token: None, grant_until, cancel_until: 0, seq },
+            OpenJob {
+                head,
+                timing,
+                window,
+                closed,
+                token: None,
+                grant_until,
+                cancel_until: 0,
+                cancel_owed: false,
+                seq,
+            },
         );
         self.ready.insert(jid);
         // A crash between the last outcome and the close.

@@ -164,6 +164,7 @@ impl Owner {
             token: Some(token),
             grant_until: now + sealing::left(&head.spec.span, head.created),
             cancel_until: 0,
+            cancel_owed: false,
             head,
             seq: 0,
         };

@@ -21,6 +21,7 @@ impl Owner {
             never_sent.len() + self.tier.works.get(&jid).map_or(0, |w| w.ledger.in_flight().len());
         self.note(jid, "cancelled", outstanding);
         if !sealed {
+            self.owe_cancel(jid);
             self.note(jid, "no key to sign its cancel with yet: sent once there is one", outstanding);
         }
         let sendings = sending.filter(|_| sealed).into_iter().collect();
@@ -47,17 +48,27 @@ impl Owner {
         *now < job.cancel_until
     }
 
+    /// Somebody has not been sent a job's cancel, which could not be signed.
+    pub(super) fn owe_cancel(&mut self, jid: Jid) {
+        if let Some(job) = self.jobs.get_mut(&jid) {
+            job.cancel_owed = true;
+        }
+    }
+
     /// Cancels that are not signed yet, or not for long any more, are signed and sent.
     pub(super) fn renew_cancels(&mut self, now: Millis) {
         let due = |(jid, job): (&Jid, &OpenJob)| {
             let cancelled = self.tier.works.get(jid).is_some_and(|work| work.cancelled);
-            let due = !job.closed && cancelled && job.cancel_until <= now + RENEWED_BEFORE;
+            let due =
+                !job.closed && cancelled && (job.cancel_owed || job.cancel_until <= now + RENEWED_BEFORE);
             due.then_some((*jid, job.cancel_until))
         };
         let due: Vec<(Jid, Millis)> = self.jobs.iter().filter_map(due).collect();
         for (jid, before) in due {
-            self.seal_cancel(jid);
-            let renewed = self.jobs.get(&jid).is_some_and(|job| job.cancel_until > before);
+            let sealed = self.seal_cancel(jid);
+            let Some(job) = self.jobs.get_mut(&jid) else { continue };
+            // Perhaps signed already, for one who came up in between: the others are owed it still.
+            let renewed = sealed && (std::mem::take(&mut job.cancel_owed) || job.cancel_until > before);
             if let Some(work) = self.tier.works.get(&jid).filter(|_| renewed) {
                 let sent = &(work.ledger.in_flight() | work.ledger.unknown()) & self.tier.up();
                 self.offer_job(now, jid, &sent);

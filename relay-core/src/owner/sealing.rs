@@ -140,7 +140,7 @@ impl Owner {
         let unsigned = self.tier.works.get(&jid).is_some_and(|work| work.cancelled) && !self.seal_cancel(jid);
         let mut placement = self.tier.place(now, jid, signed);
         if unsigned {
-            // They are sent it once there is a key.
+            self.owe_cancel(jid);
             placement.sendings.retain(|sending| !matches!(sending.down, Down::Cancel { .. }));
         }
         placement

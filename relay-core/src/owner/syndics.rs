@@ -131,18 +131,27 @@ impl Owner {
                 true => self.knowing(link, group.jid, &group.members),
                 false => told.clone(),
             };
+            let invented = self.is_invented(group.jid, &group.answer);
             let believed = self.tier.believable(link, group.jid, &group.answer, &local);
-            self.suspect(link, &group, told.len() - local.len());
+            let believed = if invented { Members::new() } else { believed };
+            self.suspect(link, &group, told.len() - local.len(), invented);
             self.record(group.jid, group.answer, &believed);
         }
         self.owed.insert(link, batch.seq);
     }
 
+    /// A tier says that it kept a job back because it was cancelled, and nobody has cancelled it.
+    fn is_invented(&self, jid: Jid, answer: &Answer) -> bool {
+        let cancelled = answer.by_tier && answer.outcome == Outcome::Cancelled;
+        cancelled && self.tier.works.get(&jid).is_some_and(|work| !work.cancelled)
+    }
+
     /// What an answer shows of whoever is below this link, beside what it says. `strangers`: those who said that nothing was started
     /// under a journal that cannot know.
-    fn suspect(&mut self, link: LinkId, group: &ReturnGroup, strangers: u64) {
+    fn suspect(&mut self, link: LinkId, group: &ReturnGroup, strangers: u64, invented: bool) {
         let (answer, all) = (&group.answer, group.members.len());
         let (why, members) = match () {
+            () if invented => ("a tier says that a job was cancelled which nobody cancelled", all),
             () if answer.by_tier && !answer.denies_start() => {
                 ("a tier says what only a minion can know", all)
             }

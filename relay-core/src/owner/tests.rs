@@ -378,6 +378,26 @@ fn returns_that_a_restarted_syndic_kept_are_taken_for_minions_it_has_not_seen_si
 }
 
 #[test]
+fn a_tier_says_that_a_job_was_cancelled_only_when_somebody_cancelled_it() {
+    for cancelled in [false, true] {
+        let mut bench = Bench::new(&["a"]);
+        let jid = bench.submit("a").unwrap().jid;
+        if cancelled {
+            bench.owner.cancel(jid).unwrap();
+            bench.turn(0);
+        }
+        bench.out.clear();
+        let answer = Arc::new(Answer::by_tier(Outcome::Cancelled, Reason::BeforeStart));
+        let groups = vec![ReturnGroup { jid, answer, members: set(&[0]) }];
+        bench.owner.from_syndic(10, 0, LINK, Up::Returns(ReturnBatch { seq: 1, groups }));
+        bench.turn(10);
+        let suspected = bench.out.iter().any(|e| matches!(e, OwnerEffect::Suspect { .. }));
+        let taken = bench.counts().contains_key(&Outcome::Cancelled);
+        assert_eq!((taken, suspected), (cancelled, !cancelled));
+    }
+}
+
+#[test]
 fn a_late_return_that_comes_while_the_close_is_committed_is_not_dropped() {
     let mut bench = Bench::new(&["a"]);
     let jid = bench.submit("a").unwrap().jid;

@@ -92,3 +92,26 @@ fn without_a_key_the_job_is_cancelled_and_what_runs_is_told_when_there_is_one() 
     bench.turn(2_000);
     assert_eq!(left(&mut bench), [(vec![LINK], seal(jid, 1, DAY))]);
 }
+
+#[test]
+fn who_was_kept_waiting_for_a_key_is_told_although_it_was_signed_for_another_before() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.attach(0, LinkId(2), "aws-2", Incarnation(78), &["c"], 1);
+    let jid = bench.submit("*").unwrap().jid;
+    let signs = std::mem::replace(&mut bench.owner.rule.seal, Arc::new(Sealing { keyless: true }));
+    bench.owner.cancel(jid).unwrap();
+    bench.turn(0);
+    assert!(left(&mut bench).is_empty());
+    bench.owner.rule.seal = signs;
+    // One link comes back before the next tick, and has it signed.
+    bench.owner.syndic_down(0, LinkId(2));
+    bench.attach(500, LinkId(3), "aws-2", Incarnation(78), &["c"], 1);
+    assert_eq!(left(&mut bench).into_iter().map(|(links, _)| links).collect::<Vec<_>>(), [vec![LinkId(3)]]);
+    bench.owner.tick(1_000);
+    bench.turn(1_000);
+    let told: Vec<LinkId> = left(&mut bench).into_iter().flat_map(|(links, _)| links).collect();
+    assert!(told.contains(&LINK), "{told:?}");
+    bench.owner.tick(2_000);
+    bench.turn(2_000);
+    assert!(left(&mut bench).is_empty(), "once");
+}

@@ -18,7 +18,7 @@ use relay_core::{
     ids::{Epoch, MinionId},
     merkle::{Proof, leaf},
     message::Dispatch,
-    outcome::Outcome,
+    outcome::{Outcome, Reason},
 };
 use relay_proto::{
     convert,
@@ -214,6 +214,8 @@ async fn no_outcome_is_taken_that_a_syndic_may_not_say() {
     for outcome in [Ok, Failed, TimedOut, Interrupted, Cancelled, Unknown] {
         evil.returns(vec![group(outcome, "", one(given.no)), group(outcome, "", one(kept.no))]);
     }
+    // The one thing about a cancel that a tier may know, but for a job that nobody has cancelled.
+    evil.returns(vec![group(Cancelled, Reason::BeforeStart.word(), one(given.no) | one(kept.no))]);
     // It would like to end what runs, so that the minion says so itself: only the owner may.
     for seal in [Vec::new(), vec![0xff; 40]] {
         for epoch in [dispatch.epoch.0, u64::MAX] {
@@ -236,9 +238,11 @@ async fn no_outcome_is_taken_that_a_syndic_may_not_say() {
     // What it tried is on record under its name.
     let trail = Trail::of(&fabric);
     let jid = job.jid().to_string();
-    for (subject, why) in
-        [(&*jid, "a tier says what only a minion can know"), ("far", "a minion of another region")]
-    {
+    for (subject, why) in [
+        (&*jid, "a tier says what only a minion can know"),
+        (&*jid, "a tier says that a job was cancelled which nobody cancelled"),
+        ("far", "a minion of another region"),
+    ] {
         evil.during(trail.shows(1, "deny", SYNDIC, &[("how", "syndic"), ("subject", subject), ("why", why)]))
             .await;
     }
