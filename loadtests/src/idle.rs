@@ -29,8 +29,8 @@ pub const SCENARIO: Scenario = Scenario {
     least: 1,
     options: &[Number {
         name: "window-s",
-        about: "How long each round looks, in seconds: heartbeats are 10 s apart",
-        usual: 40,
+        about: "How long each round looks, in seconds: heartbeats are 12 s apart",
+        usual: 48,
         tiny: 1,
         range: (1, 3_600),
     }],
@@ -73,7 +73,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
         .note("minion: one real process, attached and idle; own is RssAnon, files is RssFile, which processes of one binary share")
         .note(format!(
             "idle_cpu: user and system time of top master and syndics over {} s, in percent of one core; the worst of the rounds. \
-             Every link is looked after: a heartbeat each 10 s and its answer, mutual TLS",
+             Every link is looked after: a heartbeat each 12 s and its answer, mutual TLS",
             window.as_secs()
         ))
         .note("swarm_cpu: the same of the simulated minions, beside it; a minion's share is that over all of them")

@@ -1,8 +1,8 @@
 //! Folding: equal answers become one body and a set of members.
 //!
-//! Owns the open batch of one uplink and the rule when it is due: by count, by bytes or by age, whichever is first,
-//! and at once if nothing was sent lately, so that the first answer is never held back. Sending and spooling are the
-//! relay's.
+//! Owns the open batch of one uplink and the rule when it is due: by count, by bytes or by age, whichever is first. Answers
+//! that a window waits for go sooner, and at once if nothing was sent lately. Sending and spooling are the relay's, and so is
+//! to flush with a job's last answer.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,13 +15,18 @@ pub struct FlushRule {
     pub count: u64,
     /// At this many bytes of bodies (folded: each distinct body once).
     pub bytes: usize,
-    /// At this age, and no sooner than this after the last flush.
+    /// At this age, and no sooner than this after the last flush, if somebody waits for what it holds ([`Fold::hurry`]); else
+    /// at [`PATIENCE`] times this age.
     pub age: Millis,
 }
 
+/// How much longer answers wait for company that nothing but a person's eye waits for: a fifth of a second, by default. What a
+/// job costs the top master is its batches.
+pub const PATIENCE: Millis = 4;
+
 impl Default for FlushRule {
     /// 4,096 answers, 64 KiB, 50 ms: each batch is an fsync at the syndic and a commit at the top master, so at most 20 a
-    /// second of them. Nobody waits for it: the first answer and the last of a job go at once.
+    /// second of them, and 5 where no window waits for them. The last answer of a job goes at once.
     fn default() -> Self {
         FlushRule { count: 4_096, bytes: 64 << 10, age: 50 }
     }
@@ -40,6 +45,7 @@ pub struct Fold {
     bytes: usize,
     last_flush: Option<Millis>,
     opened: Millis,
+    hurried: bool,
 }
 
 impl Fold {
@@ -53,6 +59,7 @@ impl Fold {
             bytes: 0,
             last_flush: None,
             opened: 0,
+            hurried: false,
         }
     }
 
@@ -74,6 +81,11 @@ impl Fold {
         }
     }
 
+    /// Somebody waits for what it holds now: the window of a job, in which others start when these have ended.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
     /// When the open batch must go; `None` if it is empty.
     pub fn due(&self) -> Option<Millis> {
         if self.groups.is_empty() {
@@ -81,6 +93,9 @@ impl Fold {
         }
         if self.answers >= self.rule.count || self.bytes >= self.rule.bytes {
             return Some(0);
+        }
+        if !self.hurried {
+            return Some(self.opened.saturating_add(self.rule.age.saturating_mul(PATIENCE)));
         }
         let spaced = self.last_flush.map_or(0, |at| at + self.rule.age);
         Some(spaced.min(self.opened + self.rule.age))
@@ -90,7 +105,7 @@ impl Fold {
     pub fn take(&mut self, now: Millis) -> Vec<ReturnGroup> {
         self.last_flush = Some(now);
         self.index.clear();
-        (self.answers, self.bytes) = (0, 0);
+        (self.answers, self.bytes, self.hurried) = (0, 0, false);
         std::mem::take(&mut self.groups)
     }
 
@@ -127,13 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_answer_goes_at_once_and_the_next_waits_for_company() {
+    fn what_a_window_waits_for_goes_at_once_and_the_next_waits_for_company() {
         let mut fold = Fold::new(FlushRule { count: 3, bytes: 100, age: 25 });
         assert_eq!(fold.due(), None);
         fold.add(1_000, Jid::from_micros(1), answer("1"), &Members::from_iter([1]));
+        fold.hurry();
         assert_eq!(fold.due(), Some(0));
         fold.take(1_000);
         fold.add(1_001, Jid::from_micros(1), answer("1"), &Members::from_iter([2]));
+        assert_eq!(fold.due(), Some(1_101), "nothing waits for this one");
+        fold.hurry();
         assert_eq!(fold.due(), Some(1_025));
         fold.add(1_002, Jid::from_micros(1), answer("1"), &Members::from_iter([3, 4]));
         assert_eq!(fold.due(), Some(0), "by count");

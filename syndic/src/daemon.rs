@@ -77,7 +77,8 @@ impl Daemon {
     pub async fn run(mut self, mut sources: Sources, process: &Process) {
         let clock = process.clock;
         let (mut from_children, mut from_parents) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
-        let timer = tokio::time::sleep(clock.until(self.relay.next_deadline(clock.now())));
+        let mut deadline = self.relay.next_deadline(clock.now());
+        let timer = tokio::time::sleep(clock.until(deadline));
         tokio::pin!(timer);
         loop {
             tokio::select! {
@@ -107,7 +108,12 @@ impl Daemon {
             self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
-            timer.as_mut().reset(tokio::time::Instant::now() + clock.until(self.relay.next_deadline(now)));
+            // The timer is only moved when it must ring earlier, or has rung: not at each heartbeat.
+            let next = self.relay.next_deadline(now);
+            if next < deadline || timer.is_elapsed() {
+                deadline = next;
+                timer.as_mut().reset(tokio::time::Instant::now() + clock.until(deadline));
+            }
         }
     }
 

@@ -186,15 +186,21 @@ impl Relay {
         if fresh.is_empty() {
             return;
         }
-        let parent = match self.errands.get_mut(&jid) {
+        let (parent, alone) = match self.errands.get_mut(&jid) {
             Some(errand) => {
                 errand.folding = true;
-                errand.parent
+                (errand.parent, errand.windowed)
             }
-            None => 0,
+            None => (0, true), // of a job that is not here: nobody else will answer it
         };
         let parent = self.clamp(parent);
-        self.uplinks[parent].fold.add(now, jid, answer, &fresh);
+        // What a tier says is of many at once: there is no company to wait for.
+        let hurried = alone || answer.by_tier;
+        let fold = &mut self.uplinks[parent].fold;
+        fold.add(now, jid, answer, &fresh);
+        if hurried {
+            fold.hurry();
+        }
     }
 }
 

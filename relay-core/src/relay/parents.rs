@@ -86,6 +86,7 @@ impl Relay {
         if self.tier.works.len() >= MAX_WORKS && !self.tier.works.contains_key(&jid) {
             let busy = Arc::new(Answer::by_tier(Outcome::NotStarted, Reason::Busy));
             self.uplinks[parent].fold.add(now, jid, busy, &dispatch.members);
+            self.uplinks[parent].fold.hurry();
             return;
         }
         let deliver_by = now.saturating_add(dispatch.deliver_within.min(MAX_DELIVERY));
@@ -96,6 +97,7 @@ impl Relay {
             false => Members::new(),
         };
         let work = self.work_of(now, jid);
+        let windowed = work.job.is_some() && !dispatch.reoffer;
         work.job = Some(dispatch.job);
         work.epoch = dispatch.epoch;
         work.deadlines.set(now, deliver_by, &dispatch.members);
@@ -108,6 +110,7 @@ impl Relay {
         work.ledger.extend(&dispatch.members);
         if let Some(errand) = self.errands.get_mut(&jid) {
             errand.parent = parent;
+            errand.windowed |= windowed;
             errand.forget_at = errand.forget_at.max(deliver_by + WORK_RETAIN);
         }
         self.note(jid, "dispatched", dispatch.members.len());

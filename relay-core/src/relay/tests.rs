@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ids::Epoch, job::Job, roster::roster_of_one};
+use crate::{fold::PATIENCE, ids::Epoch, job::Job, roster::roster_of_one};
 
 const PARENT: LinkId = LinkId(1_000);
 
@@ -151,7 +151,7 @@ fn unacknowledged_returns_survive_a_restart_and_acknowledged_ones_are_gone() {
     let mut bench = Bench::attached(2);
     bench.dispatch(&[0, 1], false, 10_000);
     bench.answer(100, 0, 1);
-    bench.turn(100);
+    bench.turn(500);
     for spool in [bench.spool.clone(), Relay::recover(rule(), 0, bench.spool.clone()).live_records()] {
         let mut again = Bench::with(spool);
         again.relay.parent_up(0, 0, PARENT);
@@ -163,6 +163,28 @@ fn unacknowledged_returns_survive_a_restart_and_acknowledged_ones_are_gone() {
         again.turn(0);
         assert_eq!(again.relay.spooled_batches(), 0);
     }
+}
+
+/// What a window waits for goes at once: where its members come bit by bit.
+#[test]
+fn answers_wait_for_company_unless_the_window_of_their_job_waits_for_them() {
+    let mut bench = Bench::attached(4);
+    bench.dispatch(&[0, 1, 2], false, 10_000);
+    bench.answer(1_000, 0, 1);
+    bench.turn(1_000);
+    assert!(bench.returned().is_empty(), "two others may answer soon");
+    bench.turn(1_000 + rule().flush.age * PATIENCE);
+    assert_eq!(bench.returned(), [(Outcome::Ok, set(&[0]))]);
+    bench.sent.clear();
+    bench.dispatch(&[3], false, 10_000);
+    bench.answer(2_000, 1, 1);
+    bench.turn(2_000);
+    assert_eq!(bench.returned(), [(Outcome::Ok, set(&[1]))], "a window has moved on");
+    bench.sent.clear();
+    bench.answer(2_001, 2, 1);
+    bench.answer(2_001, 3, 1);
+    bench.turn(2_001);
+    assert_eq!(bench.returned(), [(Outcome::Ok, set(&[2, 3]))], "the last one here: nothing to wait for");
 }
 
 /// A former version had a link to each of its parents, each with its own numbers.
@@ -375,7 +397,7 @@ fn returns_of_numbers_that_no_roster_told_are_not_acknowledged() {
 #[test]
 fn however_much_comes_in_the_parent_hears_heartbeats_and_silent_children_are_found() {
     let mut bench = Bench::attached(2);
-    for now in (0..=30_000).step_by(50) {
+    for now in (0..=36_000).step_by(50) {
         bench.relay.from_child(now, 0, LinkId(0), Up::Heartbeat(Vec::new()));
         bench.relay.from_parent(now, PARENT, Down::Heartbeat);
         // As a loop does whose timer is set anew after each event: it ticks when this says so.
@@ -385,7 +407,7 @@ fn however_much_comes_in_the_parent_hears_heartbeats_and_silent_children_are_fou
         bench.turn(now);
     }
     let beats = bench.sent.iter().filter(|e| matches!(e, RelayEffect::SendUp { up: Up::Heartbeat(_), .. }));
-    assert_eq!(beats.count(), 3, "one every ten seconds");
+    assert_eq!(beats.count(), 3, "one every twelve seconds");
     let hung_up = |e: &&RelayEffect| matches!(e, RelayEffect::Hangup { link: LinkId(1), why: "silent" });
     assert!(bench.sent.iter().any(|e| hung_up(&e)));
 }
@@ -401,7 +423,7 @@ fn a_minions_own_word_is_passed_on_although_this_tier_said_that_it_was_not_start
     bench.sent.clear();
     bench.minion(1);
     bench.answer(10_100, 1, 1);
-    bench.turn(10_100);
+    bench.turn(10_500);
     assert_eq!(bench.returned(), [(Outcome::Ok, set(&[1]))], "it had the job by another syndic");
 }
 

@@ -13,7 +13,7 @@ use crate::{
     seat::HeartbeatRule,
 };
 
-const RULE: HeartbeatRule = HeartbeatRule { interval: 10_000, dead_after: 25_000 };
+const RULE: HeartbeatRule = HeartbeatRule { interval: 12_000, dead_after: 25_000 };
 const QUIET_TIME: Millis = 50_000;
 
 fn syndic(id: &str) -> PlacedSyndic {
