@@ -15,7 +15,10 @@ use rustls::{RootCertStore, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::config::TlsConfig;
+use crate::{
+    config::TlsConfig,
+    trust::{Enrolment, Seconds},
+};
 
 /// Largest PEM file read, in bytes: a chain of a few certificates has under 10 KiB.
 pub const MAX_PEM_BYTES: u64 = 256 * 1024;
@@ -180,15 +183,42 @@ fn distrust(error: &rustls::Error, tls: &TlsConfig) -> String {
     }
 }
 
+/// What a peer's certificate says, read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Who it names.
+    pub identity: Identity,
+    /// Which enrolment it is of.
+    pub enrolment: Enrolment,
+    /// Until when it counts.
+    pub until: Seconds,
+}
+
 /// Who a certificate names: exactly one DNS name, no wildcard, no other kind of name.
 ///
 /// Only for certificates whose chain and validity rustls has verified.
 pub fn peer_identity(der: &CertificateDer<'_>, fabric: &FabricName) -> Result<Identity, IdentityError> {
+    seen(der, fabric).map(|seen| seen.identity)
+}
+
+/// The same, and what else its end depends on.
+///
+/// # Errors
+/// It names nobody of this fabric.
+pub fn seen(der: &CertificateDer<'_>, fabric: &FabricName) -> Result<Seen, IdentityError> {
     let bad = |what: &str| IdentityError::Certificate(what.to_owned());
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| bad("cannot be parsed"))?;
     if !rest.is_empty() {
         return Err(bad("has bytes after its end"));
     }
+    let identity = named(&certificate, fabric)?;
+    let enrolment = Enrolment::of_serial(certificate.raw_serial());
+    let until = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(Seconds::MAX);
+    Ok(Seen { identity, enrolment, until })
+}
+
+fn named(certificate: &X509Certificate<'_>, fabric: &FabricName) -> Result<Identity, IdentityError> {
+    let bad = |what: &str| IdentityError::Certificate(what.to_owned());
     // An error here is a duplicate extension, which two readers could read differently.
     let names = certificate.subject_alternative_name().map_err(|_| bad("has names that cannot be parsed"))?;
     match names.map(|n| n.value.general_names.as_slice()) {

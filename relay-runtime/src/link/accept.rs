@@ -29,7 +29,7 @@ use super::{
     serving::{Server, Serving, Until},
     strangers::Strangers,
 };
-use crate::{identity::peer_identity, rarely::Rarely, telemetry, tls::ServerTls, trust::Enrolment};
+use crate::{identity::seen, rarely::Rarely, telemetry, tls::ServerTls, trust::Enrolment};
 
 /// TLS handshakes in flight. Each costs about a millisecond of one core.
 pub const MAX_HANDSHAKES: usize = 64;
@@ -208,10 +208,11 @@ impl Acceptor {
         let tls = tls.map_err(|e| ("handshake", e.to_string()))?;
         // Where one is asked for, rustls has seen to it that one was shown.
         let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let identity = chain.first().map(|shown| peer_identity(shown, &self.fabric)).transpose();
-        let identity = identity.map_err(|e| ("identity", e.to_string()))?;
-        let current = self.tls.current().zip(before).filter(|_| !chain.is_empty());
-        let shown = current.map(|(own, before)| Shown::new(own, &before, chain)).transpose();
+        let seen = chain.first().map(|shown| seen(shown, &self.fabric)).transpose();
+        let seen = seen.map_err(|e| ("identity", e.to_string()))?;
+        let current = self.tls.current().zip(before).zip(seen.as_ref());
+        let shown = current.map(|((own, before), seen)| Shown::new(own, &before, chain, seen)).transpose();
+        let identity = seen.as_ref().map(|seen| seen.identity.clone());
         let shown =
             shown.map_err(|ended| (ended.word(), format!("{ended}: {}", named(identity.as_ref()))))?;
         Ok((tls, identity, shown))

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     config::Parent,
-    identity::peer_identity,
+    identity::seen,
     rarely::Rarely,
     tls::{ClientTls, link_protocols},
 };
@@ -334,14 +334,15 @@ impl Dialler {
         let offers = self.minion.then(link_protocols);
         let (tls, chain) = secured(&address, &name, tls, offers, time).await?;
         let certificate = chain.first().ok_or_else(|| refused("it showed no certificate".into()))?;
-        let peer = peer_identity(certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
-        let shown = self.tls.current().zip(before).map(|(own, before)| Shown::new(own, &before, &chain));
+        let seen = seen(certificate, &self.fabric).map_err(|e| refused(e.to_string()))?;
+        let current = self.tls.current().zip(before);
+        let shown = current.map(|(own, before)| Shown::new(own, &before, &chain, &seen));
         let shown = shown.transpose().map_err(|ended| refused(ended.to_string()))?;
         let cut = self.token.child_token();
         let (tx, outgoing) = lanes(self.limits.max_queued, cut.clone());
         let _ = tx.send(Lane::Control, self.hello().frames());
         let _end = CutWhenOver(tx.clone());
-        let up = Attached { link: self.ids.next(), peer, tx, cut, leave: leave.clone() };
+        let up = Attached { link: self.ids.next(), peer: seen.identity, tx, cut, leave: leave.clone() };
         // Both ends of certificates: of the one that the parent shows, and of our own, which is renewed before.
         let over = async {
             tokio::select! {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     authority::life_of,
+    identity::Seen,
     telemetry,
     tls::{Ended, Tls},
     trust::{self, Belief, Enrolment, Seconds, bundle::Root},
@@ -27,24 +28,28 @@ pub(super) struct Shown {
     tls: Tls,
     follow: watch::Receiver<Arc<Belief>>,
     roots: Arc<[Root]>,
-    chain: Vec<CertificateDer<'static>>,
+    leaf: Option<CertificateDer<'static>>,
+    between: Arc<[CertificateDer<'static>]>,
     enrolment: Enrolment,
     until: Seconds,
 }
 
 impl Shown {
-    /// Takes a chain that TLS has verified by this belief.
+    /// Takes a chain that TLS has verified by this belief, and what its first certificate says.
     ///
     /// # Errors
-    /// Its first certificate is denied.
-    pub(super) fn new(tls: &Tls, by: &Belief, chain: &[CertificateDer<'_>]) -> Result<Shown, Ended> {
+    /// That one is denied.
+    pub(super) fn new(
+        tls: &Tls,
+        by: &Belief,
+        chain: &[CertificateDer<'_>],
+        &Seen { enrolment, until, .. }: &Seen,
+    ) -> Result<Shown, Ended> {
         let follow = tls.trusted().follow();
-        let enrolment = chain.first().map_or(Enrolment::NONE, Enrolment::of_certificate);
         tls.check(enrolment)?;
-        let until = chain.first().and_then(life_of).map_or(Seconds::MAX, |(_, until)| until);
-        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        let roots = by.roots().clone();
-        Ok(Shown { tls: tls.clone(), follow, roots, chain, enrolment, until })
+        let leaf = chain.first().map(|der| der.clone().into_owned());
+        let (between, roots) = (tls.between(chain.get(1..).unwrap_or_default()), by.roots().clone());
+        Ok(Shown { tls: tls.clone(), follow, roots, leaf, between, enrolment, until })
     }
 
     /// Which enrolment it is of.
@@ -78,7 +83,8 @@ impl Shown {
             return Ok(());
         }
         self.roots = belief.roots().clone();
-        match self.tls.still(&self.chain, now) {
+        let chain: Vec<_> = self.leaf.iter().chain(self.between.iter()).cloned().collect();
+        match self.tls.still(&chain, now) {
             // Its time is judged above, with some grace.
             Ok(()) | Err(Ended::Expired) => Ok(()),
             Err(ended) => Err(ended),

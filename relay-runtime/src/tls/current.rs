@@ -21,6 +21,8 @@ struct Inner {
     own: watch::Sender<Arc<LoadedIdentity>>,
     trusted: Trusted,
     made: Mutex<Made>,
+    /// The certificates between a peer's and the root that were shown last.
+    between: Mutex<Arc<[CertificateDer<'static>]>>,
 }
 
 /// Configurations that were made of what counted then.
@@ -62,7 +64,8 @@ impl Tls {
     /// # Errors
     /// They make no TLS configuration.
     pub fn new(own: LoadedIdentity, trusted: Trusted) -> Result<Tls, TlsError> {
-        let inner = Inner { own: watch::channel(Arc::new(own)).0, trusted, made: Mutex::default() };
+        let (own, between) = (watch::channel(Arc::new(own)).0, Mutex::new(Arc::from([])));
+        let inner = Inner { own, trusted, made: Mutex::default(), between };
         let tls = Tls(Arc::new(inner));
         tls.client()?;
         Ok(tls)
@@ -151,6 +154,16 @@ impl Tls {
     /// It is.
     pub fn check(&self, enrolment: Enrolment) -> Result<(), Ended> {
         if self.0.trusted.is_denied(enrolment) { Err(Ended::Revoked) } else { Ok(()) }
+    }
+
+    /// The same certificates, kept once for peers that follow each other and show the same between their own and the root: nearly
+    /// all do, and there are thousands of them.
+    pub fn between(&self, shown: &[CertificateDer<'_>]) -> Arc<[CertificateDer<'static>]> {
+        let mut last = self.0.between.lock().unwrap_or_else(PoisonError::into_inner);
+        if **last != *shown {
+            *last = shown.iter().map(|der| der.clone().into_owned()).collect();
+        }
+        last.clone()
     }
 
     /// Whether a chain that was good still is, under the roots of now.

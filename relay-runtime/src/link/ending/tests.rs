@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     authority::{Authority, Scope, member},
-    identity::LoadedIdentity,
+    identity::{LoadedIdentity, seen},
     trust::{Denied, Keys, Trusted, bundle, testing},
 };
 
@@ -49,7 +49,11 @@ impl Site {
 }
 
 fn shown(tls: &Tls, peer: &LoadedIdentity) -> Result<Shown, Ended> {
-    Shown::new(tls, &tls.trusted().now(), &peer.certs)
+    by_belief(tls, &tls.trusted().now(), peer)
+}
+
+fn by_belief(tls: &Tls, by: &Belief, peer: &LoadedIdentity) -> Result<Shown, Ended> {
+    Shown::new(tls, by, &peer.certs, &seen(&peer.certs[0], &testing::fabric()).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +95,7 @@ async fn a_root_that_was_retired_during_the_handshake_counts_no_more() {
     site.say(tls.trusted(), 1, Vec::new());
     site.authority.retire_root(true, trust::now()).unwrap();
     site.say(tls.trusted(), 2, Vec::new());
-    let shown = Shown::new(&tls, &before, &peer.certs).unwrap();
+    let shown = by_belief(&tls, &before, &peer).unwrap();
     assert_eq!(timeout(Duration::from_secs(5), shown.ended()).await, Ok(Ended::Root));
 }
 
