@@ -3,7 +3,8 @@
 //! Two fabrics stand side by side and their rounds alternate: in one the minions' names are a letter and a number, in the
 //! other they have nothing in common. The answers are texts in the minions' grains (`grains.get`), so that next to nothing
 //! goes down. Counted are the bytes of all uplinks together, as the syndics write them: heartbeats of those seconds
-//! included, gRPC and TLS not. Left out: the journal's fsync (simulated minions, journal in memory).
+//! included, gRPC and TLS not. A connection remembers bodies that it has carried (`relay-runtime/src/link/bodies.rs`); in the
+//! usual size the distinct texts of each round push the others out, so that every job carries its own again. Left out: the journal's fsync (simulated minions, journal in memory).
 //!
 //! Budgets, for 5,000 answers of 4 KiB: equal, at most 128 KiB over all uplinks (aim 48); all distinct, at most 1.05 times
 //! the answers themselves (aim 1.02); wall time of equal answers under hostile names at most 1.2 times that under friendly
@@ -91,6 +92,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     Ok(Report::new(&run, accounted)
         .note(format!("answers are texts of {texts} bytes, in the minions' grains; grains.get"))
         .note("uplink bytes: frames of all syndics together in one job, above gRPC and TLS, heartbeats included; medians")
+        .note("a connection remembers 256 KiB of bodies; the distinct texts of each round push the others out of it, if there are more")
         .note("hostile: names of 16 hexadecimal digits without a common beginning; a fabric of its own, rounds alternate")
         .note("simulated minions (journal in memory), real top master and syndics, as in fanout")
         .finish(figures(&run, f64::from(texts) + QUOTES, &by_friendly, &by_hostile)))

@@ -146,11 +146,17 @@ pub fn group_out(group: &ReturnGroup) -> link::ReturnGroup {
         truncated: answer.truncated.map(Vec::from).unwrap_or_default(),
         by_tier: answer.by_tier,
         members: members_out(&group.members),
+        same_body: 0,
     }
 }
 
-/// One folded answer from the wire.
+/// One folded answer from the wire or a file, its body in full: a link that remembers bodies has put it in its place before.
 pub fn group_in(group: link::ReturnGroup) -> Result<ReturnGroup, WireError> {
+    if group.same_body != 0 {
+        let why =
+            format!("stands for body {} of a connection, and here none are remembered", group.same_body);
+        return Err(WireError::field("same_body", why));
+    }
     let outcome = outcome_in(group.outcome())?;
     let reason = Reason::from_word(&group.reason);
     let reason = reason.ok_or_else(|| WireError::field("reason", short(&group.reason)))?;

@@ -64,8 +64,11 @@ pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 /// does a newer one below an older syndic, which cannot pass on what proves that it is a target. So an upgrade goes from the top
 /// down, and what is not upgraded yet runs nothing meanwhile, stays attached, and is told by name. 4 adds `Suspicions`, and
 /// signs cancels: a minion that knows them heeds no other. Below an older syndic, which does not pass the signature on, it runs jobs
-/// and none of them can be stopped.
-pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=4;
+/// and none of them can be stopped. 5 adds `ReturnGroup.same_body`: a syndic says an equal body once per connection.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=5;
+/// The first version that knows `ReturnGroup.same_body`. An older parent is sent bodies in full: it would take the answer for an empty
+/// one.
+pub const BODIES_SINCE: u32 = 5;
 /// The first version in which jobs are signed and proven.
 pub const SIGNED_SINCE: u32 = 3;
 /// The first version in which cancels are signed.

@@ -101,6 +101,7 @@ pub fn journal_in(bytes: Bytes) -> Result<JournalRecord, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link;
     use relay_core::{
         message::ReturnBatch,
         outcome::{Answer, Outcome, Reason},
@@ -129,6 +130,15 @@ mod tests {
             JournalRecord::Forget { jid },
         ] {
             assert_eq!(journal_in(journal_out(&record).into()).unwrap(), record);
+        }
+        let short = link::ReturnGroup { outcome: 1, same_body: 1, ..Default::default() };
+        let returns = Some(link::Returns { seq: 4, groups: vec![short.clone()] });
+        let batch = spool::spool_record::Record::Batch(spool::Batch { parent: 0, returns });
+        let batch = spool::SpoolRecord { record: Some(batch) }.encode_to_vec();
+        let end = spool::JournalRecord { record: Some(spool::journal_record::Record::End(short)) };
+        for refused in [spool_in(batch.into()).err(), journal_in(end.encode_to_vec().into()).err()] {
+            let refused = refused.expect("a file refers to no connection").to_string();
+            assert!(refused.starts_with("same_body"), "{refused}");
         }
         assert!(spool_in(Bytes::new()).is_err());
         assert!(journal_in(Bytes::from_static(b"\xff")).is_err());

@@ -14,6 +14,7 @@ use relay_core::{identity::Identity, ids::Incarnation, message::LinkId};
 
 pub mod accept;
 mod attach;
+pub mod bodies;
 pub mod bounds;
 pub mod codec;
 pub mod dial;
@@ -52,6 +53,11 @@ impl PeerHello {
     pub fn hears_suspicions(&self) -> bool {
         self.protocol >= relay_proto::SUSPICIONS_SINCE
     }
+
+    /// Whether it knows numbers in the place of bodies ([`bodies`]).
+    pub fn knows_bodies(&self) -> bool {
+        self.protocol >= relay_proto::BODIES_SINCE
+    }
 }
 
 /// What happens on links. `M` is what is received: `Up` at a parent, `Down` at a child.
@@ -74,7 +80,7 @@ pub enum LinkEvent<M> {
         link: LinkId,
         /// The message.
         message: M,
-        /// Its encoded size.
+        /// Its size on the wire: less than what is in it, where bodies were named by number.
         bytes: usize,
     },
     /// A link is gone. Follows every `Up` exactly once.
@@ -106,15 +112,17 @@ pub struct LinkLimits {
     pub max_queued: usize,
     /// HTTP/2 receive window of the stream, in bytes. Credit only: it costs nothing while idle.
     pub window: u32,
+    /// Whether a parent remembers the bodies that come ([`bodies`]), which is memory that the peer fills: not for minions.
+    pub remembers: bool,
 }
 
 impl LinkLimits {
     /// A link to or from a syndic: rosters of thousands of minions, folded returns.
     pub const SYNDIC: LinkLimits =
-        LinkLimits { max_message: 64 << 20, max_queued: 128 << 20, window: 4 << 20 };
+        LinkLimits { max_message: 64 << 20, max_queued: 128 << 20, window: 4 << 20, remembers: true };
     /// A link to or from a minion: one job or one return at a time, 1 MiB each and its framing.
     pub const MINION: LinkLimits =
-        LinkLimits { max_message: 2 << 20, max_queued: 8 << 20, window: 128 << 10 };
+        LinkLimits { max_message: 2 << 20, max_queued: 8 << 20, window: 128 << 10, remembers: false };
 }
 
 /// What this build calls itself on a link.

@@ -2,6 +2,9 @@
 //!
 //! Order is tested, never time: what waits for something waits for an event.
 
+#[path = "links/bodies.rs"]
+mod bodies;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,

@@ -63,7 +63,7 @@ impl Daemon {
         Daemon {
             relay,
             children: LinkTable::default(),
-            parents: LinkTable::default(),
+            parents: LinkTable::shortening(),
             spool,
             growth: Growth::default(),
             trust,

@@ -91,7 +91,11 @@ fn what_may_not_be_is_refused() {
     assert!(group_in(link::ReturnGroup { outcome: 99, ..group.clone() }).is_err());
     assert!(group_in(link::ReturnGroup { reason: "because".into(), ..group.clone() }).is_err());
     assert!(group_in(link::ReturnGroup { truncated: vec![1], ..group.clone() }).is_err());
-    assert!(group_in(link::ReturnGroup { body: vec![0; MAX_BODY_BYTES + 1].into(), ..group }).is_err());
+    assert!(
+        group_in(link::ReturnGroup { body: vec![0; MAX_BODY_BYTES + 1].into(), ..group.clone() }).is_err()
+    );
+    let refused = group_in(link::ReturnGroup { same_body: 3, ..group }).unwrap_err().to_string();
+    assert!(refused.starts_with("same_body") && refused.contains("body 3 of a connection"), "{refused}");
     let cancel = |len| {
         let cancel = link::Cancel { seal: vec![0; len].into(), ..Default::default() };
         down_in(link::Down { message: Some(link::down::Message::Cancel(cancel)), ..Default::default() })

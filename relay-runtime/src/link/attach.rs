@@ -23,6 +23,7 @@ use tracing::warn;
 use super::{
     LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
     accept::{Answer, HANDSHAKE_TIME, Peer, Serve, refused},
+    bodies::Heard,
     codec::FrameCodec,
     frame::{Assembler, Encoded, MAX_FRAME},
     framed::Wire,
@@ -155,7 +156,8 @@ impl Place {
     fn taken(self, ids: &LinkIds, hello: &PeerHello, tx: LinkTx) -> Attached {
         let _ = tx.send(Lane::Control, welcome(hello.protocol).frames());
         let Place { limits, events, until } = self;
-        Attached { link: ids.next(), max_message: limits.max_message, tx, events, until }
+        let heard = (limits.remembers && hello.knows_bodies()).then(Box::default);
+        Attached { link: ids.next(), max_message: limits.max_message, heard, tx, events, until }
     }
 }
 
@@ -238,6 +240,7 @@ async fn first(stream: &mut impl Frames) -> Result<PeerHello, Status> {
 struct Attached {
     link: LinkId,
     max_message: usize,
+    heard: Option<Box<Heard>>,
     tx: LinkTx,
     events: mpsc::Sender<LinkEvent<Up>>,
     until: CancellationToken,
@@ -245,7 +248,7 @@ struct Attached {
 
 impl Attached {
     async fn run(self, peer: Identity, hello: PeerHello, stream: &mut impl Frames) {
-        let Attached { link, max_message, tx, events, until } = self;
+        let Attached { link, max_message, heard, tx, events, until } = self;
         let up = LinkEvent::Up { link, peer, hello, tx: tx.clone() };
         let taken = tokio::select! {
             biased;
@@ -268,7 +271,7 @@ impl Attached {
                 Some(why) => why,
                 None => return tx.cut(), // nobody is there to be told
             },
-            why = read::messages(link, stream, max_message, &events, |_| true) => why,
+            why = read::messages(link, stream, max_message, heard, &events, |_| true) => why,
         };
         tx.cut();
         let _ = events.send(LinkEvent::Down { link, why }).await;

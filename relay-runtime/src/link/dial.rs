@@ -394,7 +394,7 @@ impl Dialler {
         });
         let why = tokio::select! {
             why = ended => why,
-            why = read::messages(link, &mut stream, self.limits.max_message, &self.events, for_us) => why,
+            why = read::messages(link, &mut stream, self.limits.max_message, (), &self.events, for_us) => why,
         };
         tx.cut();
         let _ = self.events.send(LinkEvent::Down { link, why: why.clone() }).await;

@@ -9,25 +9,42 @@ use relay_proto::{WireError, convert, link};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
-use super::{LinkEvent, frame::Assembler};
+use super::{LinkEvent, bodies::Heard, frame::Assembler};
 use crate::telemetry;
 
 /// What one side of a link receives.
 pub trait Incoming: Sized + Send + 'static {
     /// Its encoding.
     type Wire: Message + Default;
+    /// What is remembered of what came over a link.
+    type Memory: Send;
     /// Splits fragments from whole messages.
     fn split(wire: Self::Wire) -> Result<link::Fragment, Self::Wire>;
+    /// Puts what is remembered in the place of what refers to it. `limit`: how large a message of this link may be, in bytes.
+    ///
+    /// # Errors
+    /// In words, if it refers to nothing, or to too much.
+    fn expand(memory: &mut Self::Memory, wire: &mut Self::Wire, limit: usize) -> Result<(), String>;
     /// Checks and converts.
     fn convert(wire: Self::Wire) -> Result<Self, WireError>;
 }
 
 impl Incoming for Up {
     type Wire = link::Up;
+    /// Nothing on most links: `convert` then refuses what refers to a body.
+    type Memory = Option<Box<Heard>>;
     fn split(wire: link::Up) -> Result<link::Fragment, link::Up> {
         match wire.message {
             Some(link::up::Message::Fragment(fragment)) => Ok(fragment),
             message => Err(link::Up { message }),
+        }
+    }
+    fn expand(heard: &mut Option<Box<Heard>>, wire: &mut link::Up, limit: usize) -> Result<(), String> {
+        match (&mut wire.message, heard) {
+            (Some(link::up::Message::Returns(returns)), Some(heard)) => {
+                heard.expand(returns, limit).map_err(|e| e.to_string())
+            }
+            _ => Ok(()),
         }
     }
     fn convert(wire: link::Up) -> Result<Up, WireError> {
@@ -37,11 +54,15 @@ impl Incoming for Up {
 
 impl Incoming for Down {
     type Wire = link::Down;
+    type Memory = ();
     fn split(wire: link::Down) -> Result<link::Fragment, link::Down> {
         match wire.message {
             Some(link::down::Message::Fragment(fragment)) => Ok(fragment),
             message => Err(link::Down { message, incarnation: wire.incarnation, proof: wire.proof }),
         }
+    }
+    fn expand((): &mut (), _: &mut link::Down, _: usize) -> Result<(), String> {
+        Ok(())
     }
     fn convert(wire: link::Down) -> Result<Down, WireError> {
         convert::down_in(wire)
@@ -97,6 +118,7 @@ pub(super) async fn messages<M: Incoming>(
     link: LinkId,
     stream: &mut impl Frames,
     limit: usize,
+    mut memory: M::Memory,
     events: &mpsc::Sender<LinkEvent<M>>,
     mut admit: impl FnMut(&M::Wire) -> bool,
 ) -> String {
@@ -113,7 +135,9 @@ pub(super) async fn messages<M: Incoming>(
                 metrics::counter!(telemetry::FRAMES_REFUSED_TOTAL, "why" => "incarnation").increment(1);
                 continue;
             }
-            Ok(Some((wire, size))) => M::convert(wire).map(|m| (m, size)).map_err(|e| e.to_string()),
+            Ok(Some((mut wire, size))) => M::expand(&mut memory, &mut wire, limit)
+                .and_then(|()| M::convert(wire).map_err(|e| e.to_string()))
+                .map(|message| (message, size)),
             Err(why) => Err(why),
         };
         let (message, bytes) = match message {

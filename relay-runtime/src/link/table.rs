@@ -8,11 +8,12 @@ use relay_core::{
     message::{Down, LinkId, Up},
     tier::Sending,
 };
-use relay_proto::{PLACED_SINCE, SIGNED_SINCE, convert};
+use relay_proto::{PLACED_SINCE, SIGNED_SINCE, convert, link};
 use tracing::warn;
 
 use super::{
     Lane, LinkTx, PeerHello,
+    bodies::Said,
     frame::{Encoded, Frame},
 };
 use crate::telemetry;
@@ -25,41 +26,53 @@ pub struct Entry {
     /// What it said of itself.
     pub hello: PeerHello,
     tx: LinkTx,
+    /// The bodies that it was sent, if it is told numbers in their place.
+    said: Option<Box<Said>>,
 }
 
 /// All links of one direction.
 #[derive(Debug, Default)]
-pub struct LinkTable(HashMap<LinkId, Entry>);
+pub struct LinkTable {
+    links: HashMap<LinkId, Entry>,
+    shortens: bool,
+}
 
 impl LinkTable {
+    /// For a syndic's links to its parents: an equal body is sent once per link ([`super::bodies`]) to a parent that knows that.
+    /// All returns on these links have to go through [`LinkTable::send_up`].
+    pub fn shortening() -> LinkTable {
+        LinkTable { shortens: true, ..LinkTable::default() }
+    }
+
     /// A link came up.
     pub fn insert(&mut self, link: LinkId, peer: Identity, hello: PeerHello, tx: LinkTx) {
-        self.0.insert(link, Entry { peer, hello, tx });
+        let said = (self.shortens && hello.knows_bodies()).then(Box::default);
+        self.links.insert(link, Entry { peer, hello, tx, said });
     }
 
     /// A link is gone.
     pub fn remove(&mut self, link: LinkId) -> Option<Entry> {
-        self.0.remove(&link)
+        self.links.remove(&link)
     }
 
     /// The other end of a link.
     pub fn get(&self, link: LinkId) -> Option<&Entry> {
-        self.0.get(&link)
+        self.links.get(&link)
     }
 
     /// All links.
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Entry)> {
-        self.0.iter().map(|(link, entry)| (*link, entry))
+        self.links.iter().map(|(link, entry)| (*link, entry))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.links.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.links.is_empty()
     }
 
     /// Sends to children: encoded once, whatever their number, but for what proves to a minion that it is meant. One that speaks
@@ -72,7 +85,9 @@ impl LinkTable {
         let bulk = dispatch || matches!(sending.down, Down::Placed(_) | Down::Trust(_) | Down::Cancel { .. });
         let lane = if bulk { Lane::Bulk } else { Lane::Control };
         for (at, link) in sending.links.iter().enumerate() {
-            let Some(entry) = self.0.get(link).filter(|entry| entry.knows(&sending.down)) else { continue };
+            let Some(entry) = self.links.get(link).filter(|entry| entry.knows(&sending.down)) else {
+                continue;
+            };
             if dispatch && entry.peer.role() == Role::Minion {
                 entry.send(lane, encoded.frames_for(entry.hello.incarnation, sending.proofs.get(at)));
             } else {
@@ -82,12 +97,18 @@ impl LinkTable {
     }
 
     /// Sends to a parent. Returns the bytes that go: none to one that speaks too old a protocol for it.
-    pub fn send_up(&self, link: LinkId, up: &Up) -> usize {
-        let Some(entry) = self.0.get(&link) else { return 0 };
+    pub fn send_up(&mut self, link: LinkId, up: &Up) -> usize {
+        let Some(entry) = self.links.get_mut(&link) else { return 0 };
         if matches!(up, Up::Suspicions(_)) && !entry.hello.hears_suspicions() {
             return 0;
         }
-        let encoded = Encoded::new(&convert::up_out(up));
+        let mut wire = convert::up_out(up);
+        if let (Some(link::up::Message::Returns(returns)), Some(said)) = (&mut wire.message, &mut entry.said)
+        {
+            // What is encoded is sent, in this order, or the link ends.
+            said.shorten(returns);
+        }
+        let encoded = Encoded::new(&wire);
         let lane = if matches!(up, Up::Heartbeat(_)) { Lane::Control } else { Lane::Bulk };
         entry.send(lane, encoded.frames());
         encoded.bytes()
@@ -95,7 +116,7 @@ impl LinkTable {
 
     /// Drops a link; its end is reported like any other.
     pub fn hang_up(&self, link: LinkId, why: &'static str) {
-        if let Some(entry) = self.0.get(&link) {
+        if let Some(entry) = self.links.get(&link) {
             warn!(peer = %entry.peer, why, "hanging up");
             metrics::counter!(telemetry::LINK_DROPPED_TOTAL, "why" => why).increment(1);
             if why == "silent" {

@@ -94,6 +94,9 @@ fn bombs(n: usize, whole: u32) -> Vec<(&'static str, Vec<Vec<Frame>>)> {
         stranger::up(Message::Roster(link::Roster { from: 1, to: 2, up, ..Default::default() }))
     };
     let many = vec![group(runs(3)); 30_000];
+    let whole_body = link::ReturnGroup { body: vec![b'1'; 64 << 10].into(), ..group(Vec::new()) };
+    let same_body = link::ReturnGroup { same_body: 1, ..group(Vec::new()) };
+    let same = [vec![whole_body], vec![same_body; 30_000]].concat();
     let entries = |count: u32| {
         (0..count)
             .map(|no| link::Entry {
@@ -120,6 +123,7 @@ fn bombs(n: usize, whole: u32) -> Vec<(&'static str, Vec<Vec<Frame>>)> {
         ),
         ("a bitmap whose containers are not in order", vec![set(runs(2).into_iter().rev().collect())]),
         ("30,000 groups of 200,000 numbers each", vec![own_roster(n, "{}".into()), returns(many)]),
+        ("a body of 64 KiB, and its number 30,000 times", vec![own_roster(n, "{}".into()), returns(same)]),
         (
             "a heartbeat of 60,000 jobs",
             vec![stranger::up(Message::Heartbeat(link::Heartbeat {
