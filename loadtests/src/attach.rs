@@ -9,7 +9,7 @@ use crate::{
     fabric::{FABRIC, Fabric},
     part::Part,
     scenario::Run,
-    swarm::{self, shards},
+    swarm::{self, shards_of},
 };
 
 /// How long attaching may take: this, and so much for each minion (any build, a busy machine).
@@ -29,7 +29,7 @@ pub async fn start_swarm(run: &Run, fabric: &Fabric, dir: &Path) -> anyhow::Resu
     let mut swarm = Vec::new();
     // A journal is a descriptor too.
     let per_process = run.limits.links_per_process() / if run.shape.journals { 2 } else { 1 };
-    for (first, count) in shards(run.minions, per_process) {
+    for (first, count) in shards_of(run.shape, run.minions, per_process) {
         let plan = swarm::Plan {
             fabric: FABRIC.into(),
             authority: fabric.authority_dir(),

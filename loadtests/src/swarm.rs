@@ -246,6 +246,13 @@ async fn count_aloud(attached: Arc<AtomicUsize>) {
     }
 }
 
+/// Cuts a swarm into processes: numbers of the first and how many, those that are [apart](Shape::apart) first.
+pub fn shards_of(shape: Shape, minions: u32, limit: u32) -> Vec<(u32, u32)> {
+    let apart = shape.apart.min(minions);
+    let others = shards(minions - apart, limit).into_iter().map(|(first, count)| (first + apart, count));
+    (apart > 0).then_some((0, apart)).into_iter().chain(others).collect()
+}
+
 /// Cuts a swarm into processes: numbers of the first and how many, at least two processes (one per core of a small
 /// machine) and none over `limit`.
 pub fn shards(minions: u32, limit: u32) -> Vec<(u32, u32)> {
@@ -261,6 +268,14 @@ const MINIONS_PER_PROCESS: u32 = 2_500;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_apart_has_a_process_and_the_others_follow() {
+        let apart = |apart| Shape { apart, ..Shape::default() };
+        assert_eq!(shards_of(apart(8), 5_000, 19_872), [(0, 8), (8, 2_496), (2_504, 2_496)]);
+        assert_eq!(shards_of(apart(0), 40, 100), shards(40, 100));
+        assert_eq!(shards_of(apart(9), 4, 100), [(0, 4)]);
+    }
 
     #[test]
     fn shards_cover_everybody_once_within_the_limit() {

@@ -37,7 +37,7 @@ impl Beside {
     /// One round: some alone, then some beside a large one until that has ended.
     pub(super) async fn round(&mut self, run: &Run, bed: &mut Bed) -> anyhow::Result<()> {
         let mut operator = bed.fabric.another_operator().await?;
-        let mut targets = Targets::new(run);
+        let mut targets = Targets::apart(run);
         tokio::time::sleep(PAUSE).await;
         for _ in 0..ALONE {
             let took = self.small(&mut operator, targets.next(), bed.random.random()).await?;

@@ -20,6 +20,9 @@ pub struct Shape {
     /// Bytes of a text in each of three more grains: `equal` is the same for all, of `kind` there are [`KINDS`], `own` is
     /// everybody's own. So one function, `grains.get`, answers equally or differently. 0: these grains are not there.
     pub texts: u32,
+    /// So many of the first minions are in a process of their own: what one of them answers does not wait for thousands that
+    /// share its process, as it would not on a machine of its own.
+    pub apart: u32,
 }
 
 impl Shape {
