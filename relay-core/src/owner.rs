@@ -5,7 +5,7 @@
 //! operators are the top-master crate's, which is told by [`OwnerEffect`]s.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     inventory::{Inventory, MinionNo, Record},
     job::{JobSpec, MAX_OPEN_JOBS, Seal},
     leaves::Leaves,
-    ledger::{GroupNo, Ledger},
+    ledger::{GroupNo, Ledger, Recorded},
     message::{Down, LinkId, ReturnBatch, RosterEntry, RosterUpdate, Up},
     outcome::{Answer, Outcome, Reason},
     seat::HeartbeatRule,
@@ -34,6 +34,7 @@ mod accept;
 mod advance;
 mod cancelling;
 mod commit;
+mod dirty;
 mod effect;
 mod record;
 mod reports;
@@ -43,7 +44,10 @@ mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
 pub use cancelling::CANCEL_COUNTS;
-pub use commit::FENCE_CHECK;
+use commit::Owed;
+pub use commit::{CommitRule, FENCE_CHECK, MAX_COMMIT_BYTES, SMALL_BYTES};
+use dirty::Dirty;
+pub use dirty::ROW_BYTES;
 pub use effect::*;
 pub use record::*;
 pub use request::*;
@@ -107,13 +111,6 @@ struct OpenJob {
 }
 
 #[derive(Debug, Default)]
-struct Dirty {
-    new_rows: BTreeMap<GroupNo, Arc<Answer>>,
-    rows: BTreeSet<GroupNo>,
-    added: BTreeMap<GroupNo, (Arc<Answer>, Members)>,
-}
-
-#[derive(Debug, Default)]
 struct Waiting {
     accept: Option<Jid>,
     /// It holds "send begun" marks of this job.
@@ -138,7 +135,13 @@ pub struct Owner {
     syndics: BTreeMap<LinkId, Syndic>,
     jobs: BTreeMap<Jid, OpenJob>,
     dirty: BTreeMap<Jid, Dirty>,
-    owed: BTreeMap<LinkId, u64>,
+    /// Acknowledgements, in the order in which their batches came.
+    owed: BTreeMap<LinkId, VecDeque<Owed>>,
+    /// How many batches of returns were taken: what is dirty is older than the next.
+    batches: u64,
+    commits: CommitRule,
+    /// The last commit was of small jobs alone: large ones have waited for it.
+    large_is_next: bool,
     waiting: BTreeMap<u64, Waiting>,
     next_ticket: u64,
     last_jid: u64,
@@ -180,6 +183,9 @@ impl Owner {
             jobs: BTreeMap::new(),
             dirty: BTreeMap::new(),
             owed: BTreeMap::new(),
+            batches: 0,
+            commits: CommitRule::default(),
+            large_is_next: false,
             waiting: BTreeMap::new(),
             next_ticket: 0,
             last_jid: 0,
@@ -257,6 +263,11 @@ impl Owner {
         self.rule.batches = batches;
     }
 
+    /// How much one commit of outcomes holds from now on. For tests: with little in each, there are many.
+    pub fn set_commits(&mut self, commits: CommitRule) {
+        self.commits = commits;
+    }
+
     fn timing(&self, head: &JobHead) -> Timing {
         let (hops, dead_after) = (self.rule.batches.hops.max(HOPS), self.rule.heartbeat.dead_after);
         Timing::new(head.spec.run_limit, dead_after, hops)
@@ -290,6 +301,7 @@ impl Owner {
             self.effects.push(OwnerEffect::Duplicates(members.len()));
             return;
         };
+        let leaving = leaving(&work.ledger, &answer, members);
         let recorded = work.ledger.record(&answer, members);
         let dropped = members.len() - recorded.members.len();
         if dropped > 0 {
@@ -299,14 +311,8 @@ impl Owner {
             return;
         }
         let dirty = self.dirty.entry(jid).or_default();
-        dirty.rows.extend(recorded.resolved);
-        dirty.rows.insert(recorded.group);
-        if recorded.first {
-            dirty.new_rows.insert(recorded.group, answer.clone());
-        }
-        let added =
-            &mut dirty.added.entry(recorded.group).or_insert_with(|| (answer.clone(), Members::new())).1;
-        *added |= &recorded.members;
+        leaving.into_iter().for_each(|(no, members)| dirty.leave(no, members));
+        dirty.add(self.batches, &answer, &recorded);
         self.answered(jid, &answer, &recorded.members);
     }
 
@@ -376,6 +382,17 @@ impl Owner {
     pub fn ledgers(&self) -> impl Iterator<Item = (Jid, &Ledger)> {
         self.tier.works.iter().map(|(jid, work)| (*jid, &work.ledger))
     }
+}
+
+/// Who leaves which row of `unknown` by this answer.
+fn leaving(ledger: &Ledger, answer: &Answer, members: &Members) -> Vec<(GroupNo, Members)> {
+    let resolving = ledger.unknown() & members;
+    if resolving.is_empty() || !answer.outcome.is_final() {
+        return Vec::new();
+    }
+    let unknown = ledger.groups().iter().enumerate().filter(|(_, group)| !group.key.outcome.is_final());
+    let leaving = unknown.map(|(no, group)| (no as GroupNo, &group.members & &resolving));
+    leaving.filter(|(_, members)| !members.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -1,16 +1,52 @@
 //! The order in which things become durable, and what may leave only then.
 //!
-//! One commit of outcomes is under way at a time; what comes meanwhile is in the next.
+//! One commit of outcomes is under way at a time; what comes meanwhile is in the next. It is bounded, so that nobody's
+//! acceptance or answer waits for another's bulk: what is more stays dirty ([`dirty`]) and goes with later ones, job by job
+//! a change of its own each time. A batch of returns is acknowledged once everything is durable that was dirty when it
+//! had been taken, and nothing that waits is passed over for ever: every other commit begins with what waits longest.
 
+use super::dirty::{Portion, Room};
 use super::*;
+use crate::relay::MAX_UNACKED_BATCHES;
+
+/// What one commit of outcomes holds: bodies, and [`ROW_BYTES`] for each row. A store takes a few milliseconds for it, and the
+/// next acceptance waits so long.
+pub const MAX_COMMIT_BYTES: usize = 256 << 10;
+
+/// A job that has no more than this to commit goes before those that have, in a commit without them.
+pub const SMALL_BYTES: usize = 16 << 10;
 
 /// An owner that has nothing to commit asks its store so often whether it still is the owner. One that was replaced while
 /// it was cut off from everything but its syndics would keep them for itself otherwise.
 pub const FENCE_CHECK: Millis = 5_000;
 
+/// How much one commit of outcomes holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitRule {
+    /// Bytes, but one row at least.
+    pub bytes: usize,
+    /// A job with at most so many bytes to commit goes before those that have more.
+    pub small: usize,
+}
+
+impl Default for CommitRule {
+    fn default() -> CommitRule {
+        CommitRule { bytes: MAX_COMMIT_BYTES, small: SMALL_BYTES }
+    }
+}
+
 /// A write that changes nothing, and is refused like any other once another owner has begun.
 fn proof() -> Write {
     Write::Minions(Vec::new())
+}
+
+/// An acknowledgement. At most [`MAX_UNACKED_BATCHES`] for each link.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// Up to which batch of the link.
+    up_to: u64,
+    /// How many batches there had been, of all links: what they left dirty must be durable first.
+    at: u64,
 }
 
 impl Owner {
@@ -21,15 +57,12 @@ impl Owner {
         if self.fenced || self.committing || (self.dirty.is_empty() && self.owed.is_empty()) {
             return;
         }
-        let mut writes = Vec::new();
-        let mut changes = Vec::new();
-        let unaccepted = |owner: &Owner, jid: &Jid| owner.jobs.get(jid).is_some_and(|j| j.token.is_some());
-        let ready: Vec<Jid> = self.dirty.keys().filter(|jid| !unaccepted(self, jid)).copied().collect();
-        for jid in ready {
-            let Some(dirty) = self.dirty.remove(&jid) else { continue };
-            self.gather(wall, jid, dirty, &mut writes, &mut changes);
+        let (mut writes, mut changes) = (Vec::new(), Vec::new());
+        let mut room = Room::new(self.commits.bytes);
+        for jid in self.line_up() {
+            self.gather(wall, jid, &mut room, &mut writes, &mut changes);
         }
-        let acks = std::mem::take(&mut self.owed);
+        let acks = self.covered();
         if writes.is_empty() && acks.is_empty() {
             return;
         }
@@ -41,34 +74,92 @@ impl Owner {
         self.persist(writes, Waiting { acks, changes, outcomes: true, ..Waiting::default() }, false);
     }
 
+    /// What is dirty in jobs that stand. The others' waits until they do.
+    fn committable(&self) -> impl Iterator<Item = (Jid, &Dirty)> {
+        let stands = |jid: &Jid| self.jobs.get(jid).is_none_or(|job| job.token.is_none());
+        self.dirty.iter().filter(move |(jid, _)| stands(jid)).map(|(jid, dirty)| (*jid, dirty))
+    }
+
+    /// The jobs that are in the next commit, as long as there is room. Those with the fewest bytes go first; but small
+    /// ones do so without the others only every other time, and otherwise what has waited longest goes before all.
+    fn line_up(&mut self) -> Vec<Jid> {
+        let mut line: Vec<(usize, Jid)> =
+            self.committable().map(|(jid, dirty)| (dirty.bytes(), jid)).collect();
+        line.sort_unstable();
+        let small = line.partition_point(|(bytes, _)| *bytes <= self.commits.small);
+        let any_small = line[..small].iter().any(|(bytes, _)| *bytes > 0);
+        let alone = any_small && small < line.len() && !self.large_is_next;
+        self.large_is_next = alone;
+        if alone {
+            line.truncate(small);
+        }
+        let mut line: Vec<Jid> = line.into_iter().map(|(_, jid)| jid).collect();
+        let since = |jid: &Jid| self.dirty.get(jid).and_then(Dirty::since).unwrap_or(u64::MAX);
+        let oldest = (0..line.len()).min_by_key(|place| since(&line[*place]));
+        if let Some(oldest) = oldest.filter(|_| !alone) {
+            line[..=oldest].rotate_right(1);
+        }
+        line
+    }
+
+    /// Puts into the commit what there is room for.
     fn gather(
         &mut self,
         wall: WallMicros,
         jid: Jid,
-        mut dirty: Dirty,
+        room: &mut Room,
         writes: &mut Vec<Write>,
         changes: &mut Vec<Change>,
     ) {
-        let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else { return };
-        let epoch = job.head.epoch;
-        let row = |no: GroupNo| {
-            let members = work.ledger.groups().get(no as usize).map(|g| g.members.clone());
-            let added = dirty.added.get(&no).map(|(_, members)| members.clone()).unwrap_or_default();
-            let answer = dirty.new_rows.remove(&no);
-            GroupRow { no, answer, members: members.unwrap_or_default(), added }
+        let Some(dirty) = self.dirty.get_mut(&jid) else { return };
+        let (Some(job), Some(work)) = (self.jobs.get_mut(&jid), self.tier.works.get(&jid)) else {
+            self.dirty.remove(&jid);
+            return;
         };
-        let rows: Vec<GroupRow> = dirty.rows.into_iter().map(row).collect();
+        let epoch = job.head.epoch;
+        let Portion { rows, answers } = dirty.take(&work.ledger, room);
+        let is_last = dirty.is_empty();
+        if rows.is_empty() && !is_last {
+            return;
+        }
         if !rows.is_empty() {
             job.seq += 1;
             writes.push(Write::Returns { jid, epoch, seq: job.seq, at: wall, rows });
         }
-        let counts = work.ledger.counts();
-        if work.ledger.is_complete() && (!job.closed || !dirty.added.is_empty()) {
+        // The close comes last. It comes again with each change after it, and counts what is durable by then.
+        let closes = if job.closed { !answers.is_empty() } else { is_last };
+        if work.ledger.is_complete() && closes {
             job.closed = true;
-            writes.push(Write::Close { jid, epoch, at: wall, counts });
+            writes.push(Write::Close { jid, epoch, at: wall, counts: dirty.counts(&work.ledger) });
         }
-        let answers = dirty.added.into_iter().map(|(no, (answer, members))| (no, answer, members)).collect();
         changes.push(Change { jid, seq: job.seq, at: wall, answers, closed: job.closed });
+        if is_last {
+            self.dirty.remove(&jid);
+        }
+    }
+
+    /// Everything of a batch was written into the ledger: it is to be acknowledged.
+    pub(super) fn owe(&mut self, link: LinkId, up_to: u64) {
+        let (at, owed) = (self.batches, self.owed.entry(link).or_default());
+        // More than a syndic has under way: it sends them again and again, and is told of the last only.
+        let full = owed.len() >= MAX_UNACKED_BATCHES;
+        let before = if full { owed.pop_back() } else { None };
+        let up_to = before.map_or(up_to, |before| up_to.max(before.up_to));
+        owed.push_back(Owed { up_to, at });
+    }
+
+    /// The acknowledgements that may be given once what was gathered is durable.
+    fn covered(&mut self) -> BTreeMap<LinkId, u64> {
+        let oldest = self.committable().filter_map(|(_, dirty)| dirty.since()).min().unwrap_or(u64::MAX);
+        let mut acks = BTreeMap::new();
+        for (link, owed) in &mut self.owed {
+            while let Some(Owed { up_to, .. }) = owed.pop_front_if(|owed| owed.at < oldest) {
+                let ack: &mut u64 = acks.entry(*link).or_default();
+                *ack = up_to.max(*ack);
+            }
+        }
+        self.owed.retain(|_, owed| !owed.is_empty());
+        acks
     }
 
     fn acknowledge(&mut self, acks: BTreeMap<LinkId, u64>) {
@@ -87,6 +178,8 @@ impl Owner {
     fn fence(&mut self) {
         self.fenced = true;
         self.waiting.clear();
+        self.dirty.clear();
+        self.owed.clear();
         let tokens: Vec<u64> = self.jobs.values_mut().filter_map(|job| job.token.take()).collect();
         let reply = |token| OwnerEffect::Reply { token, result: Err(SubmitError::NotOwner) };
         self.effects.extend(tokens.into_iter().map(reply));
@@ -127,7 +220,7 @@ impl Owner {
 
     fn closed(&mut self, jid: Jid) {
         if self.dirty.contains_key(&jid) {
-            return; // a late return came while the last commit was under way: the next commit comes here again
+            return; // late returns came, or there was no room for all of them: a later commit comes here again
         }
         let Some(work) = self.tier.works.get(&jid) else { return };
         self.serial.remove(&jid);
@@ -137,7 +230,9 @@ impl Owner {
             self.drop_job(jid);
             return;
         }
-        let waiting: Vec<Jid> = self.jobs.iter().filter(|(_, j)| j.closed).map(|(jid, _)| *jid).collect();
+        // Those with late returns on their way to the store come here again.
+        let idle = |(jid, job): &(&Jid, &OpenJob)| job.closed && !self.dirty.contains_key(jid);
+        let waiting: Vec<Jid> = self.jobs.iter().filter(idle).map(|(jid, _)| *jid).collect();
         for old in waiting.iter().take(waiting.len().saturating_sub(MAX_UNRESOLVED)) {
             self.drop_job(*old);
         }

@@ -72,7 +72,7 @@ pub struct GroupRow {
     pub no: GroupNo,
     /// The answer, when the row is new.
     pub answer: Option<Arc<Answer>>,
-    /// Everybody who gave it so far.
+    /// Everybody who is in it once this is committed. Who leaves it for a row that comes in a later commit stays until then.
     pub members: Members,
     /// Those of them who are new in this change. Empty in a row that only lost members to another.
     pub added: Members,
@@ -112,7 +112,7 @@ pub enum Write {
         epoch: Epoch,
         /// When, for people.
         at: WallMicros,
-        /// How many have each outcome.
+        /// How many have each outcome once this is committed.
         counts: BTreeMap<Outcome, u64>,
     },
 }

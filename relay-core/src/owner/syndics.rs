@@ -125,6 +125,7 @@ impl Owner {
             self.effects.push(OwnerEffect::Send(Sending::new(vec![link], down)));
             return;
         }
+        self.batches += 1;
         for group in batch.groups {
             let told = self.tier.localise(link, &group.members);
             let local = match group.answer.denies_start() && !group.answer.by_tier {
@@ -137,7 +138,7 @@ impl Owner {
             self.suspect(link, &group, told.len() - local.len(), invented);
             self.record(group.jid, group.answer, &believed);
         }
-        self.owed.insert(link, batch.seq);
+        self.owe(link, batch.seq);
     }
 
     /// A tier says that it kept a job back because it was cancelled, and nobody has cancelled it.

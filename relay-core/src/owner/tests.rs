@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod cancels;
+mod commits;
 mod reports;
 
 const LINK: LinkId = LinkId(1);
