@@ -7,6 +7,7 @@
 //! minions is at most twice that of one alone, and 1.3 times is aimed for.
 
 mod beside;
+mod echo;
 mod rate;
 
 use crate::{
@@ -22,7 +23,8 @@ use crate::{
     swarm::Shape,
 };
 
-use self::{beside::Beside, rate::Rate};
+pub use self::echo::ECHO;
+use self::{beside::Beside, echo::Echo, rate::Rate};
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -70,10 +72,11 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     let run = Run { shape: Shape { texts, apart, ..run.shape }, ..run };
     let mut bed = Bed::start(&run).await?;
     bed.ping_ms().await?;
+    let mut echo = Echo::start(&bed).await?;
     let (mut rates, mut beside) = (Vec::new(), Beside::default());
     for round in 1..=run.rounds {
         let rate = rate::round(&run, &mut bed).await?;
-        beside.round(&run, &mut bed).await?;
+        beside.round(&run, &mut bed, &mut echo).await?;
         run.tell(&format!(
             "round {round}: {:.0} small jobs a second; large one {:.0} ms",
             rate.finished_per_s,
@@ -101,6 +104,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
             beside.alone_ms.len(),
             beside.beside_ms.len()
         ))
+        .note("echo: three times there and back over bare TCP, to a process that does nothing else; sampled beside the small jobs")
         .finish(figures(&rates, &beside)))
 }
 
@@ -114,6 +118,8 @@ fn figures(rates: &[Rate], beside: &Beside) -> Vec<Figure> {
         Figure::new("small_beside_p99_ms", p99(&beside.beside_ms), "ms", Time),
         Figure::new("small_alone_ms", median(&beside.alone_ms), "ms", Time),
         Figure::new("small_beside_ms", median(&beside.beside_ms), "ms", Time),
+        Figure::new("echo_alone_p99_ms", p99(&beside.echo_ms[0]), "ms", Time),
+        Figure::new("echo_beside_p99_ms", p99(&beside.echo_ms[1]), "ms", Time),
         Figure::new("bulk_ms", median(&beside.bulk_ms), "ms", Time),
         Figure::new("accepted_per_s", of(|rate| rate.accepted_per_s), "jobs/s", Time).higher(),
         Figure::new("finished_per_s", of(|rate| rate.finished_per_s), "jobs/s", Time).higher(),

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{floor, paper, peers::nats, process::Started, storm, swarm};
+use crate::{floor, jobs, paper, peers::nats, process::Started, storm, swarm};
 
 /// A process that scenarios start.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub const PARTS: &[PartKind] = &[
     paper::PART,
     storm::ACCEPTING,
     storm::DIALLING,
+    jobs::ECHO,
     PartKind { name: "floor-top", about: "The top of the bare TCP tree", main: floor::top::main },
     PartKind { name: "floor-middle", about: "A middle of the bare TCP tree", main: floor::middle::main },
     PartKind { name: "floor-leaves", about: "Leaves of the bare TCP tree", main: floor::leaves::main },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::Targets;
+use super::{Targets, echo::Echo};
 use crate::{
     bed::{Bed, PAUSE, millis},
     fabric::{NO_ARGUMENTS, operator::Operator},
@@ -25,6 +25,8 @@ pub(super) struct Beside {
     pub(super) alone_ms: Vec<f64>,
     /// Small jobs beside a large one.
     pub(super) beside_ms: Vec<f64>,
+    /// A bare echo alone, and beside a large job.
+    pub(super) echo_ms: [Vec<f64>; 2],
     /// The large ones.
     pub(super) bulk_ms: Vec<f64>,
     /// Small jobs that did not end with one `ok`.
@@ -35,17 +37,20 @@ pub(super) struct Beside {
 
 impl Beside {
     /// One round: some alone, then some beside a large one until that has ended.
-    pub(super) async fn round(&mut self, run: &Run, bed: &mut Bed) -> anyhow::Result<()> {
+    pub(super) async fn round(&mut self, run: &Run, bed: &mut Bed, echo: &mut Echo) -> anyhow::Result<()> {
         let mut operator = bed.fabric.another_operator().await?;
         let mut targets = Targets::apart(run);
         tokio::time::sleep(PAUSE).await;
+        let sampling = echo.sample()?;
         for _ in 0..ALONE {
             let took = self.small(&mut operator, targets.next(), bed.random.random()).await?;
             self.alone_ms.push(took);
         }
+        self.echo_ms[0].extend(echo.stop(sampling).await?);
         tokio::time::sleep(PAUSE).await;
         let (mut bulk, id) = (bed.fabric.another_operator().await?, bed.random.random());
         let large = tokio::spawn(async move { bulk.run(id, BULK.0, BULK.1).await });
+        let sampling = echo.sample()?;
         // At least one, however fast the large one is.
         loop {
             let took = self.small(&mut operator, targets.next(), bed.random.random()).await?;
@@ -54,6 +59,7 @@ impl Beside {
                 break;
             }
         }
+        self.echo_ms[1].extend(echo.stop(sampling).await?);
         let large = large.await??;
         self.bulk_ms.push(millis(large.elapsed));
         self.least = Some(self.least.unwrap_or(u64::MAX).min(large.answered()));
