@@ -206,7 +206,13 @@ impl Relay {
             work.ledger.record(&group.answer, &group.members);
             let errand = self.errands.entry(group.jid);
             errand
-                .or_insert(Errand { parent, forget_at: now + WORK_RETAIN, spooled: 0, folding: false, windowed: false })
+                .or_insert(Errand {
+                    parent,
+                    forget_at: now + WORK_RETAIN,
+                    spooled: 0,
+                    folding: false,
+                    windowed: false,
+                })
                 .spooled += 1;
         }
         self.uplink(parent).restore(batch);
@@ -239,7 +245,8 @@ impl Relay {
     }
 
     fn work_of(&mut self, now: Millis, jid: Jid) -> &mut Work {
-        let errand = Errand { parent: 0, forget_at: now + WORK_RETAIN, spooled: 0, folding: false, windowed: false };
+        let errand =
+            Errand { parent: 0, forget_at: now + WORK_RETAIN, spooled: 0, folding: false, windowed: false };
         self.errands.entry(jid).or_insert(errand);
         let new = || Work::new(None, Default::default(), Members::new());
         self.tier.works.entry(jid).or_insert_with(new)
