@@ -35,6 +35,7 @@ use relay_runtime::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use denials::Denials;
+pub(crate) use denials::REPORT;
 pub use kept::read_page;
 pub use writer::Writer;
 

@@ -21,6 +21,8 @@ pub(super) const NAMED: usize = 50;
 /// Callers that are told apart in a window. Who comes when there are so many counts among the others.
 pub(super) const CALLERS: usize = 4_096;
 
+/// How a forgery becomes known that was refused below (`daemon/found.rs`).
+pub(crate) const REPORT: &str = "report";
 /// Stands for those who are not told apart.
 const OTHERS: &str = "others";
 
@@ -48,6 +50,13 @@ fn is_cheap(event: &Event) -> bool {
     event.kind == Kind::Deny || event.how == "nobody"
 }
 
+/// Who is rationed. Of reports of forgeries that is the syndic over whose link they came: who is said to have refused something below it
+/// is its word, and it could make up one for each record.
+fn caller(event: &Event) -> String {
+    let via = event.details.get("via").filter(|_| event.how == REPORT);
+    via.map_or_else(|| event.who.clone(), |via| format!("reports via {via}"))
+}
+
 impl Denials {
     /// Whether an event is to be recorded by itself. If not, it is counted.
     pub(super) fn is_due(&mut self, event: &Event) -> bool {
@@ -71,7 +80,7 @@ impl Denials {
     }
 
     fn of(&mut self, event: &Event) -> &mut Count {
-        let key = (event.who.clone(), event.kind);
+        let key = (caller(event), event.kind);
         let known = self.counts.len() < CALLERS || self.counts.contains_key(&key);
         let key = if known { key } else { (OTHERS.to_owned(), event.kind) };
         self.counts.entry(key).or_default()
@@ -127,6 +136,17 @@ mod tests {
         let expected = suppressed("mallory", "deny", u64::from(1_000 - PER_CALLER));
         assert_eq!(told, [expected]);
         assert_eq!((recorded(&mut denials, "mallory", 1), denials.turn(Instant::now())), (1, vec![]));
+    }
+
+    #[test]
+    fn what_a_syndic_passes_on_counts_as_its_own_whoever_is_named() {
+        let mut denials = Denials::default();
+        let reports =
+            (0..200).map(|n| Event::new(Kind::Deny, format!("minion m{n}"), REPORT).with("via", "aws-1"));
+        assert_eq!(reports.filter(|report| denials.is_due(report)).count() as u32, PER_CALLER);
+        assert_eq!(recorded(&mut denials, "aws-1", 1), 1, "what it does itself is another thing");
+        let expected = suppressed("reports via aws-1", "deny", u64::from(200 - PER_CALLER));
+        assert_eq!(denials.turn(Instant::now()), [expected]);
     }
 
     #[test]

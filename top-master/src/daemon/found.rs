@@ -14,6 +14,7 @@ use relay_runtime::telemetry;
 use tracing::{error, warn};
 
 use super::Daemon;
+use crate::audit::REPORT;
 
 impl Daemon {
     /// A syndic named a minion of another region.
@@ -75,7 +76,7 @@ impl Daemon {
     }
 }
 
-/// The first of them, by whom it is rationed.
+/// The first of them.
 fn who(by: &Reporter) -> String {
     match by {
         Reporter::Syndic(id) => format!("syndic {id}"),
@@ -85,7 +86,7 @@ fn who(by: &Reporter) -> String {
 
 fn record(found: &Report) -> Event {
     let Report { via, by, accused, kind, jid, at, count } = found;
-    let event = Event::new(Kind::Deny, who(by), "report")
+    let event = Event::new(Kind::Deny, who(by), REPORT)
         .about(format!("forged {} from {accused}", kind.thing()))
         .with("from", accused)
         .with("kind", kind.word())
