@@ -201,8 +201,9 @@ async fn killed_at_any_moment_together_with_the_top_master_it_is_the_whole() {
     let console = Console::of(&fabric);
     for round in 0..6 {
         let words =
-            ["run", "--out", "jsonl", "--batch", "3", "--batch-wait", "50ms", "*", "cmd.run", "echo $$"];
+            ["run", "--out", "jsonl", "--batch", "1", "--batch-wait", "50ms", "*", "cmd.run", "echo $$"];
         let mut run = console.start(&words);
+        // One after the other, so that there are more changes than rounds here.
         let far = |out: &str| {
             (lines(out).iter().filter(|line| line["cursor"].is_u64()).count() > round).then_some(())
         };
