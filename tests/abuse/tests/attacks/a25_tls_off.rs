@@ -113,7 +113,8 @@ async fn a_certificate_that_is_wrong_in_one_thing_opens_nothing() {
 
 /// Serves TLS under a certificate until somebody connects; says how the handshake ended, seen from here.
 async fn impostor(at: std::net::SocketAddr, shown: &LoadedIdentity) -> Result<(), String> {
-    let listener = tokio::net::TcpListener::bind(at).await.expect("the port of a syndic that is down");
+    // Of a syndic that is down. For a moment another test's connection may have it, or a minion that dialled itself.
+    let listener = until("the syndic's port", async || tokio::net::TcpListener::bind(at).await.ok()).await;
     let acceptor = tokio_rustls::TlsAcceptor::from(tls::server(shown).expect("a TLS configuration"));
     let (socket, _) = listener.accept().await.unwrap();
     acceptor.accept(socket).await.map(drop).map_err(|e| e.to_string())
