@@ -18,10 +18,8 @@ use relay_runtime::{
     suspicions::Suspicions,
     telemetry,
 };
-use tokio::{sync::mpsc, task::yield_now};
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
-
-use crate::outgoing::Outgoing;
 
 /// Events taken in one turn before effects are carried out: bounds the latency of a turn, and lets one fsync and one
 /// wake-up serve many returns.
@@ -49,8 +47,6 @@ pub struct Sources {
 pub struct Daemon {
     relay: Relay,
     children: LinkTable,
-    /// What is on its way to many of them.
-    outgoing: Outgoing,
     parents: LinkTable,
     spool: LogWriter,
     growth: Growth,
@@ -67,7 +63,6 @@ impl Daemon {
         Daemon {
             relay,
             children: LinkTable::default(),
-            outgoing: Outgoing::default(),
             parents: LinkTable::shortening(),
             spool,
             growth: Growth::default(),
@@ -97,8 +92,6 @@ impl Daemon {
                 n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
                 n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
                 () = &mut timer => {}
-                // Links and whatever has come meanwhile have their turn before the next portion.
-                () = yield_now(), if !self.outgoing.is_empty() => {}
             }
             let now = clock.now();
             from_parents.drain(..).for_each(|event| self.parent(now, event));
@@ -111,10 +104,7 @@ impl Daemon {
                 self.relay.tick(now);
             }
             self.relay.end_turn(now);
-            self.perform(now);
-            if let Some(portion) = self.outgoing.portion(now) {
-                self.children.send(&portion);
-            }
+            self.perform();
             self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
@@ -212,17 +202,13 @@ impl Daemon {
         }
     }
 
-    fn perform(&mut self, now: u64) {
+    fn perform(&mut self) {
         for effect in self.relay.effects() {
             match effect {
                 RelayEffect::Persist { ticket, records } => {
                     self.spool.write(SPOOL, ticket, encode(&records), false)
                 }
-                RelayEffect::Send(sending) => {
-                    if let Some(sending) = self.outgoing.take(now, sending) {
-                        self.children.send(&sending);
-                    }
-                }
+                RelayEffect::Send(sending) => self.children.send(&sending),
                 RelayEffect::SendUp { link, up } => {
                     let bytes = self.parents.send_up(link, &up);
                     metrics::counter!(telemetry::UPLINK_BYTES_TOTAL).increment(bytes as u64);

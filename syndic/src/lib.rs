@@ -1,9 +1,7 @@
 //! The syndic: a top master to the minions below it, a minion to the top masters above it.
 //!
-//! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's relay,
-//! [`outgoing`] what keeps a job for thousands from holding up others.
+//! In reading order: [`serve`] puts the process together, [`daemon`] is its one loop around the core's relay.
 
 pub mod daemon;
 pub mod enrol;
-pub mod outgoing;
 pub mod serve;
