@@ -32,7 +32,8 @@ pub fn give_back() -> io::Result<usize> {
         let Some(at) = NonNull::new(start as *mut c_void) else { continue };
         // SAFETY: the range is a mapping of the running executable that the loader made and that nothing ever unmaps, and that is not
         // writable: its pages hold what the file holds. (Addresses that had to be relocated are in a mapping of their own, which is
-        // not taken: there are no text relocations on this platform. A debugger's breakpoints are private copies and would be lost.) Dropped from memory, the next access reads the same bytes from the same file again.
+        // not taken: there are no text relocations on this platform. A debugger's breakpoints are private copies and would be lost.)
+        // Dropped from memory, the next access reads the same bytes from the same file again.
         unsafe { madvise(at, end - start, MmapAdvise::MADV_DONTNEED) }?;
         bytes += end - start;
     }

@@ -67,8 +67,8 @@ pub struct Recorded {
     pub first: bool,
     /// Who got an outcome by it. Empty: all duplicates, nothing changed.
     pub members: Members,
-    /// Groups of `unknown` that lost members to it.
-    pub resolved: Vec<GroupNo>,
+    /// Groups of `unknown` that lost members to it, and whom.
+    pub resolved: Vec<(GroupNo, Members)>,
 }
 
 /// Where each target of one job stands.
@@ -175,7 +175,7 @@ impl Ledger {
         Recorded { group: no, first: known.is_none(), ..recorded }
     }
 
-    fn resolve(&mut self, members: &Members) -> Vec<GroupNo> {
+    fn resolve(&mut self, members: &Members) -> Vec<(GroupNo, Members)> {
         if members.is_empty() {
             return Vec::new();
         }
@@ -184,8 +184,9 @@ impl Ledger {
         let unknown = groups.filter(|(_, g)| !g.key.outcome.is_final() && !g.members.is_disjoint(members));
         unknown
             .map(|(no, g)| {
-                g.members -= members;
-                no as GroupNo
+                let left = &g.members & members;
+                g.members -= &left;
+                (no as GroupNo, left)
             })
             .collect()
     }
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(ledger.record(&unknown(), &set(&[1, 2])).group, 0);
         assert!(ledger.is_complete());
         let late = ledger.record(&ok(), &set(&[2]));
-        assert_eq!((late.members, late.resolved, late.first), (set(&[2]), vec![0], true));
+        assert_eq!((late.members, late.resolved, late.first), (set(&[2]), vec![(0, set(&[2]))], true));
         assert!(
             ledger.record(&unknown(), &set(&[2])).members.is_empty(),
             "a final outcome never becomes unknown"

@@ -73,6 +73,8 @@ pub struct OwnerRule {
     pub seal: Arc<dyn Seal>,
     /// What regions have for jobs whose operator does not say.
     pub batches: Batches,
+    /// How much one commit of outcomes holds.
+    pub commits: CommitRule,
 }
 
 /// What the topology says of batches.
@@ -139,7 +141,6 @@ pub struct Owner {
     owed: BTreeMap<LinkId, VecDeque<Owed>>,
     /// How many batches of returns were taken: what is dirty is older than the next.
     batches: u64,
-    commits: CommitRule,
     /// The last commit was of small jobs alone: large ones have waited for it.
     large_is_next: bool,
     waiting: BTreeMap<u64, Waiting>,
@@ -184,7 +185,6 @@ impl Owner {
             dirty: BTreeMap::new(),
             owed: BTreeMap::new(),
             batches: 0,
-            commits: CommitRule::default(),
             large_is_next: false,
             waiting: BTreeMap::new(),
             next_ticket: 0,
@@ -263,11 +263,6 @@ impl Owner {
         self.rule.batches = batches;
     }
 
-    /// How much one commit of outcomes holds from now on. For tests: with little in each, there are many.
-    pub fn set_commits(&mut self, commits: CommitRule) {
-        self.commits = commits;
-    }
-
     fn timing(&self, head: &JobHead) -> Timing {
         let (hops, dead_after) = (self.rule.batches.hops.max(HOPS), self.rule.heartbeat.dead_after);
         Timing::new(head.spec.run_limit, dead_after, hops)
@@ -301,7 +296,6 @@ impl Owner {
             self.effects.push(OwnerEffect::Duplicates(members.len()));
             return;
         };
-        let leaving = leaving(&work.ledger, &answer, members);
         let recorded = work.ledger.record(&answer, members);
         let dropped = members.len() - recorded.members.len();
         if dropped > 0 {
@@ -311,7 +305,6 @@ impl Owner {
             return;
         }
         let dirty = self.dirty.entry(jid).or_default();
-        leaving.into_iter().for_each(|(no, members)| dirty.leave(no, members));
         dirty.add(self.batches, &answer, &recorded);
         self.answered(jid, &answer, &recorded.members);
     }
@@ -382,17 +375,6 @@ impl Owner {
     pub fn ledgers(&self) -> impl Iterator<Item = (Jid, &Ledger)> {
         self.tier.works.iter().map(|(jid, work)| (*jid, &work.ledger))
     }
-}
-
-/// Who leaves which row of `unknown` by this answer.
-fn leaving(ledger: &Ledger, answer: &Answer, members: &Members) -> Vec<(GroupNo, Members)> {
-    let resolving = ledger.unknown() & members;
-    if resolving.is_empty() || !answer.outcome.is_final() {
-        return Vec::new();
-    }
-    let unknown = ledger.groups().iter().enumerate().filter(|(_, group)| !group.key.outcome.is_final());
-    let leaving = unknown.map(|(no, group)| (no as GroupNo, &group.members & &resolving));
-    leaving.filter(|(_, members)| !members.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -109,6 +109,12 @@ struct Errand {
     windowed: bool,
 }
 
+impl Errand {
+    fn new(now: Millis, parent: ParentNo) -> Errand {
+        Errand { parent, forget_at: now + WORK_RETAIN, spooled: 0, folding: false, windowed: false }
+    }
+}
+
 /// One syndic.
 #[derive(Debug)]
 pub struct Relay {
@@ -205,15 +211,7 @@ impl Relay {
             work.ledger.extend(&group.members);
             work.ledger.record(&group.answer, &group.members);
             let errand = self.errands.entry(group.jid);
-            errand
-                .or_insert(Errand {
-                    parent,
-                    forget_at: now + WORK_RETAIN,
-                    spooled: 0,
-                    folding: false,
-                    windowed: false,
-                })
-                .spooled += 1;
+            errand.or_insert(Errand::new(now, parent)).spooled += 1;
         }
         self.uplink(parent).restore(batch);
     }
@@ -245,9 +243,7 @@ impl Relay {
     }
 
     fn work_of(&mut self, now: Millis, jid: Jid) -> &mut Work {
-        let errand =
-            Errand { parent: 0, forget_at: now + WORK_RETAIN, spooled: 0, folding: false, windowed: false };
-        self.errands.entry(jid).or_insert(errand);
+        self.errands.entry(jid).or_insert(Errand::new(now, 0));
         let new = || Work::new(None, Default::default(), Members::new());
         self.tier.works.entry(jid).or_insert_with(new)
     }

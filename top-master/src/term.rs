@@ -11,7 +11,7 @@ use relay_core::{
     ids::Epoch,
     inventory::Inventory,
     message::Up,
-    owner::{Owner, OwnerRule},
+    owner::{CommitRule, Owner, OwnerRule},
     seat::HeartbeatRule,
 };
 use relay_proto::{
@@ -237,6 +237,7 @@ impl House {
             heartbeat: HeartbeatRule { interval: millis(interval), dead_after: millis(dead_after) },
             seal: Arc::new(envelope::Sealer(Arc::new(self.trust.signing().clone()))),
             batches: boot.effective.as_ref().map(Effective::batches).unwrap_or_default(),
+            commits: CommitRule::default(),
         };
         Ok(Owner::recover(rule, now, wall(), inventory, recovered.jobs))
     }

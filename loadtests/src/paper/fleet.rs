@@ -101,6 +101,7 @@ fn attached(size: Size) -> anyhow::Result<Owner> {
         heartbeat: HeartbeatRule::default(),
         seal: Arc::new(Unkeyed),
         batches: Default::default(),
+        commits: Default::default(),
     };
     let mut owner = Owner::recover(rule, 0, 0, Inventory::new(), Vec::new());
     for (syndic, link) in size.links() {

@@ -11,7 +11,14 @@ const RUN: Millis = 60_000;
 fn rule(epoch: u64) -> OwnerRule {
     let seal = Arc::new(crate::testing::Sealing::default());
     let (fabric, heartbeat) = ("test".into(), HeartbeatRule::default());
-    OwnerRule { fabric, epoch: Epoch(epoch), heartbeat, seal, batches: Batches::default() }
+    OwnerRule {
+        fabric,
+        epoch: Epoch(epoch),
+        heartbeat,
+        seal,
+        batches: Batches::default(),
+        commits: Default::default(),
+    }
 }
 
 fn submission(request: u128, batch: BatchRule) -> Submission {

@@ -58,7 +58,7 @@ impl Owner {
             return;
         }
         let (mut writes, mut changes) = (Vec::new(), Vec::new());
-        let mut room = Room::new(self.commits.bytes);
+        let mut room = Room::new(self.rule.commits.bytes);
         for jid in self.line_up() {
             self.gather(wall, jid, &mut room, &mut writes, &mut changes);
         }
@@ -86,7 +86,7 @@ impl Owner {
         let mut line: Vec<(usize, Jid)> =
             self.committable().map(|(jid, dirty)| (dirty.bytes(), jid)).collect();
         line.sort_unstable();
-        let small = line.partition_point(|(bytes, _)| *bytes <= self.commits.small);
+        let small = line.partition_point(|(bytes, _)| *bytes <= self.rule.commits.small);
         let any_small = line[..small].iter().any(|(bytes, _)| *bytes > 0);
         let alone = any_small && small < line.len() && !self.large_is_next;
         self.large_is_next = alone;

@@ -90,6 +90,7 @@ impl Dirty {
 
     /// An answer was written into the ledger.
     pub(super) fn add(&mut self, since: u64, answer: &Arc<Answer>, recorded: &Recorded) {
+        recorded.resolved.iter().for_each(|(no, members)| self.leave(*no, members.clone()));
         let no = recorded.group;
         if let Some(row) = self.rows.get_mut(&no) {
             row.added |= &recorded.members;
@@ -102,8 +103,8 @@ impl Dirty {
         self.rows.insert(no, row);
     }
 
-    /// Members have left a row of `unknown` for another, which is to be [`Dirty::add`]ed.
-    pub(super) fn leave(&mut self, no: GroupNo, mut members: Members) {
+    /// Members have left a row of `unknown` for another.
+    fn leave(&mut self, no: GroupNo, mut members: Members) {
         // Whom the row has not been committed with was never in it, as far as anybody was told.
         if let Some(row) = self.rows.get_mut(&no) {
             let untold = &row.added & &members;

@@ -15,7 +15,8 @@ const LINK: LinkId = LinkId(1);
 fn owner() -> Owner {
     let seal = Arc::new(crate::testing::Sealing::default());
     let (epoch, heartbeat, batches) = (Epoch(1), HeartbeatRule::default(), Batches::default());
-    let rule = OwnerRule { fabric: "test".into(), epoch, heartbeat, seal, batches };
+    let rule =
+        OwnerRule { fabric: "test".into(), epoch, heartbeat, seal, batches, commits: Default::default() };
     let mut owner = Owner::recover(rule, 0, 0, Inventory::new(), Vec::new());
     owner.syndic_up(0, LINK, "s1".parse().unwrap(), "aws".parse().unwrap(), Incarnation(7));
     let mut roster = Roster::default();

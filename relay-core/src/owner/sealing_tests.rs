@@ -18,7 +18,14 @@ const LIMIT: Millis = 10_000;
 fn rule(keyless: bool) -> OwnerRule {
     let seal = Arc::new(Sealing { keyless });
     let (fabric, heartbeat) = ("test".into(), HeartbeatRule::default());
-    OwnerRule { fabric, epoch: Epoch(1), heartbeat, seal, batches: Batches::default() }
+    OwnerRule {
+        fabric,
+        epoch: Epoch(1),
+        heartbeat,
+        seal,
+        batches: Batches::default(),
+        commits: Default::default(),
+    }
 }
 
 fn submission(batch: BatchRule) -> Submission {

@@ -29,6 +29,7 @@ fn rule() -> OwnerRule {
         heartbeat: HeartbeatRule::default(),
         seal,
         batches: Default::default(),
+        commits: Default::default(),
     }
 }
 

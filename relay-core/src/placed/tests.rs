@@ -42,7 +42,7 @@ impl Bench {
         let seal = Arc::new(crate::testing::Sealing::default());
         let heartbeat = HeartbeatRule::default();
         let (fabric, epoch, batches) = ("test".into(), Epoch(1), Default::default());
-        let rule = OwnerRule { fabric, epoch, heartbeat, seal, batches };
+        let rule = OwnerRule { fabric, epoch, heartbeat, seal, batches, commits: Default::default() };
         let owner = Owner::recover(rule, 0, 0, Inventory::new(), Vec::new());
         let mut placing = Placing::new();
         placing.set_topology(1, topology);

@@ -186,7 +186,7 @@ impl Relay {
         if fresh.is_empty() {
             return;
         }
-        let (parent, alone) = match self.errands.get_mut(&jid) {
+        let (parent, awaited) = match self.errands.get_mut(&jid) {
             Some(errand) => {
                 errand.folding = true;
                 (errand.parent, errand.windowed)
@@ -195,7 +195,7 @@ impl Relay {
         };
         let parent = self.clamp(parent);
         // What a tier says is of many at once: there is no company to wait for.
-        let hurried = alone || answer.by_tier;
+        let hurried = awaited || answer.by_tier;
         let fold = &mut self.uplinks[parent].fold;
         fold.add(now, jid, answer, &fresh);
         if hurried {

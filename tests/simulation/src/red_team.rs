@@ -3,6 +3,7 @@
 //! He speaks over the links of a real syndic, which goes on as well. What he could do and does not: keep jobs back, or bring one in
 //! its time to whom it is for, which is what a syndic is there for.
 
+use prost::Message as _;
 use relay_core::{
     Members,
     ids::{Incarnation, Jid, MinionId},
@@ -10,7 +11,10 @@ use relay_core::{
     message::{Dispatch, Down, LinkId},
     signing::Span,
 };
-use relay_proto::{envelope, link::SignedEnvelope};
+use relay_proto::{
+    envelope,
+    link::{Envelope, SignedEnvelope},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -64,8 +68,9 @@ impl World {
                 return;
             }
             let loot = self.loot[self.random.below(self.loot.len())].clone();
-            match self.random.below(6) {
+            match self.random.below(7) {
                 0 => self.alter(loot),
+                6 => self.make_up(loot),
                 1 => self.rename(loot),
                 2 => self.re_aim(loot),
                 3 => self.add_member(loot),
@@ -76,17 +81,32 @@ impl World {
     }
 
     /// The same signature over something else.
-    fn alter(&mut self, mut loot: Loot) {
-        use prost::Message as _;
-        let Ok(mut signed) = SignedEnvelope::decode(loot.dispatch.job.envelope.clone()) else { return };
-        let mut body = signed.body.to_vec();
+    fn alter(&mut self, loot: Loot) {
+        let Some(mut body) = body_of(&loot) else { return };
         let at = self.random.below(body.len());
         body[at] ^= 1 << self.random.below(8);
+        self.coverage.add("red team: altered", 1);
+        let jid = loot.dispatch.job.jid;
+        self.bring_another(loot, jid, body);
+    }
+
+    /// A job of his own for the same targets, with a signature that was made for another.
+    fn make_up(&mut self, loot: Loot) {
+        let Some(mut envelope) = body_of(&loot).and_then(|body| Envelope::decode(&body[..]).ok()) else {
+            return;
+        };
+        envelope.jid += 1 + self.random.bits() % 1_000_000;
+        self.coverage.add("red team: made up", 1);
+        self.bring_another(loot, Jid::from_micros(envelope.jid), envelope.encode_to_vec());
+    }
+
+    /// Another body, under the signature of what was stolen.
+    fn bring_another(&mut self, mut loot: Loot, jid: Jid, body: Vec<u8>) {
+        let Ok(mut signed) = SignedEnvelope::decode(loot.dispatch.job.envelope.clone()) else { return };
         signed.body = body.into();
         let bytes = signed.encode_to_vec();
         let digest = Sha256::digest(&bytes).into();
-        loot.dispatch.job = envelope::job(loot.dispatch.job.jid, digest, bytes.into()).into();
-        self.coverage.add("red team: altered", 1);
+        loot.dispatch.job = envelope::job(jid, digest, bytes.into()).into();
         self.bring(&loot.id.clone(), loot.dispatch);
     }
 
@@ -170,4 +190,10 @@ impl World {
         self.say(|| format!("RED TEAM brings {} to {id}", dispatch.job.jid));
         self.send(link, End::Child, Message::Down(Down::Dispatch(dispatch)));
     }
+}
+
+/// What was signed.
+fn body_of(loot: &Loot) -> Option<Vec<u8>> {
+    let signed = SignedEnvelope::decode(loot.dispatch.job.envelope.clone()).ok()?;
+    Some(signed.body.to_vec())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use relay_core::{
     ids::Epoch,
-    owner::{CommitRule, Owner, ROW_BYTES, WriteError},
+    owner::{Owner, WriteError},
 };
 
 use crate::{
@@ -16,9 +16,6 @@ use crate::{
     world::World,
 };
 
-/// Answers are short here, and must go in several commits nevertheless: two rows in each, and who has one goes first.
-const COMMITS: CommitRule = CommitRule { bytes: 5 * ROW_BYTES / 2, small: 3 * ROW_BYTES / 2 };
-
 impl World {
     /// The store is ours: what it holds is gone on with.
     pub(crate) fn begun(&mut self, top: usize, epoch: Epoch) {
@@ -29,8 +26,7 @@ impl World {
             return;
         }
         self.say(|| format!("top{top} owns: epoch {}, {} jobs to go on with", epoch.0, stored.len()));
-        let mut owner = Owner::recover(rule(epoch, self.batches.clone()), now, wall, inventory, stored);
-        owner.set_commits(COMMITS);
+        let owner = Owner::recover(rule(epoch, self.batches.clone()), now, wall, inventory, stored);
         let (commits, known) = (Disk::default(), BTreeMap::new());
         self.tops[top].reign = Some(Reign { epoch, owner, commits, known, stalled: false });
     }

@@ -9,7 +9,7 @@ use relay_core::{
     invariants::Observation,
     inventory::Inventory,
     message::{Down, LinkId, Up},
-    owner::{Batches, Owner, OwnerEffect, OwnerRule, StoredJob, Write},
+    owner::{Batches, CommitRule, Owner, OwnerEffect, OwnerRule, ROW_BYTES, StoredJob, Write},
 };
 
 use crate::{
@@ -66,8 +66,18 @@ impl Default for TopProcess {
     }
 }
 
+/// Answers are short here, and must go in several commits nevertheless: two rows in each, and who has one goes first.
+const COMMITS: CommitRule = CommitRule { bytes: 5 * ROW_BYTES / 2, small: 3 * ROW_BYTES / 2 };
+
 pub(crate) fn rule(epoch: Epoch, batches: Batches) -> OwnerRule {
-    OwnerRule { fabric: "simulated".into(), epoch, heartbeat: HEARTBEAT, seal: Arc::new(Sealer), batches }
+    OwnerRule {
+        fabric: "simulated".into(),
+        epoch,
+        heartbeat: HEARTBEAT,
+        seal: Arc::new(Sealer),
+        batches,
+        commits: COMMITS,
+    }
 }
 
 impl World {

@@ -12,7 +12,7 @@ const ROLLING: u64 = 60;
 const SHOWN: usize = 80;
 
 /// What these seeds must have tried, and how often at least: about a third of what they do.
-const TRIED: [(&str, u64); 36] = [
+const TRIED: [(&str, u64); 37] = [
     ("top master killed in mid-batch", 180),
     ("syndic killed in mid-batch", 150),
     ("one of 8 syndics killed in mid-batch", 60),
@@ -39,6 +39,7 @@ const TRIED: [(&str, u64); 36] = [
     ("tree of 3 levels", 40),
     ("job in a tree of 3 levels", 800),
     ("red team: altered", 300),
+    ("red team: made up", 300),
     ("red team: renamed", 300),
     ("red team: re-aimed", 300),
     ("red team: added a member", 300),

@@ -184,6 +184,7 @@ pub(crate) fn rule(epoch: Epoch) -> OwnerRule {
         heartbeat: HeartbeatRule { interval: 1_000, dead_after: 3_000 },
         seal: Arc::new(relay_proto::envelope::Sealer(Arc::new(Signer))),
         batches: Default::default(),
+        commits: Default::default(),
     }
 }
 

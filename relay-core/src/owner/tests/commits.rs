@@ -32,7 +32,8 @@ struct Steps {
 
 impl Steps {
     fn new(commits: CommitRule) -> Steps {
-        let owner = Owner::recover(rule(), 0, 0, Inventory::new(), Vec::new());
+        let rule = OwnerRule { commits, ..rule() };
+        let owner = Owner::recover(rule, 0, 0, Inventory::new(), Vec::new());
         let bench = Bench { owner, writes: Vec::new(), out: Vec::new(), refuse: None };
         let (model, asked) = (Model::default(), VecDeque::new());
         let mut steps = Steps { bench, model, asked, syndics: Default::default(), commits, now: 0 };
@@ -41,7 +42,6 @@ impl Steps {
     }
 
     fn attach(&mut self) {
-        self.bench.owner.set_commits(self.commits);
         for (place, minions) in [["a0", "a1", "a2"], ["b0", "b1", "b2"]].iter().enumerate() {
             let syndic = &mut self.syndics[place];
             *syndic = Sent { link: syndic.link + 10 + place as u64, ..Sent::default() };
@@ -152,7 +152,8 @@ impl Steps {
     fn crash(&mut self) {
         self.asked.clear();
         let (inventory, stored) = self.model.recovered();
-        self.bench.owner = Owner::recover(rule(), self.now, self.now * 1_000, inventory, stored);
+        let rule = OwnerRule { commits: self.commits, ..rule() };
+        self.bench.owner = Owner::recover(rule, self.now, self.now * 1_000, inventory, stored);
         self.attach();
     }
 }
