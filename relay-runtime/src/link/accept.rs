@@ -26,6 +26,7 @@ use super::{
     bounds::{self, Crowd, Said},
     ending::{self, Shown},
     framed,
+    pace::CONNECT_TIME,
     serving::{Server, Serving, Until},
     strangers::Strangers,
 };
@@ -33,8 +34,12 @@ use crate::{identity::seen, rarely::Rarely, telemetry, tls::ServerTls, trust::En
 
 /// TLS handshakes in flight. Each costs about a millisecond of one core.
 pub const MAX_HANDSHAKES: usize = 64;
-/// How long a handshake, and then the first message, may take: who is silent gives its place back then.
-pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// How long a handshake may take: who is silent gives its place back then. Who waits behind a crowd of such has
+/// [`CONNECT_TIME`] for its own, which must be left by then.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+const _: () = assert!(HANDSHAKE_TIME.as_secs() < CONNECT_TIME.as_secs());
+/// How long the first message may take after the handshake, and the reading of a refusal.
+pub(super) const HELLO_TIME: Duration = Duration::from_secs(5);
 /// Links one process accepts. Bounded by its descriptors; checked at start.
 pub const MAX_LINKS: usize = 16_000;
 /// Concurrent calls on one connection of an operator: a watch or two, and what is typed meanwhile.

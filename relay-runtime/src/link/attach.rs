@@ -22,7 +22,7 @@ use tracing::warn;
 
 use super::{
     LinkEvent, LinkIds, LinkLimits, PeerHello, SOFTWARE,
-    accept::{Answer, HANDSHAKE_TIME, Peer, Serve, refused},
+    accept::{Answer, HELLO_TIME, Peer, Serve, refused},
     bodies::Heard,
     codec::FrameCodec,
     frame::{Assembler, Encoded, MAX_FRAME},
@@ -147,7 +147,7 @@ impl LinkService {
         tokio::select! {
             () = cut.cancelled() => {}
             // Who does not read why is cut off all the same.
-            _ = timeout(HANDSHAKE_TIME, wire.finish()) => {}
+            _ = timeout(HELLO_TIME, wire.finish()) => {}
         }
     }
 }
@@ -211,7 +211,7 @@ fn refusal(status: &Status) -> Encoded {
 
 /// The first message: who it says it is, and that we have a version in common.
 async fn first(stream: &mut impl Frames) -> Result<PeerHello, Status> {
-    let frame = timeout(HANDSHAKE_TIME, stream.next()).await;
+    let frame = timeout(HELLO_TIME, stream.next()).await;
     let frame = frame.map_err(|_| Code::Invalid.status("no hello in time"))?;
     let frame = frame.map_err(|why| Code::Invalid.status(why))?;
     let frame = frame.ok_or_else(|| Code::Invalid.status("no hello"))?;
