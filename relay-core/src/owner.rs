@@ -45,6 +45,7 @@ mod timing;
 pub use advance::{ApproveError, Approving, Held};
 pub use cancelling::CANCEL_COUNTS;
 use commit::Owed;
+use cancelling::Sealed;
 pub use commit::{CommitRule, FENCE_CHECK, MAX_COMMIT_BYTES, SMALL_BYTES};
 use dirty::Dirty;
 pub use dirty::ROW_BYTES;
@@ -104,8 +105,8 @@ struct OpenJob {
     token: Option<u64>,
     /// Nobody is sent it for the first time from then on: the time for which it is signed is over.
     grant_until: Millis,
-    /// Until when the cancel counts that was signed; 0: none was.
-    cancel_until: Millis,
+    /// Its cancel, as it was signed last.
+    cancel: Sealed,
     /// Its cancel was kept back from somebody for want of a key: all are told once there is one.
     cancel_owed: bool,
     /// The number of the last change of its answers.
@@ -243,7 +244,7 @@ impl Owner {
                 closed,
                 token: None,
                 grant_until,
-                cancel_until: 0,
+                cancel: Sealed::default(),
                 cancel_owed: false,
                 seq,
             },

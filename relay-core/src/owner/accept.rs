@@ -163,7 +163,7 @@ impl Owner {
             closed: false,
             token: Some(token),
             grant_until: now + sealing::left(&head.spec.span, head.created),
-            cancel_until: 0,
+            cancel: Sealed::default(),
             cancel_owed: false,
             head,
             seq: 0,

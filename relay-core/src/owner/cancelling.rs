@@ -11,6 +11,23 @@ pub const CANCEL_COUNTS: Millis = MAX_WAIT;
 /// What is left of a cancel's time when it is signed anew.
 const RENEWED_BEFORE: Millis = CANCEL_COUNTS / 2;
 
+/// Until when the cancel counts that was signed; of none, it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sealed {
+    until: Millis,
+    /// What stands in it. Minions read it by their own clocks: where this one was wrong when it was signed and has been put right
+    /// since, nobody heeds it.
+    span: Span,
+}
+
+impl Sealed {
+    /// Whether it counts for longer than this.
+    fn lasts(&self, now: Millis, wall: WallMicros, longer: Millis) -> bool {
+        let until = wall.saturating_add(longer.saturating_mul(1_000));
+        now + longer < self.until && self.span.not_before <= wall && until < self.span.not_after
+    }
+}
+
 impl Owner {
     /// An operator cancels a job; `None` if there is no such open job. To be told once its commit is durable.
     pub fn cancel(&mut self, jid: Jid) -> Option<Cancelling> {
@@ -37,15 +54,16 @@ impl Owner {
         // One that is not durable may still get another jid.
         let job = jobs.get_mut(&jid).filter(|job| job.token.is_none());
         let Some((job, work)) = job.zip(tier.works.get_mut(&jid)) else { return false };
-        if *now + RENEWED_BEFORE < job.cancel_until {
+        if job.cancel.lasts(*now, *wall, RENEWED_BEFORE) {
             return true;
         }
         let span = Span { not_before: *wall, not_after: *wall + CANCEL_COUNTS * 1_000 };
         let spec = CancelSpec { fabric: rule.fabric.clone(), jid, epoch: rule.epoch, span };
         if let Ok(seal) = rule.seal.seal_cancel(&spec) {
-            (work.seal, job.cancel_until) = (seal, *now + CANCEL_COUNTS);
+            work.seal = seal;
+            job.cancel = Sealed { until: *now + CANCEL_COUNTS, span };
         }
-        *now < job.cancel_until
+        job.cancel.lasts(*now, *wall, 0)
     }
 
     /// Somebody has not been sent a job's cancel, which could not be signed.
@@ -59,16 +77,17 @@ impl Owner {
     pub(super) fn renew_cancels(&mut self, now: Millis) {
         let due = |(jid, job): (&Jid, &OpenJob)| {
             let cancelled = self.tier.works.get(jid).is_some_and(|work| work.cancelled);
-            let due =
-                !job.closed && cancelled && (job.cancel_owed || job.cancel_until <= now + RENEWED_BEFORE);
-            due.then_some((*jid, job.cancel_until))
+            let due = !job.closed
+                && cancelled
+                && (job.cancel_owed || !job.cancel.lasts(now, self.wall, RENEWED_BEFORE));
+            due.then_some((*jid, job.cancel))
         };
-        let due: Vec<(Jid, Millis)> = self.jobs.iter().filter_map(due).collect();
+        let due: Vec<(Jid, Sealed)> = self.jobs.iter().filter_map(due).collect();
         for (jid, before) in due {
             let sealed = self.seal_cancel(jid);
             let Some(job) = self.jobs.get_mut(&jid) else { continue };
             // Perhaps signed already, for one who came up in between: the others are owed it still.
-            let renewed = sealed && (std::mem::take(&mut job.cancel_owed) || job.cancel_until > before);
+            let renewed = sealed && (std::mem::take(&mut job.cancel_owed) || job.cancel != before);
             if let Some(work) = self.tier.works.get(&jid).filter(|_| renewed) {
                 let sent = &(work.ledger.in_flight() | work.ledger.unknown()) & self.tier.up();
                 self.offer_job(now, jid, &sent);

@@ -26,6 +26,8 @@ use crate::{
 
 /// Dispatches that are kept: the newest.
 const KEPT: usize = 256;
+/// Of these every other try is made of the newest.
+const FRESH: usize = 16;
 /// What he tries each time.
 const TRIES: usize = 6;
 /// How long he says that his dispatches may be delivered.
@@ -67,7 +69,9 @@ impl World {
             if self.loot.is_empty() {
                 return;
             }
-            let loot = self.loot[self.random.below(self.loot.len())].clone();
+            // Much of it is soon over; what is fresh tries the other defences.
+            let among = if self.random.once_in(2) { FRESH.min(self.loot.len()) } else { self.loot.len() };
+            let loot = self.loot[self.loot.len() - 1 - self.random.below(among)].clone();
             match self.random.below(7) {
                 0 => self.alter(loot),
                 6 => self.make_up(loot),

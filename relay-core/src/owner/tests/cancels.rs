@@ -56,6 +56,25 @@ fn a_cancel_is_signed_again_before_its_time_is_over() {
 }
 
 #[test]
+fn a_cancel_that_was_signed_by_a_wrong_clock_is_signed_again_by_the_right_one() {
+    const WRONG: WallMicros = 400 * DAY;
+    for (wrong, right) in [(0, WRONG), (WRONG, 5), (WRONG, WRONG - 1)] {
+        let mut bench = Bench::new(&["a"]);
+        let jid = bench.submit("a").unwrap().jid;
+        bench.owner.end_turn(0, wrong);
+        bench.owner.cancel(jid).unwrap();
+        bench.owner.end_turn(0, wrong);
+        bench.turn(0);
+        left(&mut bench);
+        bench.owner.end_turn(1_000, right);
+        bench.owner.tick(1_000);
+        let effects = bench.owner.effects();
+        bench.out.extend(effects);
+        assert_eq!(left(&mut bench), [(vec![LINK], seal(jid, 1, right + DAY))], "{wrong} {right}");
+    }
+}
+
+#[test]
 fn a_restarted_or_new_owner_signs_what_it_sends_again() {
     let mut bench = Bench::new(&["a", "b"]);
     let jid = bench.submit("*").unwrap().jid;
