@@ -20,6 +20,7 @@ use crate::{
     time::{Millis, WallMicros},
 };
 
+mod acks;
 mod children;
 mod commit;
 mod effect;
@@ -28,6 +29,8 @@ mod journals;
 mod parents;
 mod reports;
 mod uplink;
+pub use acks::{ACK_LAST, ACK_PACE, ACK_SOON};
+use acks::{Ack, Acks};
 pub use effect::*;
 use homes::Homes;
 use uplink::Uplink;
@@ -42,15 +45,8 @@ pub const MAX_WORKS: usize = 2 * crate::job::MAX_OPEN_JOBS;
 pub const BUSY_RETRY: Millis = 1_000;
 /// Roster changes are gathered for this long, so that an attach storm is a few deltas and not thousands.
 pub const ROSTER_PACE: Millis = 20;
-/// An acknowledgement waits this long for another message to its minion to go along with: on its own it costs as much as
-/// the job did. Nobody waits for it; a minion may have 2 MiB unacknowledged meanwhile.
-pub const ACK_PACE: Millis = 1_000;
-/// Acknowledgements of bulk, and of syndics below, wait this long: their senders have a window to fill.
-pub const ACK_SOON: Millis = 20;
 /// Parents that a spool may tell apart: a former version had an uplink to each, and the configuration has at most a few.
 const MAX_SPOOLED_PARENTS: usize = 64;
-/// A batch with bodies of this size is bulk, in bytes.
-const BULK: usize = 64 << 10;
 /// New evidence of running jobs is passed on after at most this long.
 pub const TELL_PACE: Millis = 1_000;
 
@@ -92,7 +88,7 @@ struct Waiting {
     since: Millis,
     /// It holds "send begun" marks of this job.
     marks: Option<Jid>,
-    acks: BTreeMap<LinkId, u64>,
+    acks: Acks,
     batches: Vec<(ParentNo, u64)>,
 }
 
@@ -128,12 +124,11 @@ pub struct Relay {
     /// Records that may wait for the next group commit.
     lazy: Vec<SpoolRecord>,
     /// Acknowledgements owed to children for what the open folds hold.
-    owed: BTreeMap<LinkId, u64>,
+    owed: Acks,
     /// Durable, and not told yet.
-    acks: BTreeMap<LinkId, u64>,
-    acks_due: Option<Millis>,
-    /// Some of what is owed is bulk.
-    hurry: bool,
+    acks: Acks,
+    /// Children whose heartbeats are to be answered.
+    beats: Vec<LinkId>,
     /// A job has its last answer from here: its fold waits for nothing more.
     finished: bool,
     roster_due: Option<Millis>,
@@ -161,10 +156,9 @@ impl Relay {
             waiting: BTreeMap::new(),
             next_ticket: 0,
             lazy: Vec::new(),
-            owed: BTreeMap::new(),
-            acks: BTreeMap::new(),
-            acks_due: None,
-            hurry: false,
+            owed: Acks::default(),
+            acks: Acks::default(),
+            beats: Vec::new(),
             finished: false,
             roster_due: None,
             tell_due: None,
@@ -325,7 +319,7 @@ impl Relay {
         let unsent = |w: &Work| w.deadlines.first_of(&(w.ledger.unsent() - &w.tainted));
         let works = self.tier.works.values().filter_map(unsent);
         let paced =
-            self.roster_due.into_iter().chain(self.tell_due).chain(self.acks_due).chain(self.reports_due());
+            self.roster_due.into_iter().chain(self.tell_due).chain(self.acks.due()).chain(self.reports_due());
         let beats = self.uplinks.iter().filter(|u| u.link().is_some()).map(|u| u.next_beat);
         folds
             .chain(works)

@@ -32,8 +32,8 @@ impl Relay {
     /// A child's link is gone.
     pub fn child_down(&mut self, now: Millis, wall: WallMicros, link: LinkId) {
         let down = self.tier.detach(link);
-        self.owed.remove(&link);
-        self.acks.remove(&link);
+        self.owed.forget(link);
+        self.acks.forget(link);
         self.roster.set_up(&down, false, wall);
         self.roster_due.get_or_insert(now + ROSTER_PACE);
         self.ask_contested();
@@ -51,7 +51,7 @@ impl Relay {
                 if self.tier.seen_running(link, &running) {
                     self.tell_due.get_or_insert(now + TELL_PACE);
                 }
-                self.send(Sending::new(vec![link], Down::Heartbeat));
+                self.beats.push(link);
             }
             Up::Returns(batch) => self.child_returns(now, link, batch),
             Up::Suspicions(list) => self.child_suspects(now, link, list),
@@ -59,13 +59,6 @@ impl Relay {
     }
 
     pub(super) fn send(&mut self, sending: Sending) {
-        // Heartbeats to many links in one turn become one message.
-        if let (Down::Heartbeat, Some(RelayEffect::Send(Sending { links, down: Down::Heartbeat, .. }))) =
-            (&sending.down, self.effects.last_mut())
-        {
-            links.extend(sending.links);
-            return;
-        }
         self.effects.push(RelayEffect::Send(sending));
     }
 
@@ -154,13 +147,13 @@ impl Relay {
             return;
         }
         let bytes: usize = batch.groups.iter().map(|g| g.answer.body.len()).sum();
-        self.hurry |= bytes >= BULK || !self.tier.is_direct(link);
+        let by = acks::pace(self.tier.is_direct(link), bytes);
         for ReturnGroup { jid, answer, members } in batch.groups {
             let local = self.tier.localise(link, &members);
             let believed = self.tier.believable(link, jid, &answer, &local);
             self.answer(now, jid, answer, &believed);
         }
-        self.owed.insert(link, batch.seq);
+        self.owed.add(link, Ack { up_to: batch.seq, by });
     }
 
     /// Writes an answer into the ledger, and folds what is new of it.

@@ -9,13 +9,13 @@ impl Relay {
     /// A [`RelayEffect::Persist`] is durable: its messages may leave, its returns are acknowledged and sent up.
     pub fn persisted(&mut self, now: Millis, ticket: u64) {
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
-        if !waiting.sendings.is_empty() {
-            self.send_acks(); // in the same write as the job
-        }
+        // Before the job, in the same write.
+        let company = self.acks.along(waiting.sendings.iter().flat_map(|sending| &sending.links));
+        company.into_iter().for_each(|acks| self.send(acks));
         // The disk may have stood still for long: nothing starts later than it was granted for.
         let waited = now.saturating_sub(waiting.since);
         waiting.sendings.into_iter().for_each(|s| self.send(s.aged(waited)));
-        self.acknowledge(now, waiting.acks);
+        self.acks.take_in(waiting.acks, now);
         for (parent, seq) in waiting.batches {
             self.uplinks[parent].set_durable(seq);
         }
@@ -45,9 +45,8 @@ impl Relay {
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
             self.acknowledge_duplicates(now);
         }
-        if self.acks_due.is_some_and(|due| due <= now) {
-            self.send_acks();
-        }
+        self.answer_beats();
+        self.acks.ripe(now).into_iter().for_each(|acks| self.send(acks));
         if self.roster_due.is_some_and(|due| due <= now) {
             self.flush_roster();
         }
@@ -77,28 +76,17 @@ impl Relay {
     fn acknowledge_duplicates(&mut self, now: Millis) {
         let owed = std::mem::take(&mut self.owed);
         match self.waiting.values_mut().next_back() {
-            Some(newest) => newest.acks.extend(owed),
-            None => self.acknowledge(now, owed),
+            Some(newest) => newest.acks.take_in(owed, 0),
+            None => self.acks.take_in(owed, now),
         }
     }
 
-    fn acknowledge(&mut self, now: Millis, acks: BTreeMap<LinkId, u64>) {
-        if !acks.is_empty() {
-            self.acks.extend(acks);
-            let due = now + if std::mem::take(&mut self.hurry) { ACK_SOON } else { ACK_PACE };
-            self.acks_due = Some(self.acks_due.map_or(due, |earlier| earlier.min(due)));
-        }
-    }
-
-    /// One message for all links that are acknowledged as far.
-    fn send_acks(&mut self) {
-        self.acks_due = None;
-        let mut by_seq: BTreeMap<u64, Vec<LinkId>> = BTreeMap::new();
-        for (link, up_to) in std::mem::take(&mut self.acks) {
-            by_seq.entry(up_to).or_default().push(link);
-        }
-        for (up_to, links) in by_seq {
-            self.send(Sending::new(links, Down::ReturnsAck { up_to }));
+    /// One message for all whose heartbeats came in this turn, and what they are owed with it.
+    fn answer_beats(&mut self) {
+        let links = std::mem::take(&mut self.beats);
+        if !links.is_empty() {
+            self.acks.along(&links).into_iter().for_each(|acks| self.send(acks));
+            self.send(Sending::new(links, Down::Heartbeat));
         }
     }
 

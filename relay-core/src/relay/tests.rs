@@ -141,7 +141,7 @@ fn returns_fold_and_are_acknowledged_only_when_durable() {
     bench.relay.persisted(100, ticket);
     bench.turn(100);
     assert!(bench.acked().is_empty(), "they wait for company");
-    bench.turn(100 + ACK_PACE);
+    bench.turn(100 + ACK_LAST);
     assert_eq!(bench.acked(), [(LinkId(0), 1), (LinkId(1), 1), (LinkId(2), 1)]);
     assert_eq!(bench.returned(), [(Outcome::Ok, set(&[0, 1, 2]))]);
 }
@@ -306,7 +306,7 @@ fn a_duplicate_answer_is_acknowledged_and_dropped() {
     bench.turn(100);
     bench.answer(200, 0, 2);
     bench.turn(200);
-    bench.turn(200 + ACK_PACE);
+    bench.turn(200 + ACK_LAST);
     assert_eq!(bench.acked(), [(LinkId(0), 2)]);
     assert_eq!(bench.returned().len(), 1);
 }
@@ -388,7 +388,7 @@ fn returns_of_numbers_that_no_roster_told_are_not_acknowledged() {
     let groups = vec![ReturnGroup { jid: jid(), answer, members: set(&[7]) }];
     bench.relay.from_child(0, 0, LinkId(0), Up::Returns(ReturnBatch { seq: 1, groups }));
     bench.turn(0);
-    bench.turn(ACK_PACE);
+    bench.turn(ACK_LAST);
     assert!(bench.acked().is_empty());
     let resync = Sending::new(vec![LinkId(0)], Down::RosterResync);
     assert!(bench.sent.contains(&RelayEffect::Send(resync)));
@@ -462,13 +462,31 @@ fn an_acknowledgement_goes_along_with_the_next_job_and_bulk_is_acknowledged_soon
     bench.relay.from_parent(100, PARENT, Down::Dispatch(next));
     bench.turn(100);
     assert_eq!(bench.acked(), [(LinkId(0), 1)]);
-    let body = vec![b'x'; BULK].into();
+    let body = vec![b'x'; acks::BULK].into();
     let answer = Arc::new(Answer { body, ..Answer::bare(Outcome::Ok, Reason::None) });
     let groups = vec![ReturnGroup { jid: Jid::from_micros(8), answer, members: set(&[0]) }];
     bench.relay.from_child(200, 0, LinkId(0), Up::Returns(ReturnBatch { seq: 2, groups }));
     bench.turn(200);
     bench.turn(200 + ACK_SOON);
     assert_eq!(bench.acked(), [(LinkId(0), 1), (LinkId(0), 2)]);
+}
+
+#[test]
+fn an_acknowledgement_goes_with_the_answer_to_a_heartbeat_and_only_to_who_beats() {
+    let mut bench = Bench::attached(3);
+    bench.dispatch(&[0, 1, 2], false, 10_000);
+    (0..3).for_each(|no| bench.answer(100, no, 1));
+    bench.turn(100);
+    bench.sent.clear();
+    for link in [2, 0] {
+        bench.relay.from_child(200, 0, LinkId(link), Up::Heartbeat(Vec::new()));
+    }
+    bench.turn(200);
+    let beaten = vec![LinkId(2), LinkId(0)];
+    let acks = RelayEffect::Send(Sending::new(beaten.clone(), Down::ReturnsAck { up_to: 1 }));
+    assert_eq!(bench.sent, [acks, RelayEffect::Send(Sending::new(beaten, Down::Heartbeat))]);
+    bench.turn(100 + ACK_LAST);
+    assert!(bench.acked().ends_with(&[(LinkId(1), 1)]));
 }
 
 #[cfg(test)]
