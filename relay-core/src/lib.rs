@@ -34,6 +34,7 @@ pub mod inventory;
 pub mod job;
 pub mod leaves;
 pub mod ledger;
+pub mod members;
 pub mod merkle;
 pub mod message;
 pub mod outcome;

@@ -36,6 +36,7 @@ mod cancelling;
 mod commit;
 mod dirty;
 mod effect;
+mod frozen;
 mod record;
 mod reports;
 mod request;
@@ -44,12 +45,13 @@ mod syndics;
 mod timing;
 pub use advance::{ApproveError, Approving, Held};
 pub use cancelling::CANCEL_COUNTS;
-use commit::Owed;
 use cancelling::Sealed;
+use commit::Owed;
 pub use commit::{CommitRule, FENCE_CHECK, MAX_COMMIT_BYTES, SMALL_BYTES};
 use dirty::Dirty;
 pub use dirty::ROW_BYTES;
 pub use effect::*;
+use frozen::{Frozen, Kept};
 pub use record::*;
 pub use request::*;
 pub use sealing::MAX_WAIT;
@@ -135,6 +137,8 @@ pub struct Owner {
     rule: OwnerRule,
     inventory: Inventory,
     tier: Tier,
+    /// The targets of a former job.
+    kept: Option<Kept>,
     syndics: BTreeMap<LinkId, Syndic>,
     jobs: BTreeMap<Jid, OpenJob>,
     dirty: BTreeMap<Jid, Dirty>,
@@ -181,6 +185,7 @@ impl Owner {
             rule,
             inventory,
             tier: Tier::default(),
+            kept: None,
             syndics: BTreeMap::new(),
             jobs: BTreeMap::new(),
             dirty: BTreeMap::new(),

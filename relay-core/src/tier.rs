@@ -200,6 +200,11 @@ impl Tier {
         self.seats.get(member)
     }
 
+    /// Rises whenever a member takes or leaves a seat.
+    pub fn seating(&self) -> u64 {
+        self.seats.moves()
+    }
+
     /// Says the journal of a member, as the child says over whose link it is reached. For one after the other: neighbours
     /// mostly have one link, which is looked up once for all of them.
     pub fn incarnations(&self) -> impl FnMut(u32) -> Option<Incarnation> + '_ {

@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use relay_core::{
     Members,
     ids::{Epoch, Incarnation, Jid, MinionId},
+    members::encode,
     message::{
         Dispatch, Down, ReturnBatch, ReturnGroup, RosterChange, RosterEntry, RosterUpdate, Running, Up,
     },
@@ -46,10 +47,7 @@ pub fn members_out(members: &Members) -> Vec<u8> {
     if members.len() == 1 && members.contains(0) {
         return Vec::new();
     }
-    let mut bytes = Vec::with_capacity(members.serialized_size());
-    // Writing to a Vec cannot fail.
-    let _ = members.serialize_into(&mut bytes);
-    bytes
+    encode(members)
 }
 
 /// Numbers from the wire.
@@ -61,12 +59,16 @@ pub fn members_in(bytes: &[u8]) -> Result<Members, WireError> {
     if bytes.len() > MAX_MEMBERS_BYTES {
         return Err(bad(&format!("{} bytes, at most {MAX_MEMBERS_BYTES}", bytes.len())));
     }
-    let members = Members::deserialize_from(bytes).map_err(|e| bad(&e))?;
+    let mut members = Members::deserialize_from(bytes).map_err(|e| bad(&e))?;
     match members.max() {
         Some(max) if max >= MAX_ROSTER => {
             Err(bad(&format!("number {max}, a roster has at most {MAX_ROSTER}")))
         }
-        _ => Ok(members),
+        _ => {
+            // In memory all sets are of one kind, whoever wrote them: what is done with them costs the same.
+            members.remove_run_compression();
+            Ok(members)
+        }
     }
 }
 
@@ -228,9 +230,7 @@ fn roster_out(update: &RosterUpdate) -> link::Roster {
             // In a roster an absent set is empty, and the set {0} must be spelled out.
             for (change, field) in changes.iter().filter_map(named_set) {
                 if change.len() == 1 && change.contains(0) {
-                    let mut bytes = Vec::new();
-                    let _ = change.serialize_into(&mut bytes);
-                    *field(&mut out) = bytes;
+                    *field(&mut out) = encode(change);
                 }
             }
         }

@@ -35,7 +35,7 @@ impl Directory {
     /// The ids of members, in order of their numbers.
     pub fn ids(&self, members: &Members) -> Vec<String> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let id = |no: u32| names.get(no as usize)?.as_ref().map(|(id, _)| id.to_string());
+        let id = |no: u32| names.get(no as usize)?.as_ref().map(|(id, _)| id.as_str().to_owned());
         members.iter().filter_map(id).collect()
     }
 

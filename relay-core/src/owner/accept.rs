@@ -1,7 +1,7 @@
 //! Accepting a job: whom it is for is frozen, its batch is fixed, and nothing is promised before it is durable.
 
 use super::*;
-use crate::{batch::BatchSize, target::Target, tier::Provable};
+use crate::{batch::BatchSize, target::Target};
 
 impl Owner {
     /// An operator submits a job. Answered by [`OwnerEffect::Reply`] with this token.
@@ -113,7 +113,7 @@ impl Owner {
         self.last_jid = wall.max(self.last_jid.saturating_add(1));
         let jid = Jid::from_micros(self.last_jid);
         let batch = BatchRule { regions: self.rule.batches.regions.clone(), ..submission.batch };
-        let (leaves, tree) = self.freeze(&targets);
+        let Frozen { leaves, shown } = self.freeze(&targets);
         let spec = JobSpec {
             jid,
             fabric: self.rule.fabric.clone(),
@@ -123,7 +123,7 @@ impl Owner {
             run_limit: submission.run_limit,
             epoch: self.rule.epoch,
             request: submission.request_digest,
-            targets: tree.root(),
+            targets: shown.root(),
             span: sealing::span(&batch, submission.delivery_limit, wall),
         };
         let job = match self.rule.seal.seal(&spec) {
@@ -133,7 +133,7 @@ impl Owner {
                 return self.effects.push(OwnerEffect::Reply { token, result });
             }
         };
-        self.tier.trees.add(jid, Provable::new(tree, leaves.places()));
+        self.tier.trees.add(jid, shown);
         let head = JobHead {
             job: Arc::new(job),
             spec,
@@ -142,7 +142,7 @@ impl Owner {
             target: submission.written,
             batch,
             targets,
-            leaves: leaves.encode(),
+            leaves,
             inventory_version: self.inventory.version(),
             created: wall,
             delivery_limit: submission.delivery_limit,

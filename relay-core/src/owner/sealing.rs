@@ -1,6 +1,7 @@
-//! What a job is signed with: the order of its targets, for how long it counts, and who may still be sent it.
+//! What a job is signed with: for how long it counts, and who may still be sent it.
 //!
-//! The tree over the targets is made anew from what is kept with the job whenever it is needed and not there.
+//! Its targets are `frozen`'s when it is accepted. The tree over them is made anew from what is kept with the job whenever it is
+//! needed and not there.
 
 use super::*;
 use crate::{
@@ -39,26 +40,8 @@ pub(super) fn left(span: &Span, wall: WallMicros) -> Millis {
 const WALK_AGAINST_LOOKUP: u64 = 8;
 
 impl Owner {
-    /// Targets in the order of their leaves. Those behind one link stand together, by their numbers there, so that the proof for
-    /// a link is short; those whom no link reaches now come last.
-    pub(super) fn freeze(&self, targets: &Members) -> (Leaves, Tree) {
-        let mut keyed: Vec<((LinkId, u32), u32)> =
-            targets.iter().map(|no| (self.tier.seat_of(no).unwrap_or((LinkId(u64::MAX), no)), no)).collect();
-        keyed.sort_unstable();
-        let (mut order, mut hashes) = (Vec::with_capacity(keyed.len()), Vec::with_capacity(keyed.len()));
-        for (_, no) in keyed {
-            let minion = self.inventory.get(no);
-            let incarnation = minion.map(|minion| minion.incarnation).unwrap_or_default();
-            order.push((no, incarnation));
-            hashes.extend(minion.map(|minion| leaf(incarnation, &minion.id)));
-        }
-        // Nobody is ever taken out of the inventory: there is a leaf for each target.
-        let tree = if hashes.len() == order.len() { Tree::full(hashes) } else { Tree::default() };
-        (Leaves::new(order), tree)
-    }
-
-    /// The tree over them; none, if one of them is not known any more.
-    pub(super) fn tree(&self, leaves: &Leaves) -> Option<Tree> {
+    /// The tree over targets in their order; none, if one of them is not known any more.
+    fn tree(&self, leaves: &Leaves) -> Option<Tree> {
         let hash = |(no, incarnation)| self.inventory.get(no).map(|minion| leaf(incarnation, &minion.id));
         leaves.iter().map(hash).collect::<Option<Vec<_>>>().map(Tree::full)
     }
@@ -83,7 +66,7 @@ impl Owner {
         let Some(root) = job.head.job.targets else { return };
         let leaves = Leaves::decode(&job.head.leaves, &job.head.targets).unwrap_or_default();
         match self.tree(&leaves).filter(|tree| tree.root() == root) {
-            Some(tree) => self.tier.trees.add(jid, Provable::new(tree, leaves.places())),
+            Some(tree) => self.tier.trees.add(jid, Arc::new(Provable::new(tree, leaves.places()))),
             None => self.note(
                 jid,
                 "the stored order of its targets is not the signed one: offered to nobody",

@@ -47,15 +47,15 @@ fn submission(batch: BatchRule) -> Submission {
 }
 
 /// An owner with two syndics, each with its roster.
-struct Bench {
-    owner: Owner,
+pub(super) struct Bench {
+    pub(super) owner: Owner,
     rosters: BTreeMap<LinkId, Roster>,
     dispatches: Vec<(LinkId, crate::message::Dispatch)>,
     replies: Vec<Result<Accepted, SubmitError>>,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         Bench::of(Owner::recover(rule(false), 0, 0, Inventory::new(), Vec::new()))
     }
 
@@ -68,7 +68,7 @@ impl Bench {
         bench
     }
 
-    fn attach(&mut self, link: u64, ids: &[&str]) {
+    pub(super) fn attach(&mut self, link: u64, ids: &[&str]) {
         let (name, link) = (format!("s-{link}").parse().unwrap(), LinkId(link));
         self.owner.syndic_up(0, link, name, "aws".parse().unwrap(), Incarnation(70 + link.0));
         let mut roster = Roster::default();

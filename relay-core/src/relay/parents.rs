@@ -125,7 +125,7 @@ impl Relay {
         let leaves = leaves.ok_or("a number that nobody has")?;
         let tree = dispatch.proof.verify(&leaves, root).map_err(|_| "its proof does not hold")?;
         let places = dispatch.members.iter().zip(dispatch.proof.places.iter().copied()).collect();
-        self.tier.trees.add(jid, Provable::new(tree, places));
+        self.tier.trees.add(jid, Arc::new(Provable::new(tree, places)));
         Ok(())
     }
 

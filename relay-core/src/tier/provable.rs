@@ -3,11 +3,11 @@
 //! Owns how much of that is kept: an owner makes it again from what is stored, a syndic is offered the job again by whoever is
 //! above it, so what is over the bound is forgotten, the longest unused first.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     ids::Jid,
-    merkle::{Proof, Tree},
+    merkle::{Proof, TargetRoot, Tree},
 };
 
 /// Bytes of trees kept at one tier: about eighty jobs to 5,000 minions. Without a bound a thousand open jobs would take 400 MB.
@@ -16,7 +16,7 @@ pub const MAX_TREE_BYTES: usize = 32 << 20;
 const PLACE_BYTES: usize = size_of::<(u32, u32)>();
 
 /// Part of a job's tree, and whose leaves are known in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Provable {
     tree: Tree,
     /// Local numbers, ascending, and the place of each one's leaf.
@@ -28,6 +28,11 @@ impl Provable {
     pub fn new(tree: Tree, mut places: Vec<(u32, u32)>) -> Provable {
         places.sort_unstable_by_key(|(member, _)| *member);
         Provable { tree, places }
+    }
+
+    /// The tree's root.
+    pub fn root(&self) -> TargetRoot {
+        self.tree.root()
     }
 
     /// Where a member's leaf is.
@@ -55,7 +60,8 @@ impl Provable {
         self.places.dedup_by_key(|(member, _)| *member);
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes in memory, in bytes, about.
+    pub fn bytes(&self) -> usize {
         self.tree.bytes() + self.places.len() * PLACE_BYTES
     }
 }
@@ -63,7 +69,7 @@ impl Provable {
 /// The trees of all jobs.
 #[derive(Debug, Default)]
 pub struct Trees {
-    kept: BTreeMap<Jid, (u64, Provable)>,
+    kept: BTreeMap<Jid, (u64, Arc<Provable>)>,
     uses: u64,
     bytes: usize,
 }
@@ -82,14 +88,21 @@ impl Trees {
         self.kept.contains_key(&jid)
     }
 
-    /// More is known of it. Verified: it leads to the same root.
-    pub fn add(&mut self, jid: Jid, more: Provable) {
+    /// More is known of it. Verified: it leads to the same root. What jobs share counts for each of them.
+    pub fn add(&mut self, jid: Jid, more: Arc<Provable>) {
         self.uses += 1;
-        let (used, known) = self.kept.entry(jid).or_default();
-        *used = self.uses;
-        self.bytes -= known.bytes();
-        known.extend(more);
-        self.bytes += known.bytes();
+        match self.kept.get_mut(&jid) {
+            Some((used, known)) => {
+                *used = self.uses;
+                self.bytes -= known.bytes();
+                Arc::make_mut(known).extend(Arc::unwrap_or_clone(more));
+                self.bytes += known.bytes();
+            }
+            None => {
+                self.bytes += more.bytes();
+                self.kept.insert(jid, (self.uses, more));
+            }
+        }
         while self.bytes > MAX_TREE_BYTES && self.kept.len() > 1 {
             let oldest = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(jid, _)| *jid);
             oldest.into_iter().for_each(|jid| self.forget(jid));
@@ -114,10 +127,10 @@ mod tests {
     use super::*;
     use crate::{ids::Incarnation, merkle::leaf};
 
-    fn provable(members: std::ops::Range<u32>) -> Provable {
+    fn provable(members: std::ops::Range<u32>) -> Arc<Provable> {
         let leaves =
             members.clone().map(|no| leaf(Incarnation(no.into()), &format!("m{no}").parse().unwrap()));
-        Provable::new(Tree::full(leaves.collect()), members.clone().zip(0..).collect())
+        Arc::new(Provable::new(Tree::full(leaves.collect()), members.clone().zip(0..).collect()))
     }
 
     #[test]

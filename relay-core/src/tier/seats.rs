@@ -30,29 +30,39 @@ impl Default for Page {
 
 /// The seats of all members.
 #[derive(Debug, Default)]
-pub(super) struct Seats(BTreeMap<u32, Page>);
+pub(super) struct Seats {
+    pages: BTreeMap<u32, Page>,
+    moves: u64,
+}
 
 impl Seats {
     /// A member's seat.
     pub(super) fn get(&self, member: u32) -> Option<Seat> {
-        let page = self.0.get(&(member / PAGE))?;
+        let page = self.pages.get(&(member / PAGE))?;
         Some(page.seats[(member % PAGE) as usize]).filter(|seat| *seat != EMPTY)
+    }
+
+    /// How often somebody took or left a seat.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
     }
 
     /// Seats a member, wherever it sat before.
     pub(super) fn insert(&mut self, member: u32, seat: Seat) {
-        let page = self.0.entry(member / PAGE).or_default();
+        let page = self.pages.entry(member / PAGE).or_default();
         let before = std::mem::replace(&mut page.seats[(member % PAGE) as usize], seat);
         page.taken += u32::from(before == EMPTY);
+        self.moves += u64::from(before != seat);
     }
 
     /// Takes a member's seat away.
     pub(super) fn remove(&mut self, member: u32) {
-        let Some(page) = self.0.get_mut(&(member / PAGE)) else { return };
+        let Some(page) = self.pages.get_mut(&(member / PAGE)) else { return };
         let before = std::mem::replace(&mut page.seats[(member % PAGE) as usize], EMPTY);
         page.taken -= u32::from(before != EMPTY);
+        self.moves += u64::from(before != EMPTY);
         if page.taken == 0 {
-            self.0.remove(&(member / PAGE));
+            self.pages.remove(&(member / PAGE));
         }
     }
 }
@@ -84,7 +94,7 @@ mod tests {
                 prop_assert_eq!(seats.get(*member), Some(*seat));
             }
             map.keys().for_each(|member| seats.remove(*member));
-            prop_assert!(seats.0.is_empty());
+            prop_assert!(seats.pages.is_empty());
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use relay_core::{
-    Members,
     ids::{Epoch, Jid, RequestId},
     outcome::Outcome,
     owner::{Write, WriteError},
@@ -11,13 +10,8 @@ use relay_core::{
 
 use super::MAX_READ_BODY_BYTES;
 
-/// A set, in roaring's portable format.
-pub(super) fn set_to_blob(members: &Members) -> Vec<u8> {
-    let mut blob = Vec::with_capacity(members.serialized_size());
-    // Writing to memory cannot fail.
-    let _ = members.serialize_into(&mut blob);
-    blob
-}
+/// A set's column.
+pub(super) use relay_core::members::encode as set_to_blob;
 
 /// 64 bits without sign, as the signed number that databases have.
 pub(super) fn bits(number: u64) -> i64 {

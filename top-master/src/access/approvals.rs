@@ -11,6 +11,7 @@ use relay_core::{
     Members,
     access::{Caller, Verb},
     audit::{Event, Kind},
+    members,
     owner::{Submission, SubmitError},
     time::WallMicros,
 };
@@ -79,7 +80,7 @@ impl OperatorService {
         why: &str,
     ) -> Kept {
         let (caller, now) = (&asking.caller, wall());
-        let (request, targets) = (request.encode_to_vec(), kept::packed(&decided.targets));
+        let (request, targets) = (request.encode_to_vec(), members::encode(&decided.targets));
         let parts: [&[u8]; 5] = [
             b"relay approval v1",
             caller.name().as_bytes(),

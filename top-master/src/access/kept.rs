@@ -111,14 +111,6 @@ impl Kept {
     }
 }
 
-/// A set of targets as it is kept.
-pub fn packed(targets: &Members) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(targets.serialized_size());
-    // Writing to memory does not fail.
-    let _ = targets.serialize_into(&mut bytes);
-    bytes
-}
-
 /// One by its digest.
 pub async fn one(store: &dyn Store, digest: [u8; 32]) -> Result<Option<Kept>, Status> {
     let record = store.record(Area::Approval, Bytes::copy_from_slice(&digest)).await.map_err(store_error)?;

@@ -1,6 +1,6 @@
 //! What a watcher knows of a job so far: enough for the progress of each region and the counts at the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use relay_core::{Members, ids::RegionName, outcome::Outcome, time::WallMicros, window::BatchState};
 use relay_proto::operator::{self as wire, watch_event::Event};
@@ -12,8 +12,8 @@ use crate::{directory::Directory, operator::head};
 /// One watcher's picture of a job.
 pub(super) struct Picture {
     regions: Vec<(RegionName, Members)>,
-    outcomes: HashMap<u32, Outcome>,
-    ok: Members,
+    /// Who has which outcome: each of those who have one in one of the sets.
+    outcomes: BTreeMap<Outcome, Members>,
     done: Members,
     created: WallMicros,
     /// The rest of it, as the loop last told.
@@ -25,8 +25,7 @@ impl Picture {
     pub(super) fn new(directory: &Directory, view: &JobView, standing: Standing) -> Picture {
         let mut picture = Picture {
             regions: directory.by_region(&view.head.targets),
-            outcomes: HashMap::new(),
-            ok: Members::new(),
+            outcomes: BTreeMap::new(),
             done: Members::new(),
             created: view.head.created,
             standing,
@@ -37,12 +36,12 @@ impl Picture {
 
     /// Members got an outcome.
     pub(super) fn take(&mut self, outcome: Outcome, members: &Members) {
-        self.done |= members;
-        match outcome {
-            Outcome::Ok => self.ok |= members,
-            _ => self.ok -= members,
+        // Who was `unknown` may have another one now.
+        if !self.done.is_disjoint(members) {
+            self.outcomes.values_mut().for_each(|others| *others -= members);
         }
-        self.outcomes.extend(members.iter().map(|no| (no, outcome)));
+        self.done |= members;
+        *self.outcomes.entry(outcome).or_default() |= members;
     }
 
     /// How the batch stands, as the loop last told. That the next stage may be approved is held back until all answers
@@ -55,15 +54,17 @@ impl Picture {
 
     /// Where the job stands.
     pub(super) fn progress(&self) -> Event {
+        let running = &self.standing.running - &self.done;
+        let ok = self.outcomes.get(&Outcome::Ok);
         let region = |(name, targets): &(RegionName, Members)| {
             let done = self.done.intersection_len(targets);
-            let ok = self.ok.intersection_len(targets);
+            let ok = ok.map_or(0, |ok| ok.intersection_len(targets));
             wire::RegionProgress {
                 region: name.to_string(),
                 targets: targets.len(),
                 ok,
                 failed: done - ok,
-                running: (&self.standing.running - &self.done).intersection_len(targets),
+                running: running.intersection_len(targets),
                 outstanding: targets.len() - done,
             }
         };
@@ -83,11 +84,8 @@ impl Picture {
 
     /// The end.
     pub(super) fn closed(&self, at: WallMicros) -> Event {
-        let mut by_outcome = BTreeMap::new();
-        for outcome in self.outcomes.values() {
-            *by_outcome.entry(*outcome).or_insert(0) += 1;
-        }
+        let counts = self.outcomes.iter().map(|(outcome, members)| (*outcome, members.len()));
         let elapsed_ms = at.saturating_sub(self.created) / 1_000;
-        Event::Closed(wire::Closed { elapsed_ms, outcomes: head::counts(by_outcome) })
+        Event::Closed(wire::Closed { elapsed_ms, outcomes: head::counts(counts) })
     }
 }

@@ -27,15 +27,16 @@ impl<'a> Telling<'a> {
 
     /// Tells of those who gave one answer. In the order of the answers' numbers.
     pub(super) async fn answer(&mut self, answer: &Answer, members: &Members) -> Result<(), Status> {
-        let ids = self.directory.ids(members);
-        for ids in ids.chunks(IDS_PER_MESSAGE) {
+        let mut ids = self.directory.ids(members);
+        while !ids.is_empty() {
+            let rest = ids.split_off(ids.len().min(IDS_PER_MESSAGE));
             let returns = wire::Returns {
                 outcome: answer.outcome.word().into(),
                 reason: answer.reason.word().into(),
                 retcode: answer.retcode,
                 body: answer.body.clone(),
                 truncated: answer.truncated.map(Vec::from).unwrap_or_default(),
-                minions: ids.to_vec(),
+                minions: std::mem::replace(&mut ids, rest),
                 at: self.at,
             };
             if let Some(before) = self.held.replace(returns) {

@@ -101,7 +101,7 @@ fn what_can_not_be_shown_any_more_waits_until_it_is_offered_again() {
     bench.relay.child_down(0, 0, LinkId(1));
     bench.told(dispatch(tree.root(), &[1, 3], proof(&tree, &[1, 3])));
     let full = Tree::full(vec![[0; 32]; MAX_TREE_BYTES / 64]);
-    bench.relay.tier.trees.add(Jid::from_micros(1), Provable::new(full, Vec::new()));
+    bench.relay.tier.trees.add(Jid::from_micros(1), Provable::new(full, Vec::new()).into());
     assert!(!bench.relay.tier.trees.has(jid()));
     bench.minion(1);
     assert_eq!(bench.dispatched(), [LinkId(3)]);
