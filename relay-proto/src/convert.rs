@@ -59,16 +59,13 @@ pub fn members_in(bytes: &[u8]) -> Result<Members, WireError> {
     if bytes.len() > MAX_MEMBERS_BYTES {
         return Err(bad(&format!("{} bytes, at most {MAX_MEMBERS_BYTES}", bytes.len())));
     }
-    let mut members = Members::deserialize_from(bytes).map_err(|e| bad(&e))?;
+    let members = Members::deserialize_from(bytes).map_err(|e| bad(&e))?;
     match members.max() {
         Some(max) if max >= MAX_ROSTER => {
             Err(bad(&format!("number {max}, a roster has at most {MAX_ROSTER}")))
         }
-        _ => {
-            // In memory all sets are of one kind, whoever wrote them: what is done with them costs the same.
-            members.remove_run_compression();
-            Ok(members)
-        }
+        // Ranges stay ranges: as anything else a few bytes would take 25 KiB.
+        _ => Ok(members),
     }
 }
 
