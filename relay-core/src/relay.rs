@@ -177,8 +177,8 @@ impl Relay {
                 // Nobody can have written that of such a parent, and of the one in whose place it would stand nothing is forgotten.
                 SpoolRecord::Acked { parent, .. } if parent >= MAX_SPOOLED_PARENTS => {}
                 SpoolRecord::Acked { parent, up_to } => {
-                    relay.uplink(parent);
-                    relay.acked(parent, up_to);
+                    let gone = relay.uplink(parent).gone(up_to);
+                    relay.delivered(gone);
                 }
                 SpoolRecord::Forget { jid } => relay.forget(jid),
             }

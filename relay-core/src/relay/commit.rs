@@ -41,7 +41,7 @@ impl Relay {
     pub fn end_turn(&mut self, now: Millis) {
         let finished = std::mem::take(&mut self.finished);
         if finished || self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
-            self.flush(now);
+            self.flush(now, finished);
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
             self.acknowledge_duplicates(now);
         }
@@ -53,12 +53,12 @@ impl Relay {
         self.report(now);
     }
 
-    /// All open folds, one group commit.
-    fn flush(&mut self, now: Millis) {
+    /// All open folds, one group commit. `finished`: with the last answer of a job.
+    fn flush(&mut self, now: Millis, finished: bool) {
         let mut waiting = Waiting { acks: std::mem::take(&mut self.owed), ..Waiting::default() };
         let mut records = Vec::new();
         for (parent, uplink) in self.uplinks.iter_mut().enumerate() {
-            if let Some(batch) = uplink.flush(now) {
+            if let Some(batch) = uplink.flush(now, finished) {
                 for group in &batch.groups {
                     if let Some(errand) = self.errands.get_mut(&group.jid) {
                         errand.folding = false;

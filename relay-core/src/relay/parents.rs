@@ -53,8 +53,9 @@ impl Relay {
                 }
             }
             Down::ReturnsAck { up_to } => {
-                self.lazy.push(SpoolRecord::Acked { parent, up_to });
-                self.acked(parent, up_to);
+                let (jids, gone) = self.uplinks[parent].acked(up_to);
+                self.lazy.push(SpoolRecord::Acked { parent, up_to: gone });
+                self.delivered(jids);
                 self.pump(now);
             }
             Down::ReturnsBusy { retry_after } => {
@@ -154,9 +155,9 @@ impl Relay {
         self.answer(now, jid, answer, &never_sent);
     }
 
-    pub(super) fn acked(&mut self, parent: ParentNo, up_to: u64) {
-        let parent = self.clamp(parent);
-        for jid in self.uplinks[parent].acked(up_to) {
+    /// The parent has these jobs' batches, one for each mention.
+    pub(super) fn delivered(&mut self, jids: Vec<Jid>) {
+        for jid in jids {
             let Some(errand) = self.errands.get_mut(&jid) else { continue };
             errand.spooled = errand.spooled.saturating_sub(1);
             let done = errand.spooled == 0 && !errand.folding;

@@ -1,6 +1,6 @@
-//! One parent of a relay: its open fold, and the batches it has not acknowledged.
+//! One parent of a relay: its open fold, the batches it has not acknowledged, and in which order they go.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     Members,
@@ -13,12 +13,15 @@ use crate::{
 /// A parent, by its place in the configuration.
 pub type ParentNo = usize;
 
-/// Bytes of bodies sent up and not acknowledged. What one syndic may make its parent hold.
-pub const MAX_UNACKED_BYTES: usize = 4 << 20;
+/// Bytes sent up and not acknowledged: what one syndic may make its parent hold, and what an answer waits behind on a slow line
+/// once it is under way. At a tenth of a second there and back that is 10 MB a second.
+pub const MAX_UNACKED_BYTES: usize = 1 << 20;
 /// Batches sent up and not acknowledged.
 pub const MAX_UNACKED_BATCHES: usize = 64;
 /// What an answer costs beside its body, in bytes: without it, a child could fill memory and disk with answers of nothing.
 pub const ANSWER_BYTES: usize = 128;
+/// After so many batches with last answers one of the others goes, if any waits: bulk may be slow, and never stands still.
+const EXPRESS_IN_A_ROW: u32 = 8;
 
 #[derive(Debug)]
 struct Spooled {
@@ -27,6 +30,18 @@ struct Spooled {
     durable: bool,
 }
 
+/// A batch that was given its number on this link.
+#[derive(Debug)]
+struct Flight {
+    /// The number that the parent acknowledges.
+    number: u64,
+    /// The number in the spool.
+    seq: u64,
+    bytes: usize,
+}
+
+/// What has no acknowledgement is in `spooled`. Of it, what went over this link is in `flights`, and the rest waits in one of two
+/// queues. The spool numbers batches as they were made; a link numbers them as they leave.
 #[derive(Debug)]
 pub(super) struct Uplink {
     pub(super) fold: Fold,
@@ -35,9 +50,15 @@ pub(super) struct Uplink {
     heard: Millis,
     held_until: Millis,
     next_seq: u64,
-    queue: VecDeque<Spooled>,
+    spooled: BTreeMap<u64, Spooled>,
     bytes: usize,
-    /// How many from the front were sent over this link, and their bytes.
+    /// With a job's last answer: somebody waits for it, and it does not wait for what is large and not the end of anything.
+    express: VecDeque<u64>,
+    others: VecDeque<u64>,
+    express_in_a_row: u32,
+    flights: VecDeque<Flight>,
+    next_number: u64,
+    /// How many flights from the front are under way, and their bytes; those behind them were refused and go again.
     sent: usize,
     sent_bytes: usize,
 }
@@ -51,8 +72,13 @@ impl Uplink {
             heard: 0,
             held_until: 0,
             next_seq: 1,
-            queue: VecDeque::new(),
+            spooled: BTreeMap::new(),
             bytes: 0,
+            express: VecDeque::new(),
+            others: VecDeque::new(),
+            express_in_a_row: 0,
+            flights: VecDeque::new(),
+            next_number: 1,
             sent: 0,
             sent_bytes: 0,
         }
@@ -61,7 +87,7 @@ impl Uplink {
     /// A batch that the spool remembers.
     pub(super) fn restore(&mut self, batch: ReturnBatch) {
         self.next_seq = self.next_seq.max(batch.seq.saturating_add(1));
-        self.push(batch, true);
+        self.push(batch, true, false);
     }
 
     /// Takes a batch that the spool remembers for another parent. It is durable there until the same write says that it is
@@ -72,15 +98,19 @@ impl Uplink {
         batch
     }
 
-    fn push(&mut self, batch: ReturnBatch, durable: bool) {
+    fn push(&mut self, batch: ReturnBatch, durable: bool, express: bool) {
         let bytes = batch.groups.iter().map(|g| g.answer.body.len() + ANSWER_BYTES).sum();
         self.bytes += bytes;
-        self.queue.push_back(Spooled { batch, bytes, durable });
+        if express { &mut self.express } else { &mut self.others }.push_back(batch.seq);
+        self.spooled.insert(batch.seq, Spooled { batch, bytes, durable });
     }
 
     pub(super) fn attach(&mut self, now: Millis, link: LinkId) {
         (self.link, self.heard, self.held_until) = (Some(link), now, 0);
         (self.sent, self.sent_bytes) = (0, 0);
+        // They keep their order, before all that never went.
+        let again = std::mem::take(&mut self.flights);
+        again.into_iter().rev().for_each(|flight| self.others.push_front(flight.seq));
     }
 
     pub(super) fn detach(&mut self) {
@@ -99,67 +129,103 @@ impl Uplink {
         now >= self.heard.saturating_add(dead_after)
     }
 
-    /// The parent can't take returns: everything unacknowledged goes again, later.
+    /// The parent can't take returns: everything unacknowledged goes again, later, under the same numbers. It takes them in
+    /// order, and waits for the first that it refused.
     pub(super) fn hold(&mut self, until: Millis) {
         self.held_until = until;
         (self.sent, self.sent_bytes) = (0, 0);
     }
 
-    /// Closes the fold into a batch.
-    pub(super) fn flush(&mut self, now: Millis) -> Option<ReturnBatch> {
+    /// Closes the fold into a batch. `express`: with a job's last answer.
+    pub(super) fn flush(&mut self, now: Millis, express: bool) -> Option<ReturnBatch> {
         let groups = self.fold.take(now);
         if groups.is_empty() {
             return None;
         }
         let batch = ReturnBatch { seq: self.next_seq, groups };
         self.next_seq += 1;
-        self.push(batch.clone(), false);
+        self.push(batch.clone(), false, express);
         Some(batch)
     }
 
     pub(super) fn set_durable(&mut self, seq: u64) {
-        if let Some(spooled) = self.queue.iter_mut().find(|s| s.batch.seq == seq) {
+        if let Some(spooled) = self.spooled.get_mut(&seq) {
             spooled.durable = true;
         }
     }
 
-    fn sendable(&self, now: Millis) -> Option<&Spooled> {
+    fn may_send(&self, now: Millis) -> bool {
         let full = self.sent_bytes >= MAX_UNACKED_BYTES || self.sent >= MAX_UNACKED_BATCHES;
-        let may = self.link.is_some() && !full && now >= self.held_until;
-        self.queue.get(self.sent).filter(|s| may && s.durable)
+        self.link.is_some() && !full && now >= self.held_until
+    }
+
+    /// Whether the next of the express is what goes next, of those that never went; `None` if neither may.
+    fn next_queue(&self) -> Option<bool> {
+        let durable = |queue: &VecDeque<u64>| {
+            queue.front().and_then(|seq| self.spooled.get(seq)).is_some_and(|spooled| spooled.durable)
+        };
+        match (durable(&self.express), durable(&self.others)) {
+            (false, false) => None,
+            (express, others) => Some(express && !(others && self.express_in_a_row >= EXPRESS_IN_A_ROW)),
+        }
     }
 
     /// Whether a batch may go now.
     pub(super) fn has_to_send(&self, now: Millis) -> bool {
-        self.sendable(now).is_some()
+        self.may_send(now) && (self.sent < self.flights.len() || self.next_queue().is_some())
     }
 
-    /// The next batch that may go now.
+    /// The next batch that may go now, under its number on this link.
     pub(super) fn next_to_send(&mut self, now: Millis) -> Option<ReturnBatch> {
-        let next = self.sendable(now)?;
-        let (bytes, batch) = (next.bytes, next.batch.clone());
+        if !self.may_send(now) {
+            return None;
+        }
+        if self.sent == self.flights.len() {
+            let express = self.next_queue()?;
+            let seq = if express { &mut self.express } else { &mut self.others }.pop_front()?;
+            self.express_in_a_row = if express { self.express_in_a_row + 1 } else { 0 };
+            let bytes = self.spooled.get(&seq)?.bytes;
+            self.flights.push_back(Flight { number: self.next_number, seq, bytes });
+            self.next_number += 1;
+        }
+        let flight = self.flights.get(self.sent)?;
+        let groups = self.spooled.get(&flight.seq)?.batch.groups.clone();
         self.sent += 1;
-        self.sent_bytes += bytes;
-        Some(batch)
+        self.sent_bytes += flight.bytes;
+        Some(ReturnBatch { seq: flight.number, groups })
     }
 
-    /// Forgets what the parent has; says which jobs those batches spoke of, once per group.
-    pub(super) fn acked(&mut self, up_to: u64) -> Vec<Jid> {
+    /// Forgets what the parent has: up to a number of this link. Says which jobs those batches spoke of, once per group, and
+    /// up to which number nothing is left of the spool.
+    pub(super) fn acked(&mut self, up_to: u64) -> (Vec<Jid>, u64) {
         let mut jids = Vec::new();
-        while let Some(spooled) = self.queue.pop_front_if(|s| s.batch.seq <= up_to) {
-            self.bytes -= spooled.bytes;
+        while let Some(flight) = self.flights.pop_front_if(|flight| flight.number <= up_to) {
             if self.sent > 0 {
                 self.sent -= 1;
-                self.sent_bytes -= spooled.bytes;
+                self.sent_bytes -= flight.bytes;
             }
-            jids.extend(spooled.batch.groups.iter().map(|g| g.jid));
+            jids.extend(self.forget(flight.seq));
         }
-        jids
+        let gone = self.spooled.keys().next().map_or(self.next_seq, |first| *first) - 1;
+        (jids, gone)
+    }
+
+    /// The same, as the spool remembers it: by its own numbers, and before there is a link.
+    pub(super) fn gone(&mut self, up_to: u64) -> Vec<Jid> {
+        let gone: Vec<u64> = self.spooled.range(..=up_to).map(|(seq, _)| *seq).collect();
+        self.others.retain(|seq| *seq > up_to);
+        gone.into_iter().flat_map(|seq| self.forget(seq)).collect()
+    }
+
+    fn forget(&mut self, seq: u64) -> Vec<Jid> {
+        let Some(spooled) = self.spooled.remove(&seq) else { return Vec::new() };
+        self.bytes -= spooled.bytes;
+        spooled.batch.groups.iter().map(|group| group.jid).collect()
     }
 
     /// Every batch the parent does not have.
     pub(super) fn batches(&self) -> impl Iterator<Item = &ReturnBatch> {
-        self.queue.iter().map(|s| &s.batch)
+        self.spooled.values().map(|spooled| &spooled.batch)
     }
 
     /// Those of whom the parent has yet to hear about a job.
@@ -174,6 +240,97 @@ impl Uplink {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.spooled.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::outcome::{Answer, Outcome, Reason};
+
+    const KIB: usize = 1 << 10;
+
+    struct Bench(Uplink);
+
+    impl Bench {
+        /// Attached to nobody yet.
+        fn new() -> Bench {
+            Bench(Uplink::new(FlushRule::default()))
+        }
+
+        fn attached() -> Bench {
+            let mut bench = Bench::new();
+            bench.0.attach(0, LinkId(1));
+            bench
+        }
+
+        /// A durable batch of one job.
+        fn batch(&mut self, jid: u64, bytes: usize, express: bool) {
+            let answer = Answer { body: vec![0; bytes].into(), ..Answer::bare(Outcome::Ok, Reason::None) };
+            self.0.fold.add(0, Jid::from_micros(jid), Arc::new(answer), &Members::from_iter([0]));
+            let seq = self.0.flush(0, express).expect("an answer").seq;
+            self.0.set_durable(seq);
+        }
+
+        /// What goes now: number and job.
+        fn sent(&mut self) -> Vec<(u64, u64)> {
+            std::iter::from_fn(|| self.0.next_to_send(0)).map(|b| (b.seq, b.groups[0].jid.micros())).collect()
+        }
+
+        fn acked(&mut self, up_to: u64) -> (Vec<u64>, u64) {
+            let (jids, gone) = self.0.acked(up_to);
+            (jids.iter().map(|jid| jid.micros()).collect(), gone)
+        }
+    }
+
+    #[test]
+    fn last_answers_go_before_bulk_that_waits_and_the_spool_forgets_no_gap() {
+        let mut bench = Bench::attached();
+        (1..=3).for_each(|jid| bench.batch(jid, MAX_UNACKED_BYTES / 2, false));
+        assert_eq!(bench.sent(), [(1, 1), (2, 2)], "as much as may be under way");
+        bench.batch(4, 10, true);
+        assert_eq!(bench.acked(1), (vec![1], 1));
+        assert_eq!(bench.sent(), [(3, 4), (4, 3)]);
+        assert_eq!(bench.acked(3), (vec![2, 4], 2), "the third is not there yet");
+        assert_eq!(bench.acked(4), (vec![3], 4));
+        assert_eq!((bench.0.len(), bench.0.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn bulk_never_stands_still() {
+        let mut bench = Bench::new();
+        (0..3).for_each(|_| bench.batch(1, KIB, false));
+        (0..20).for_each(|_| bench.batch(2, 1, true));
+        bench.0.attach(0, LinkId(1));
+        let bulk: Vec<u64> =
+            bench.sent().into_iter().filter(|(_, jid)| *jid == 1).map(|(number, _)| number).collect();
+        assert_eq!(bulk, [9, 18, 23]);
+    }
+
+    #[test]
+    fn what_was_refused_goes_again_under_the_same_numbers_before_anything_else() {
+        let mut bench = Bench::attached();
+        (1..=3).for_each(|jid| bench.batch(jid, KIB, false));
+        assert_eq!(bench.sent().len(), 3);
+        bench.0.hold(0);
+        bench.batch(4, 1, true);
+        assert_eq!(bench.acked(1), (vec![1], 1));
+        assert_eq!(bench.sent(), [(2, 2), (3, 3), (4, 4)]);
+    }
+
+    #[test]
+    fn over_a_new_link_all_goes_again_in_its_order_under_new_numbers() {
+        let mut bench = Bench::attached();
+        (1..=3).for_each(|jid| bench.batch(jid, KIB, false));
+        assert_eq!(bench.sent().len(), 3);
+        bench.batch(4, KIB, false);
+        bench.0.detach();
+        assert!(bench.sent().is_empty());
+        bench.0.attach(0, LinkId(2));
+        assert_eq!(bench.sent(), [(4, 1), (5, 2), (6, 3), (7, 4)]);
+        assert_eq!(bench.acked(7), (vec![1, 2, 3, 4], 4));
     }
 }

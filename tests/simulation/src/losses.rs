@@ -83,7 +83,7 @@ impl World {
         self.crash(Place::Syndic(no), false);
         let incarnation = self.random.bits() | 1;
         self.say(|| format!("s{no} loses its spool, now {incarnation:016x}"));
-        let lost = self.syndics[no].holds(u64::MAX);
+        let lost = self.syndics[no].holds();
         self.syndics[no].lose_spool(incarnation);
         self.count_copies(&lost);
         self.lost_spooled.extend(lost);
@@ -110,7 +110,7 @@ impl World {
     /// copy that was lost is the spool's, which had acknowledged it, the journal has it still, but is asked only under
     /// the incarnation that the owner sent the job to, which a restarted owner no longer knows of a later one.
     fn count_copies(&mut self, lost: &[(Jid, MinionId)]) {
-        let spooled: Vec<(Jid, MinionId)> = self.syndics.iter().flat_map(|s| s.holds(u64::MAX)).collect();
+        let spooled: Vec<(Jid, MinionId)> = self.syndics.iter().flat_map(|s| s.holds()).collect();
         let slots: Vec<(Jid, MinionId)> = self.trace.expected_ends().map(|(slot, _)| slot.clone()).collect();
         for slot in slots {
             let asked = |m: &MinionProcess| !(m.lost_journal && lost.contains(&slot));

@@ -366,7 +366,7 @@ impl World {
         for record in records {
             let JournalRecord::Acked { jid } = record else { continue };
             let slot = (*jid, self.minions[no].id.clone());
-            let spooled = |s: &crate::syndic::SyndicProcess| s.holds(u64::MAX).contains(&slot);
+            let spooled = |s: &crate::syndic::SyndicProcess| s.holds().contains(&slot);
             if self.counts_of(no, slot.0)
                 && !self.store.has_final(slot.0, &slot.1)
                 && !self.syndics.iter().any(spooled)

@@ -6,7 +6,7 @@ use relay_core::{
     fold::FlushRule,
     ids::{Incarnation, Jid, MinionId, RegionName, TierId},
     ledger::Ledger,
-    message::{Down, LinkId, Up},
+    message::{Down, LinkId, ReturnBatch, Up},
     relay::{Relay, RelayEffect, RelayRule, SpoolRecord},
     time::Millis,
 };
@@ -50,6 +50,8 @@ pub struct SyndicProcess {
     pub link: Option<u64>,
     /// To whom it was attached last.
     pub attached: Option<Place>,
+    /// What went over which link under which number, and was not acknowledged.
+    flights: BTreeMap<(u64, u64), ReturnBatch>,
     stalled: bool,
 }
 
@@ -67,6 +69,7 @@ impl SyndicProcess {
             turn: 0,
             link: None,
             attached: None,
+            flights: BTreeMap::new(),
             stalled: false,
         }
     }
@@ -84,28 +87,27 @@ impl SyndicProcess {
         self.incarnation = incarnation;
     }
 
-    /// The returns of minions that the spool holds durably and the top master has not acknowledged, in batches up to
-    /// this one.
-    pub fn holds(&self, last: u64) -> Vec<(Jid, MinionId)> {
-        self.holds_of(last).into_iter().map(|(jid, id, _)| (jid, id)).collect()
-    }
-
-    /// The same, with the journals that said so.
-    fn holds_of(&self, last: u64) -> Vec<(Jid, MinionId, Incarnation)> {
-        let mut names = BTreeMap::new();
+    /// The returns of minions that the spool holds durably and the top master has not acknowledged.
+    pub fn holds(&self) -> Vec<(Jid, MinionId)> {
         let mut batches = BTreeMap::new();
         for record in &self.spool.durable {
             match record {
-                SpoolRecord::Member { no, id, incarnation } => {
-                    drop(names.insert(*no, (id.clone(), *incarnation)))
-                }
                 SpoolRecord::Batch { batch, .. } => drop(batches.insert(batch.seq, batch)),
                 SpoolRecord::Acked { up_to, .. } => batches.retain(|seq, _| seq > up_to),
-                SpoolRecord::Sent(_) | SpoolRecord::Forget { .. } => {}
+                SpoolRecord::Member { .. } | SpoolRecord::Sent(_) | SpoolRecord::Forget { .. } => {}
             }
         }
-        let groups =
-            batches.range(..=last).flat_map(|(_, batch)| &batch.groups).filter(|group| !group.answer.by_tier);
+        self.named(batches.into_values()).into_iter().map(|(jid, id, _)| (jid, id)).collect()
+    }
+
+    /// The returns of minions in batches, with the journals that said so.
+    fn named<'a>(&self, batches: impl Iterator<Item = &'a ReturnBatch>) -> Vec<(Jid, MinionId, Incarnation)> {
+        let name = |record: &SpoolRecord| match record {
+            SpoolRecord::Member { no, id, incarnation } => Some((*no, (id.clone(), *incarnation))),
+            _ => None,
+        };
+        let names: BTreeMap<u32, _> = self.spool.durable.iter().filter_map(name).collect();
+        let groups = batches.flat_map(|batch| &batch.groups).filter(|group| !group.answer.by_tier);
         let slots = groups.flat_map(|group| group.members.iter().map(|no| (group.jid, no)));
         slots
             .filter_map(|(jid, no)| names.get(&no).map(|(id, journal)| (jid, id.clone(), *journal)))
@@ -271,7 +273,9 @@ impl World {
     fn acked_by_parent(&mut self, no: usize, link: u64, up_to: u64) {
         let Some(parent) = self.net.get(link).map(|l| l.parent.0) else { return };
         // Of what another journal said of a job than the one for which it was signed, nothing is kept.
-        let mut held = self.syndics[no].holds_of(up_to);
+        let after = self.syndics[no].flights.split_off(&(link, up_to.saturating_add(1)));
+        let covered = std::mem::replace(&mut self.syndics[no].flights, after);
+        let mut held = self.syndics[no].named(covered.range((link, 0)..).map(|(_, batch)| batch));
         held.retain(|(jid, id, journal)| self.store.is_signed_for(*jid, id, *journal));
         if held.is_empty() {
             return;
@@ -279,7 +283,7 @@ impl World {
         let others =
             (0..self.syndics.len()).filter(|other| *other != no && matches!(parent, Place::Syndic(_)));
         let spooled: BTreeSet<(Jid, MinionId)> =
-            others.flat_map(|other| self.syndics[other].holds(u64::MAX)).collect();
+            others.flat_map(|other| self.syndics[other].holds()).collect();
         for (jid, id, _) in held {
             let target = self.store.is_target(jid, &id);
             let slot = (jid, id.clone());
@@ -324,6 +328,10 @@ impl World {
                 let ack = Down::ReturnsAck { up_to: batch.seq };
                 self.syndics[no].relay.from_parent(self.now, link, ack);
             }
+            RelayEffect::SendUp { link, up: Up::Returns(batch) } => {
+                self.syndics[no].flights.insert((link.0, batch.seq), batch.clone());
+                self.send(link.0, End::Parent, Message::Up(Up::Returns(batch)));
+            }
             RelayEffect::SendUp { link, up } => self.send(link.0, End::Parent, Message::Up(up)),
             RelayEffect::Hangup { link, why } => {
                 self.say(|| format!("s{no} hangs up on link {}: {why}", link.0));
@@ -353,6 +361,7 @@ impl World {
         let syndic = &mut self.syndics[no];
         syndic.relay = Relay::recover(RULE, self.now, syndic.spool.durable.clone());
         (syndic.link, syndic.stalled) = (None, false);
+        syndic.flights.clear();
         self.later(Place::Syndic(no), 1, Happening::Dial);
         self.turn_syndic(no);
     }
