@@ -138,7 +138,7 @@ pub struct Running {
 /// Answers on their way up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReturnBatch {
-    /// Rises by one with each batch of one session of a link.
+    /// Rises by one with each batch of one session of a link; in a spool, with each that was made.
     pub seq: u64,
     /// Equal answers folded.
     pub groups: Vec<ReturnGroup>,

@@ -29,7 +29,8 @@ pub enum SpoolRecord {
         /// The batch.
         batch: ReturnBatch,
     },
-    /// The parent has every batch up to this one.
+    /// The parent has every batch up to this one. By the spool's own numbers, which a link's are not: there batches are numbered as
+    /// they leave.
     Acked {
         /// The parent.
         parent: ParentNo,

@@ -108,7 +108,7 @@ impl Uplink {
     pub(super) fn attach(&mut self, now: Millis, link: LinkId) {
         (self.link, self.heard, self.held_until) = (Some(link), now, 0);
         (self.sent, self.sent_bytes) = (0, 0);
-        // They keep their order, before all that never went.
+        // They keep their order, before the others that never went.
         let again = std::mem::take(&mut self.flights);
         again.into_iter().rev().for_each(|flight| self.others.push_front(flight.seq));
     }

@@ -100,7 +100,7 @@ impl Sabotage {
         (Sabotage::ForgetCursor, "I10", ""),
         (Sabotage::SameEpoch, "I2", ""),
         (Sabotage::StandbyAccepts, "I3", "acknowledged"),
-        (Sabotage::TakeUnsigned, "I13", ""),
+        (Sabotage::TakeUnsigned, "I13", "nobody ordered"),
         (Sabotage::TakeUnproven, "I13", "not signed for it"),
         (Sabotage::TakeOutdated, "I13", "after the time"),
     ];
