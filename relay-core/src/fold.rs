@@ -2,11 +2,14 @@
 //!
 //! Owns the open batch of one uplink and the rule when it is due: by count, by bytes or by age, whichever is first. Answers
 //! that a window waits for go sooner, and at once if nothing was sent lately. Sending and spooling are the relay's, and so is
-//! to flush with a job's last answer.
+//! when a job is taken out because it has its last answer.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use crate::{Members, ids::Jid, message::ReturnGroup, outcome::Answer, time::Millis};
+use crate::{Members, ids::Jid, members, message::ReturnGroup, outcome::Answer, time::Millis};
 
 /// When an open batch is flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +34,6 @@ impl Default for FlushRule {
         FlushRule { count: 4_096, bytes: 64 << 10, age: 50 }
     }
 }
-
-/// So few members are put into a group one by one.
-const FEW: u64 = 8;
 
 /// The open batch.
 #[derive(Debug)]
@@ -70,9 +70,7 @@ impl Fold {
         }
         self.answers += members.len();
         match self.index.get(&(jid, answer.clone())) {
-            // Most come one by one: a union with one member would copy the whole set.
-            Some(&at) if members.len() < FEW => self.groups[at].members.extend(members),
-            Some(&at) => self.groups[at].members |= members,
+            Some(&at) => members::add(&mut self.groups[at].members, members),
             None => {
                 self.bytes += answer.body.len();
                 self.index.insert((jid, answer.clone()), self.groups.len());
@@ -107,6 +105,29 @@ impl Fold {
         self.index.clear();
         (self.answers, self.bytes, self.hurried) = (0, 0, false);
         std::mem::take(&mut self.groups)
+    }
+
+    /// Takes what it holds of some jobs, and keeps the rest for when that is due.
+    pub fn take_of(&mut self, now: Millis, jobs: &BTreeSet<Jid>) -> Vec<ReturnGroup> {
+        if self.groups.iter().all(|group| jobs.contains(&group.jid)) {
+            return self.take(now);
+        }
+        let stays = |group: &ReturnGroup| !jobs.contains(&group.jid);
+        let places: Vec<Option<usize>> = (self.groups.iter())
+            .scan(0, |next, group| Some(stays(group).then(|| std::mem::replace(next, *next + 1))))
+            .collect();
+        self.index.retain(|_, at| {
+            places[*at].is_some_and(|place| {
+                *at = place;
+                true
+            })
+        });
+        let (kept, taken): (Vec<_>, Vec<_>) = std::mem::take(&mut self.groups).into_iter().partition(stays);
+        self.groups = kept;
+        let answers: u64 = taken.iter().map(|group| group.members.len()).sum();
+        let bytes: usize = taken.iter().map(|group| group.answer.body.len()).sum();
+        (self.answers, self.bytes) = (self.answers.saturating_sub(answers), self.bytes.saturating_sub(bytes));
+        taken
     }
 
     /// What it holds so far.
@@ -163,6 +184,25 @@ mod tests {
         fold.take(1_000);
         fold.add(1_001, Jid::from_micros(1), answer("12345"), &Members::from_iter([1]));
         assert_eq!(fold.due(), Some(0));
+    }
+
+    #[test]
+    fn a_job_is_taken_out_and_what_stays_is_folded_on() {
+        let mut fold = Fold::new(FlushRule { count: 100, bytes: 100, age: 25 });
+        for (jid, body, no) in [(1, "a", 1), (2, "bb", 1), (1, "ccc", 2), (3, "d", 1), (1, "a", 3)] {
+            fold.add(1_000, Jid::from_micros(jid), answer(body), &Members::from_iter([no]));
+        }
+        let jobs = |jids: &[u64]| jids.iter().map(|jid| Jid::from_micros(*jid)).collect();
+        let named = |groups: &[ReturnGroup]| -> Vec<(u64, u64)> {
+            groups.iter().map(|g| (g.jid.micros(), g.members.len())).collect()
+        };
+        assert_eq!(named(&fold.take_of(1_001, &jobs(&[2, 3, 9]))), [(2, 1), (3, 1)]);
+        assert_eq!((fold.bytes(), fold.due()), (4, Some(1_100)), "the rest waits on");
+        fold.add(1_002, Jid::from_micros(1), answer("ccc"), &Members::from_iter([4]));
+        fold.add(1_002, Jid::from_micros(2), answer("bb"), &Members::from_iter([5]));
+        assert_eq!(named(fold.groups()), [(1, 2), (1, 2), (2, 1)]);
+        assert_eq!(fold.take_of(1_003, &jobs(&[1, 2])).len(), 3);
+        assert_eq!((fold.bytes(), fold.due()), (0, None));
     }
 
     proptest! {

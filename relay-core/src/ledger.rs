@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Members,
+    Members, members,
     outcome::{Answer, Outcome, Reason},
 };
 
@@ -150,7 +150,7 @@ impl Ledger {
     /// Writes an answer into the slots that may still take it. Duplicates and strangers are left out.
     pub fn record(&mut self, answer: &Answer, members: &Members) -> Recorded {
         let key = AnswerKey::of(answer);
-        let empty = members & &(&self.unsent | &self.in_flight);
+        let empty = (members & &self.unsent) | (members & &self.in_flight);
         let resolving = if key.outcome.is_final() { members & &self.unknown } else { Members::new() };
         let taken = &empty | &resolving;
         let known = self.index.get(&key).copied();
@@ -160,9 +160,9 @@ impl Ledger {
             return recorded;
         }
         recorded.resolved = self.resolve(&resolving);
-        self.unsent -= &empty;
-        self.in_flight -= &empty;
-        self.started -= &recorded.members;
+        members::remove(&mut self.unsent, &empty);
+        members::remove(&mut self.in_flight, &empty);
+        members::remove(&mut self.started, &recorded.members);
         if !key.outcome.is_final() {
             self.unknown |= &recorded.members;
         }
@@ -171,7 +171,7 @@ impl Ledger {
             self.index.insert(key.clone(), no);
             self.groups.push(Group { key, members: Members::new() });
         }
-        self.groups[no as usize].members |= &recorded.members;
+        members::add(&mut self.groups[no as usize].members, &recorded.members);
         Recorded { group: no, first: known.is_none(), ..recorded }
     }
 

@@ -144,6 +144,16 @@ pub struct ReturnBatch {
     pub groups: Vec<ReturnGroup>,
 }
 
+/// What an answer costs beside its body, in bytes: without it, a child could fill memory and disk with answers of nothing.
+pub const ANSWER_BYTES: usize = 128;
+
+impl ReturnBatch {
+    /// What it is to whoever holds it, in bytes: its bodies, and [`ANSWER_BYTES`] for each answer.
+    pub fn weight(&self) -> usize {
+        self.groups.iter().map(|group| group.answer.body.len() + ANSWER_BYTES).sum()
+    }
+}
+
 /// One answer and all who gave it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReturnGroup {

@@ -5,7 +5,10 @@
 //! A relay never says `unknown`: that is the owner's. Links, files and clocks belong to the syndic crate, which is
 //! told by [`RelayEffect`]s.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     Members,
@@ -129,8 +132,8 @@ pub struct Relay {
     acks: Acks,
     /// Children whose heartbeats are to be answered.
     beats: Vec<LinkId>,
-    /// A job has its last answer from here: its fold waits for nothing more.
-    finished: bool,
+    /// Jobs that have their last answer from here: what is folded of them waits for nothing more.
+    finished: BTreeSet<Jid>,
     roster_due: Option<Millis>,
     tell_due: Option<Millis>,
     /// Where minions below belong.
@@ -159,7 +162,7 @@ impl Relay {
             owed: Acks::default(),
             acks: Acks::default(),
             beats: Vec::new(),
-            finished: false,
+            finished: BTreeSet::new(),
             roster_due: None,
             tell_due: None,
             homes: Homes::default(),

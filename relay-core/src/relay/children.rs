@@ -168,7 +168,9 @@ impl Relay {
                 }
                 let strangers = members - work.ledger.targets();
                 let recorded = work.ledger.record(&answer, members).members;
-                self.finished |= work.ledger.is_complete() && !recorded.is_empty();
+                if work.ledger.is_complete() && !recorded.is_empty() {
+                    self.finished.insert(jid);
+                }
                 recorded | strangers
             }
         };

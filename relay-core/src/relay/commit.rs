@@ -39,9 +39,9 @@ impl Relay {
 
     /// The events of one turn are in: flush what is due.
     pub fn end_turn(&mut self, now: Millis) {
-        let finished = std::mem::take(&mut self.finished);
-        if finished || self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now) {
-            self.flush(now, finished);
+        let due = self.uplinks.iter().filter_map(|u| u.fold.due()).any(|due| due <= now);
+        if due || !self.finished.is_empty() {
+            self.flush(now, due);
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
             self.acknowledge_duplicates(now);
         }
@@ -53,12 +53,16 @@ impl Relay {
         self.report(now);
     }
 
-    /// All open folds, one group commit. `finished`: with the last answer of a job.
-    fn flush(&mut self, now: Millis, finished: bool) {
-        let mut waiting = Waiting { acks: std::mem::take(&mut self.owed), ..Waiting::default() };
-        let mut records = Vec::new();
+    /// What is folded of jobs that have their last answer, and all that is folded if it is due: one group commit.
+    fn flush(&mut self, now: Millis, due: bool) {
+        let finished = std::mem::take(&mut self.finished);
+        let waits = |jid: &Jid| self.errands.get(jid).is_some_and(|errand| errand.spooled > 0);
+        let (late, alone): (BTreeSet<Jid>, _) = finished.into_iter().partition(waits);
+        let (mut waiting, mut records) = (Waiting::default(), Vec::new());
         for (parent, uplink) in self.uplinks.iter_mut().enumerate() {
-            if let Some(batch) = uplink.flush(now, finished) {
+            let express = uplink.flush_of(now, &alone, true);
+            let rest = if due { uplink.flush(now) } else { uplink.flush_of(now, &late, false) };
+            for batch in express.into_iter().chain(rest) {
                 for group in &batch.groups {
                     if let Some(errand) = self.errands.get_mut(&group.jid) {
                         errand.folding = false;
@@ -68,6 +72,10 @@ impl Relay {
                 waiting.batches.push((parent, batch.seq));
                 records.push(SpoolRecord::Batch { parent, batch });
             }
+        }
+        // An acknowledgement covers all that its link sent before: nothing of that may be in an open fold any more.
+        if self.uplinks.iter().all(|uplink| uplink.fold.due().is_none()) {
+            waiting.acks = std::mem::take(&mut self.owed);
         }
         self.persist(records, waiting);
     }

@@ -75,7 +75,11 @@ impl Bench {
     }
 
     fn dispatch(&mut self, members: &[u32], reoffer: bool, deliver_within: Millis) {
-        let job = Arc::new(Job { jid: jid(), digest: [1; 32], envelope: "job".into(), targets: None });
+        self.dispatch_of(jid(), members, reoffer, deliver_within);
+    }
+
+    fn dispatch_of(&mut self, jid: Jid, members: &[u32], reoffer: bool, deliver_within: Millis) {
+        let job = Arc::new(Job { jid, digest: [1; 32], envelope: "job".into(), targets: None });
         let (epoch, members) = (Epoch(1), set(members));
         let dispatch =
             Dispatch { job, epoch, members, proof: Default::default(), reoffer, deliver_within, flaw: None };
@@ -84,8 +88,12 @@ impl Bench {
     }
 
     fn answer(&mut self, now: Millis, no: u32, seq: u64) {
+        self.answer_of(jid(), now, no, seq);
+    }
+
+    fn answer_of(&mut self, jid: Jid, now: Millis, no: u32, seq: u64) {
         let answer = Arc::new(Answer { body: "true".into(), ..Answer::bare(Outcome::Ok, Reason::None) });
-        let groups = vec![ReturnGroup { jid: jid(), answer, members: set(&[0]) }];
+        let groups = vec![ReturnGroup { jid, answer, members: set(&[0]) }];
         self.relay.from_child(now, 0, LinkId(no.into()), Up::Returns(ReturnBatch { seq, groups }));
     }
 
@@ -487,6 +495,37 @@ fn an_acknowledgement_goes_with_the_answer_to_a_heartbeat_and_only_to_who_beats(
     assert_eq!(bench.sent, [acks, RelayEffect::Send(Sending::new(beaten, Down::Heartbeat))]);
     bench.turn(100 + ACK_LAST);
     assert!(bench.acked().ends_with(&[(LinkId(1), 1)]));
+}
+
+#[test]
+fn a_last_answer_leaves_the_others_in_the_fold_and_acknowledges_nothing_of_them() {
+    let mut bench = Bench::attached(3);
+    let small = Jid::from_micros(8);
+    bench.dispatch(&[0, 1, 2], false, 10_000);
+    bench.dispatch_of(small, &[0], false, 10_000);
+    bench.sent.clear();
+    bench.answer(100, 0, 1);
+    bench.answer_of(small, 101, 0, 2);
+    bench.turn(101);
+    let last = |bench: &Bench| {
+        let returns = bench.sent.iter().filter_map(|effect| match effect {
+            RelayEffect::SendUp { up: Up::Returns(batch), .. } => Some(&batch.groups),
+            _ => None,
+        });
+        returns.flatten().map(|group| group.jid).collect::<Vec<_>>()
+    };
+    assert_eq!(last(&bench), [small]);
+    // What is owed to the first minion covers an answer that no spool has yet.
+    bench.relay.from_child(102, 0, LinkId(0), Up::Heartbeat(Vec::new()));
+    bench.turn(102);
+    assert_eq!(bench.acked(), []);
+    bench.answer(103, 1, 1);
+    bench.answer(103, 2, 1);
+    bench.turn(103);
+    assert_eq!(last(&bench), [small, jid()]);
+    bench.relay.from_child(104, 0, LinkId(0), Up::Heartbeat(Vec::new()));
+    bench.turn(104);
+    assert_eq!(bench.acked(), [(LinkId(0), 2)]);
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One parent of a relay: its open fold, the batches it has not acknowledged, and in which order they go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     Members,
     fold::{FlushRule, Fold},
     ids::Jid,
-    message::{LinkId, ReturnBatch},
+    message::{LinkId, ReturnBatch, ReturnGroup},
     time::Millis,
 };
 
@@ -18,8 +18,9 @@ pub type ParentNo = usize;
 pub const MAX_UNACKED_BYTES: usize = 1 << 20;
 /// Batches sent up and not acknowledged.
 pub const MAX_UNACKED_BATCHES: usize = 64;
-/// What an answer costs beside its body, in bytes: without it, a child could fill memory and disk with answers of nothing.
-pub const ANSWER_BYTES: usize = 128;
+/// So much of both is for last answers alone, a quarter of the batches and an eighth of the bytes: what is under way is acknowledged
+/// once it is durable above, which for a window full of bulk is some tenths of a second.
+const RESERVED: (usize, usize) = (MAX_UNACKED_BATCHES / 4, MAX_UNACKED_BYTES / 8);
 /// After so many batches with last answers one of the others goes, if any waits: bulk may be slow, and never stands still.
 const EXPRESS_IN_A_ROW: u32 = 8;
 
@@ -52,7 +53,7 @@ pub(super) struct Uplink {
     next_seq: u64,
     spooled: BTreeMap<u64, Spooled>,
     bytes: usize,
-    /// With a job's last answer: somebody waits for it, and it does not wait for what is large and not the end of anything.
+    /// With the last answers of jobs of which nothing else waits here: somebody waits for them, and they do not wait for bulk.
     express: VecDeque<u64>,
     others: VecDeque<u64>,
     express_in_a_row: u32,
@@ -99,7 +100,7 @@ impl Uplink {
     }
 
     fn push(&mut self, batch: ReturnBatch, durable: bool, express: bool) {
-        let bytes = batch.groups.iter().map(|g| g.answer.body.len() + ANSWER_BYTES).sum();
+        let bytes = batch.weight();
         self.bytes += bytes;
         if express { &mut self.express } else { &mut self.others }.push_back(batch.seq);
         self.spooled.insert(batch.seq, Spooled { batch, bytes, durable });
@@ -136,9 +137,25 @@ impl Uplink {
         (self.sent, self.sent_bytes) = (0, 0);
     }
 
-    /// Closes the fold into a batch. `express`: with a job's last answer.
-    pub(super) fn flush(&mut self, now: Millis, express: bool) -> Option<ReturnBatch> {
+    /// Closes the fold into a batch.
+    pub(super) fn flush(&mut self, now: Millis) -> Option<ReturnBatch> {
         let groups = self.fold.take(now);
+        self.close(groups, false)
+    }
+
+    /// Makes a batch of what the fold holds of some jobs. `express`: they have their last answer, and nothing else of them waits
+    /// here.
+    pub(super) fn flush_of(
+        &mut self,
+        now: Millis,
+        jobs: &BTreeSet<Jid>,
+        express: bool,
+    ) -> Option<ReturnBatch> {
+        let groups = self.fold.take_of(now, jobs);
+        self.close(groups, express)
+    }
+
+    fn close(&mut self, groups: Vec<ReturnGroup>, express: bool) -> Option<ReturnBatch> {
         if groups.is_empty() {
             return None;
         }
@@ -155,8 +172,12 @@ impl Uplink {
     }
 
     fn may_send(&self, now: Millis) -> bool {
-        let full = self.sent_bytes >= MAX_UNACKED_BYTES || self.sent >= MAX_UNACKED_BATCHES;
-        self.link.is_some() && !full && now >= self.held_until
+        self.link.is_some() && now >= self.held_until && self.has_room((0, 0))
+    }
+
+    /// Whether something may be sent that leaves so many batches and bytes for others.
+    fn has_room(&self, (batches, bytes): (usize, usize)) -> bool {
+        self.sent + batches < MAX_UNACKED_BATCHES && self.sent_bytes + bytes < MAX_UNACKED_BYTES
     }
 
     /// Whether the next of the express is what goes next, of those that never went; `None` if neither may.
@@ -164,7 +185,7 @@ impl Uplink {
         let durable = |queue: &VecDeque<u64>| {
             queue.front().and_then(|seq| self.spooled.get(seq)).is_some_and(|spooled| spooled.durable)
         };
-        match (durable(&self.express), durable(&self.others)) {
+        match (durable(&self.express), durable(&self.others) && self.has_room(RESERVED)) {
             (false, false) => None,
             (express, others) => Some(express && !(others && self.express_in_a_row >= EXPRESS_IN_A_ROW)),
         }
@@ -249,6 +270,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::message::ANSWER_BYTES;
     use crate::outcome::{Answer, Outcome, Reason};
 
     const KIB: usize = 1 << 10;
@@ -271,7 +293,11 @@ mod tests {
         fn batch(&mut self, jid: u64, bytes: usize, express: bool) {
             let answer = Answer { body: vec![0; bytes].into(), ..Answer::bare(Outcome::Ok, Reason::None) };
             self.0.fold.add(0, Jid::from_micros(jid), Arc::new(answer), &Members::from_iter([0]));
-            let seq = self.0.flush(0, express).expect("an answer").seq;
+            let batch = match express {
+                true => self.0.flush_of(0, &BTreeSet::from([Jid::from_micros(jid)]), true),
+                false => self.0.flush(0),
+            };
+            let seq = batch.expect("an answer").seq;
             self.0.set_durable(seq);
         }
 
@@ -287,16 +313,38 @@ mod tests {
     }
 
     #[test]
-    fn last_answers_go_before_bulk_that_waits_and_the_spool_forgets_no_gap() {
+    fn last_answers_do_not_wait_for_bulk_and_the_spool_forgets_no_gap() {
         let mut bench = Bench::attached();
         (1..=3).for_each(|jid| bench.batch(jid, MAX_UNACKED_BYTES / 2, false));
         assert_eq!(bench.sent(), [(1, 1), (2, 2)], "as much as may be under way");
         bench.batch(4, 10, true);
+        assert_eq!(bench.sent(), [], "a batch is never cut");
         assert_eq!(bench.acked(1), (vec![1], 1));
         assert_eq!(bench.sent(), [(3, 4), (4, 3)]);
         assert_eq!(bench.acked(3), (vec![2, 4], 2), "the third is not there yet");
         assert_eq!(bench.acked(4), (vec![3], 4));
         assert_eq!((bench.0.len(), bench.0.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_window_full_of_bulk_has_room_for_last_answers() {
+        let mut bench = Bench::attached();
+        (0..100).for_each(|_| bench.batch(1, KIB, false));
+        let bulk = (MAX_UNACKED_BATCHES - RESERVED.0) as u64;
+        assert_eq!(bench.sent().len() as u64, bulk, "by batches");
+        (0..100).for_each(|_| bench.batch(2, 1, true));
+        let last: Vec<(u64, u64)> =
+            (bulk + 1..=MAX_UNACKED_BATCHES as u64).map(|number| (number, 2)).collect();
+        assert_eq!(bench.sent(), last);
+        let mut bench = Bench::attached();
+        (0..40).for_each(|_| bench.batch(1, 32 * KIB, false));
+        let (bulk, each) = (bench.sent().len(), 32 * KIB + ANSWER_BYTES);
+        assert!(
+            (bulk - 1) * each < MAX_UNACKED_BYTES - RESERVED.1
+                && bulk * each >= MAX_UNACKED_BYTES - RESERVED.1
+        );
+        bench.batch(2, KIB, true);
+        assert_eq!(bench.sent(), [(bulk as u64 + 1, 2)], "by bytes");
     }
 
     #[test]
