@@ -123,23 +123,30 @@ struct Write {
 
 /// When a log has grown enough to be compacted.
 #[derive(Debug, Clone, Copy)]
-pub struct Growth(u64);
+pub struct Growth {
+    limit: u64,
+    /// A compaction was asked for, and what is told of the log may still be from before it.
+    asked: bool,
+}
 
 impl Default for Growth {
     fn default() -> Self {
-        Growth(COMPACT_ABOVE)
+        Growth { limit: COMPACT_ABOVE, asked: false }
     }
 }
 
 impl Growth {
-    /// Whether a log of this size should be compacted.
-    pub fn is_due(&self, size: u64) -> bool {
-        size >= self.0
+    /// Whether a log of this size should be compacted. Not again because of what was on its way when it was; but again if it failed, and
+    /// the log has grown on to twice the size.
+    pub fn is_due(&mut self, size: u64) -> bool {
+        self.asked &= size >= self.limit && size < self.limit.saturating_mul(2);
+        size >= self.limit && !self.asked
     }
 
     /// It was, to these records.
     pub fn compacted(&mut self, live: &[Bytes]) {
-        self.0 = COMPACT_ABOVE.max(4 * live.iter().map(|b| b.len() as u64 + 32).sum::<u64>());
+        self.limit = COMPACT_ABOVE.max(4 * live.iter().map(|b| b.len() as u64 + 32).sum::<u64>());
+        self.asked = true;
     }
 }
 
@@ -327,6 +334,23 @@ mod tests {
         drop(writer);
         while rx.blocking_recv().is_some() {}
         assert_eq!(open(dir.path(), 1 << 20).1, ["A", "b"]);
+    }
+
+    #[test]
+    fn a_compaction_is_asked_for_once_and_again_if_it_failed() {
+        let mut growth = Growth::default();
+        assert!(!growth.is_due(COMPACT_ABOVE - 1));
+        assert!(growth.is_due(COMPACT_ABOVE));
+        growth.compacted(&[]);
+        assert!(!growth.is_due(COMPACT_ABOVE + 1), "written before it");
+        assert!(!growth.is_due(100));
+        assert!(growth.is_due(COMPACT_ABOVE + 2), "grown again");
+        growth.compacted(&[]);
+        assert!(!growth.is_due(2 * COMPACT_ABOVE - 1));
+        assert!(growth.is_due(2 * COMPACT_ABOVE), "it failed");
+        growth.compacted(&vec![Bytes::from(vec![0; 1 << 20]); 8]);
+        assert!(!growth.is_due(30 << 20), "much of it lives");
+        assert!(growth.is_due(33 << 20));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Owns nothing but the order of things, and who waits for which answer.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -44,6 +44,9 @@ pub(crate) mod testing;
 
 /// Events taken in one turn before effects are carried out: one commit serves many returns.
 const TURN: usize = 512;
+/// Bytes of answers taken in one turn: some milliseconds of work. A commit that has ended, and with it the next acceptance, waits for
+/// the whole of a turn.
+const TURN_BYTES: usize = 512 << 10;
 /// Watchers are told who runs at least this often, in milliseconds.
 const PROGRESS_EVERY: u64 = 1_000;
 
@@ -151,7 +154,7 @@ impl Daemon {
 
     /// Runs until stopped or replaced.
     pub async fn run(mut self, mut sources: Sources, clock: Clock, health: &Health) -> End {
-        let mut events = Vec::with_capacity(TURN);
+        let (mut events, mut waiting) = (Vec::with_capacity(TURN), VecDeque::new());
         let timer = tokio::time::sleep(clock.until(self.owner.next_deadline(clock.now())));
         tokio::pin!(timer);
         loop {
@@ -162,7 +165,11 @@ impl Daemon {
                 () = self.standings.trust.changed() => self.standings.trust.tell_all(&self.links),
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
-                n = sources.links.recv_many(&mut events, TURN) => if n == 0 { return End::Stopped },
+                n = sources.links.recv_many(&mut events, TURN), if waiting.is_empty() => {
+                    if n == 0 { return End::Stopped }
+                }
+                // Links have their turn, too.
+                () = tokio::task::yield_now(), if !waiting.is_empty() => {}
                 () = &mut timer => {}
             }
             if fenced {
@@ -173,7 +180,14 @@ impl Daemon {
                 return End::Fenced;
             }
             let now = clock.now();
-            events.drain(..).for_each(|event| self.link(now, event));
+            waiting.extend(events.drain(..));
+            let mut bytes = 0;
+            while bytes < TURN_BYTES
+                && let Some(event) = waiting.pop_front()
+            {
+                bytes += weight(&event);
+                self.link(now, event);
+            }
             // Not left to the timer, which a busy loop might never come to.
             if self.owner.next_deadline(now) <= now {
                 self.owner.tick(now);
@@ -377,5 +391,13 @@ impl Daemon {
         metrics::gauge!(telemetry::MINIONS_UP).set(self.owner.inventory().up().len() as f64);
         metrics::gauge!(telemetry::MINIONS_MISPLACED).set(self.placing.misplaced() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.owner.open_jobs().count() as f64);
+    }
+}
+
+/// What an event is to a turn, in bytes.
+fn weight(event: &LinkEvent<Up>) -> usize {
+    match event {
+        LinkEvent::Message { message: Up::Returns(batch), .. } => batch.weight(),
+        _ => 0,
     }
 }
