@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use anyhow::Context as _;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
@@ -26,8 +27,9 @@ pub struct Bed {
     pub random: StdRng,
     run: Run,
     accounted: u64,
-    // Last: nothing may run in it when it goes.
+    // Last: nothing may run in them when they go.
     dir: TempDir,
+    _memory: Option<TempDir>,
 }
 
 /// Processor time used so far, in milliseconds; or between two moments.
@@ -69,13 +71,31 @@ impl Bed {
     /// # Errors
     /// Something did not start, or not in time.
     pub async fn stand(run: &Run) -> anyhow::Result<Bed> {
+        Bed::on(run, None).await
+    }
+
+    /// As [`Bed::start`], but the state of all syndics but the first is in memory, where there is such a place: their disks are not
+    /// this one.
+    ///
+    /// # Errors
+    /// As [`Bed::start`].
+    pub async fn start_on_own_disks(run: &Run) -> anyhow::Result<Bed> {
+        let make = |place| tempfile::Builder::new().prefix("relay-bench-").tempdir_in(place);
+        let memory = machine::in_memory().map(make).transpose().context("a directory in memory")?;
+        let mut bed = Bed::on(run, memory).await?;
+        bed.attach().await?;
+        Ok(bed)
+    }
+
+    async fn on(run: &Run, memory: Option<TempDir>) -> anyhow::Result<Bed> {
         let (binaries, dir) = (Binaries::find()?, run.directory()?);
         run.tell(&format!("seed {}; starting a top master and {} syndics", run.seed, run.syndics));
-        let site = Site::new(dir.path(), binaries, run.threads)?;
+        let others = memory.as_ref().map(|memory| memory.path().to_owned());
+        let site = Site::new(dir.path(), binaries, run.threads)?.with_others_in(others);
         let fabric = Fabric::start(site, run.syndics).await?;
         let swarm = start_swarm(run, &fabric, dir.path()).await?;
         let (random, accounted) = (StdRng::seed_from_u64(run.seed), u64::from(run.minions));
-        Ok(Bed { fabric, swarm, random, run: run.clone(), accounted, dir })
+        Ok(Bed { fabric, swarm, random, run: run.clone(), accounted, dir, _memory: memory })
     }
 
     /// Lets all minions attach; how long that took.

@@ -163,6 +163,11 @@ impl Fabric {
         self.site.authority_dir()
     }
 
+    /// The syndics' processes, in their order.
+    pub fn syndic_pids(&self) -> impl Iterator<Item = u32> {
+        self.syndics.iter().map(|syndic| syndic.process.pid())
+    }
+
     /// Resident memory of all syndics together, in KiB.
     ///
     /// # Errors

@@ -2,17 +2,19 @@
 //!
 //! A small job is `test.ping` on one minion, another one each time, of a few (one or more below each syndic) that share a
 //! process with nobody else: thousands of simulated minions in one would answer in turn, and real ones do not. The large job is
-//! for these, too; it has a text of its own from every minion (4 KiB each), so nothing folds. Left out: the journal's fsync (simulated minions, journal in memory), and operators on
-//! machines of their own: they share one here. The budget: the 99th percentile of a small job beside a large one of 5,000
-//! minions is at most twice that of one alone, and 1.3 times is aimed for.
+//! for these, too; it has a text of its own from every minion (4 KiB each), so nothing folds. Left out: the journal's fsync
+//! (simulated minions, journal in memory). The budget: the 99th percentile of a small job beside a large one of 5,000 minions is at
+//! most twice that of one alone, and 1.3 times is aimed for. It is about what the fabric makes of the two, so what would be on other
+//! machines gives way there ([`beside`]); what one machine makes of them when all share it is judged as well, and a bare echo in both
+//! shows how much of it is the machine's.
 
 mod beside;
+mod bulk;
 mod echo;
 mod rate;
 
 use crate::{
-    bed::Bed,
-    machine::limits::FABRIC_KIB,
+    machine::{self, limits::FABRIC_KIB},
     report::{
         Figure,
         Kind::{Count, Time},
@@ -23,8 +25,11 @@ use crate::{
     swarm::Shape,
 };
 
-pub use self::echo::ECHO;
-use self::{beside::Beside, echo::Echo, rate::Rate};
+use self::{
+    beside::{Beside, Stage},
+    rate::Rate,
+};
+pub use self::{bulk::BULK, echo::ECHO};
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -65,30 +70,44 @@ pub const SCENARIO: Scenario = Scenario {
 
 /// Minions below each syndic that small jobs go to.
 const APART_EACH: u32 = 2;
+/// Rounds beside what gives way, for each of the others: a 99th percentile wants samples.
+const OWN_ROUNDS: u32 = 2;
 
 async fn measure(run: Run) -> anyhow::Result<Report> {
     let texts = u32::try_from(run.number("output-bytes")).unwrap_or(u32::MAX);
     let apart = (APART_EACH * run.syndics).min(run.minions);
     let run = Run { shape: Shape { texts, apart, ..run.shape }, ..run };
-    let mut bed = Bed::start(&run).await?;
-    bed.ping_ms().await?;
-    let mut echo = Echo::start(&bed).await?;
-    let (mut rates, mut beside) = (Vec::new(), Beside::default());
+    let mut stage = Stage::shared(&run).await?;
+    let (mut rates, mut shared) = (Vec::new(), Beside::new(Targets::apart(&run)));
     for round in 1..=run.rounds {
-        let rate = rate::round(&run, &mut bed).await?;
-        beside.round(&run, &mut bed, &mut echo).await?;
+        let rate = rate::round(&run, &mut stage.bed).await?;
+        shared.round(&mut stage).await?;
         run.tell(&format!(
             "round {round}: {:.0} small jobs a second; large one {:.0} ms",
             rate.finished_per_s,
-            beside.bulk_ms.last().copied().unwrap_or_default()
+            shared.bulk_ms.last().copied().unwrap_or_default()
         ));
         rates.push(rate);
     }
-    let accounted = bed.accounted().min(beside.accounted(run.minions));
+    let accounted = stage.bed.accounted();
+    drop(stage);
+    let (mut stage, mut own) =
+        (Stage::own_machines(&run).await?, Beside::new(Targets::below_the_first(&run)));
+    for round in 1..=OWN_ROUNDS * run.rounds {
+        own.round(&mut stage).await?;
+        let took = own.bulk_ms.last().copied().unwrap_or_default();
+        run.tell(&format!("round {round} beside what gives way: large one {took:.0} ms"));
+    }
+    let accounted = accounted.min(stage.bed.accounted());
+    let accounted = accounted.min(shared.accounted(run.minions)).min(own.accounted(run.minions));
+    let disks = match machine::in_memory() {
+        Some(_) => "these syndics' spools are in memory, the first one's and the store on the disk",
+        None => "but all spools are on one disk: nothing is in memory here",
+    };
     Ok(Report::new(&run, accounted)
         .note(format!(
             "a small job: test.ping on one minion, another one each time (alone and beside: of {}, which have a process of their \
-             own), from the request to the event that closes it",
+             own; where others give way, of those below the first syndic), from the request to the event that closes it",
             run.shape.apart
         ))
         .note(format!(
@@ -99,34 +118,79 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
         ))
         .note(format!(
             "beside: one after the other while a job with a text of {texts} bytes from each minion goes on; alone: {} one after \
-             the other before it; rounds alternate ({} and {} samples)",
+             the other before it; rounds alternate ({} and {} samples; shared {} and {})",
             beside::ALONE,
-            beside.alone_ms.len(),
-            beside.beside_ms.len()
+            own.alone_ms.len(),
+            own.beside_ms.len(),
+            shared.alone_ms.len(),
+            shared.beside_ms.len()
         ))
+        .note(format!(
+            "what would be on other machines (the large job's operator, all syndics but the small jobs', all other minions) has the \
+             processor time that nobody else wants; {disks}"
+        ))
+        .note("shared: the same where everything has its share of this machine's processors and its disk")
         .note("echo: three times there and back over bare TCP, to a process that does nothing else; sampled beside the small jobs")
-        .finish(figures(&rates, &beside)))
+        .finish(figures(&rates, &own, &shared)))
 }
 
-fn figures(rates: &[Rate], beside: &Beside) -> Vec<Figure> {
+fn figures(rates: &[Rate], own: &Beside, shared: &Beside) -> Vec<Figure> {
     let of = |part: fn(&Rate) -> f64| median(&rates.iter().map(part).collect::<Vec<f64>>());
-    let wrong: u64 = rates.iter().map(|rate| rate.wrong).sum::<u64>() + beside.wrong;
-    let ratio = p99(&beside.beside_ms) / p99(&beside.alone_ms);
-    vec![
-        Figure::new("small_beside_bulk", ratio, "ratio", Time).at_most(2.0, 1.3),
-        Figure::new("small_alone_p99_ms", p99(&beside.alone_ms), "ms", Time),
-        Figure::new("small_beside_p99_ms", p99(&beside.beside_ms), "ms", Time),
-        Figure::new("small_alone_ms", median(&beside.alone_ms), "ms", Time),
-        Figure::new("small_beside_ms", median(&beside.beside_ms), "ms", Time),
-        Figure::new("echo_alone_p99_ms", p99(&beside.echo_ms[0]), "ms", Time),
-        Figure::new("echo_beside_p99_ms", p99(&beside.echo_ms[1]), "ms", Time),
-        Figure::new("bulk_ms", median(&beside.bulk_ms), "ms", Time),
+    let wrong: u64 = rates.iter().map(|rate| rate.wrong).sum::<u64>() + own.wrong + shared.wrong;
+    let mut figures = besides(own, NAMES);
+    figures.extend(besides(shared, SHARED_NAMES));
+    figures.extend([
         Figure::new("accepted_per_s", of(|rate| rate.accepted_per_s), "jobs/s", Time).higher(),
         Figure::new("finished_per_s", of(|rate| rate.finished_per_s), "jobs/s", Time).higher(),
         Figure::new("side_by_side_ms", of(|rate| rate.median_ms), "ms", Time),
         Figure::new("side_by_side_p99_ms", of(|rate| rate.p99_ms), "ms", Time),
         Figure::new("small_jobs_wrong", wrong as f64, "jobs", Count).at_most(0.0, None),
-    ]
+    ]);
+    figures
+}
+
+/// The ratio, and the times that go with it: see [`besides`].
+const NAMES: (&str, [&str; 7]) = (
+    "small_beside_bulk",
+    [
+        "small_alone_p99_ms",
+        "small_beside_p99_ms",
+        "small_alone_ms",
+        "small_beside_ms",
+        "echo_alone_p99_ms",
+        "echo_beside_p99_ms",
+        "bulk_ms",
+    ],
+);
+/// The same where everything shares the machine.
+const SHARED_NAMES: (&str, [&str; 7]) = (
+    "shared_small_beside_bulk",
+    [
+        "shared_small_alone_p99_ms",
+        "shared_small_beside_p99_ms",
+        "shared_small_alone_ms",
+        "shared_small_beside_ms",
+        "shared_echo_alone_p99_ms",
+        "shared_echo_beside_p99_ms",
+        "shared_bulk_ms",
+    ],
+);
+
+/// Small jobs beside large ones. The budget names no machine, so it is judged both ways.
+fn besides(of: &Beside, (ratio, times): (&'static str, [&'static str; 7])) -> Vec<Figure> {
+    let [echo_alone, echo_beside] = &of.echo_ms;
+    let values = [
+        p99(&of.alone_ms),
+        p99(&of.beside_ms),
+        median(&of.alone_ms),
+        median(&of.beside_ms),
+        p99(echo_alone),
+        p99(echo_beside),
+        median(&of.bulk_ms),
+    ];
+    let ratio = Figure::new(ratio, of.ratio(), "ratio", Time).at_most(2.0, 1.3);
+    let times = times.into_iter().zip(values).map(|(name, value)| Figure::new(name, value, "ms", Time));
+    std::iter::once(ratio).chain(times).collect()
 }
 
 /// Minions that small jobs go to: another one each time, and neighbours below different syndics.
@@ -135,11 +199,12 @@ struct Targets {
     shape: Shape,
     minions: u32,
     next: u32,
+    step: u32,
 }
 
 impl Targets {
     fn new(run: &Run) -> Targets {
-        Targets { shape: run.shape, minions: run.minions, next: 0 }
+        Targets { shape: run.shape, minions: run.minions, next: 0, step: 1 }
     }
 
     /// Only those that have a process of their own.
@@ -147,9 +212,14 @@ impl Targets {
         Targets { minions: run.shape.apart, ..Targets::new(run) }
     }
 
+    /// Of these, only those below the first syndic.
+    fn below_the_first(run: &Run) -> Targets {
+        Targets { step: run.syndics, ..Targets::apart(run) }
+    }
+
     fn next(&mut self) -> String {
         let n = self.next % self.minions.max(1);
-        self.next = self.next.wrapping_add(1);
+        self.next = self.next.wrapping_add(self.step);
         self.shape.name(n)
     }
 }

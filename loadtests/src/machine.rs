@@ -1,6 +1,6 @@
 //! The machine that measures: what it is, what it gives ([`limits`]), and what processes take of it (`/proc`).
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use anyhow::Context as _;
 use nix::{time::ClockId, unistd::Pid};
@@ -58,6 +58,26 @@ pub fn cpu_ms(pid: u32) -> anyhow::Result<f64> {
     let pid = Pid::from_raw(i32::try_from(pid).with_context(gone)?);
     let used = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now).with_context(gone)?;
     Ok(used.tv_sec() as f64 * 1e3 + used.tv_nsec() as f64 / 1e6)
+}
+
+/// Lets a process have only the processor time that nobody else wants (`SCHED_IDLE`), with all threads that it has and will have.
+///
+/// # Errors
+/// It is gone, or there is no `chrt` (Debian's util-linux).
+pub fn give_way(pid: u32) -> anyhow::Result<()> {
+    let mut chrt = Command::new("chrt");
+    chrt.args(["--all-tasks", "--idle", "--pid", "0", &pid.to_string()]);
+    let done = chrt.output().context("chrt (util-linux) does not start")?;
+    let why = String::from_utf8_lossy(&done.stderr);
+    anyhow::ensure!(done.status.success(), "process {pid} keeps its place before others: {}", why.trim());
+    Ok(())
+}
+
+/// Where files are in memory on this machine, if they are anywhere.
+pub fn in_memory() -> Option<&'static Path> {
+    let place = Path::new("/dev/shm");
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    (filesystem(&mounts, place) == "tmpfs").then_some(place)
 }
 
 /// Highest resident memory that a process ever had (`VmHWM`), in KiB.

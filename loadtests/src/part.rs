@@ -39,6 +39,7 @@ pub const PARTS: &[PartKind] = &[
     storm::ACCEPTING,
     storm::DIALLING,
     jobs::ECHO,
+    jobs::BULK,
     PartKind { name: "floor-top", about: "The top of the bare TCP tree", main: floor::top::main },
     PartKind { name: "floor-middle", about: "A middle of the bare TCP tree", main: floor::middle::main },
     PartKind { name: "floor-leaves", about: "Leaves of the bare TCP tree", main: floor::leaves::main },

@@ -26,7 +26,7 @@ use super::site::fabric_name;
 /// Largest message taken from a top master, in bytes: returns of thousands of minions with one body.
 const MAX_MESSAGE: usize = 16 << 20;
 /// How long a job may take until the run is given up: longer than the delivery and run timeouts together.
-const JOB_TIME: Duration = Duration::from_secs(120);
+pub const JOB_TIME: Duration = Duration::from_secs(120);
 
 /// How long a top master may take to own the fabric, once it listens.
 const OWNING_TIME: Duration = Duration::from_secs(30);

@@ -27,6 +27,8 @@ pub struct Site {
     binaries: Binaries,
     authority: DevAuthority,
     threads: Option<u32>,
+    /// Where the state of all syndics but the first is, if not beside the others'.
+    elsewhere: Option<PathBuf>,
 }
 
 impl Site {
@@ -36,7 +38,13 @@ impl Site {
     /// The directory cannot be written.
     pub fn new(dir: &Path, binaries: Binaries, threads: Option<u32>) -> anyhow::Result<Site> {
         let authority = DevAuthority::create(&dir.join("authority"), fabric_name()?)?;
-        Ok(Site { dir: dir.into(), binaries, authority, threads })
+        Ok(Site { dir: dir.into(), binaries, authority, threads, elsewhere: None })
+    }
+
+    /// With the state of all syndics but the first in another directory: on another disk.
+    #[must_use]
+    pub fn with_others_in(self, elsewhere: Option<PathBuf>) -> Site {
+        Site { elsewhere, ..self }
     }
 
     /// The directory of the authority.
@@ -101,7 +109,9 @@ impl Site {
     ) -> anyhow::Result<Syndic> {
         let (id, region) = (&format!("syndic-{k}"), &region(k));
         let tls = &self.issued(id, Role::Syndic, region)?;
-        let (state, threads) = (&self.state(id), self.threads);
+        let own = || self.state(id);
+        let elsewhere = self.elsewhere.as_ref().filter(|_| k > 0);
+        let (state, threads) = (&elsewhere.map_or_else(own, |dir| dir.join(id)), self.threads);
         let parent = &Place { id: TOP.into(), region: self::region(0), address: top.to_string() };
         let file = SyndicFile { id, region, listen, admin, state, tls, parent, threads };
         let process = self.start(id, &self.binaries.syndic, &config::syndic(&file))?;
