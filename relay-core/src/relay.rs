@@ -130,8 +130,9 @@ pub struct Relay {
     owed: Acks,
     /// Durable, and not told yet.
     acks: Acks,
-    /// Children whose heartbeats are to be answered.
-    beats: Vec<LinkId>,
+    /// Children whose heartbeats are to be answered, and when ([`HeartbeatRule::gather`]).
+    beats: BTreeSet<LinkId>,
+    beats_due: Option<Millis>,
     /// Jobs that have their last answer from here: what is folded of them waits for nothing more.
     finished: BTreeSet<Jid>,
     roster_due: Option<Millis>,
@@ -161,7 +162,8 @@ impl Relay {
             lazy: Vec::new(),
             owed: Acks::default(),
             acks: Acks::default(),
-            beats: Vec::new(),
+            beats: BTreeSet::new(),
+            beats_due: None,
             finished: BTreeSet::new(),
             roster_due: None,
             tell_due: None,
@@ -323,6 +325,7 @@ impl Relay {
         let works = self.tier.works.values().filter_map(unsent);
         let paced =
             self.roster_due.into_iter().chain(self.tell_due).chain(self.acks.due()).chain(self.reports_due());
+        let paced = paced.chain(self.beats_due);
         let beats = self.uplinks.iter().filter(|u| u.link().is_some()).map(|u| u.next_beat);
         folds
             .chain(works)
@@ -339,6 +342,11 @@ impl Relay {
     /// The roster of this syndic.
     pub fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// How many minions are up.
+    pub fn minions_up(&self) -> u64 {
+        self.tier.up().len()
     }
 
     /// Each job's ledger, for the invariants.

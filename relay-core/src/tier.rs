@@ -39,6 +39,9 @@ use seats::Seats;
 /// The path "straight to a minion": its number already stands for one incarnation, so no more need be remembered.
 pub const DIRECT: Incarnation = Incarnation(0);
 
+/// A link that was named as silent is named again after this long, if it is still there.
+const SILENT_AGAIN: Millis = 1_000;
+
 /// One job in progress at this tier.
 #[derive(Debug)]
 pub struct Work {
@@ -135,6 +138,8 @@ pub struct RosterGap;
 #[derive(Debug, Default)]
 pub struct Tier {
     links: BTreeMap<LinkId, Child>,
+    /// Before this no link can be silent.
+    silence: Millis,
     seats: Seats,
     up: Members,
     /// Links that say that a member is up which has just gone down at another: ask them.
@@ -179,10 +184,22 @@ impl Tier {
         }
     }
 
-    /// Links on which nothing was heard for `dead_after`.
-    pub fn silent(&self, now: Millis, dead_after: Millis) -> Vec<LinkId> {
-        let late = self.links.iter().filter(|(_, c)| c.heard + dead_after <= now);
-        late.map(|(link, _)| *link).collect()
+    /// Links on which nothing was heard for `dead_after`, which is always the same. All of them are gone through only when one could
+    /// be: thousands are not silent.
+    pub fn silent(&mut self, now: Millis, dead_after: Millis) -> Vec<LinkId> {
+        if now < self.silence {
+            return Vec::new();
+        }
+        let (mut late, mut first) = (Vec::new(), now + dead_after);
+        for (link, child) in &self.links {
+            match child.heard + dead_after {
+                over if over <= now => late.push(*link),
+                over => first = first.min(over),
+            }
+        }
+        // One that is hung up is gone soon. Until then it is named again.
+        self.silence = if late.is_empty() { first } else { first.min(now + SILENT_AGAIN) };
+        late
     }
 
     /// Who is reachable, in local numbers.

@@ -266,7 +266,7 @@ impl Daemon {
         }
         self.next_figures = now + FIGURES_EVERY;
         metrics::gauge!(telemetry::LINKS_UP).set((self.children.len() + self.parents.len()) as f64);
-        metrics::gauge!(telemetry::MINIONS_UP).set(self.relay.roster().up_count() as f64);
+        metrics::gauge!(telemetry::MINIONS_UP).set(self.relay.minions_up() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.relay.ledgers().count() as f64);
         metrics::gauge!(telemetry::SPOOL_BYTES).set(self.relay.spooled_bytes() as f64);
     }

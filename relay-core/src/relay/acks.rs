@@ -15,7 +15,7 @@ use crate::{
 pub const ACK_SOON: Millis = 20;
 /// Those of answers that are more than a few lines: hundreds of them would fill a minion's window too.
 pub const ACK_PACE: Millis = 1_000;
-/// The others wait until the next heartbeat of their minion ([`crate::seat::HeartbeatRule`]) and a second more, if no job comes
+/// The others wait for the answer to the next heartbeat of their minion ([`crate::seat::HeartbeatRule`]), and some more, if no job comes
 /// before. A minion of which so little comes runs no risk: to fill its window it would need five hundred jobs meanwhile, each of
 /// which takes an acknowledgement along.
 pub const ACK_LAST: Millis = 13_000;
@@ -136,6 +136,7 @@ mod tests {
     fn what_could_fill_a_window_waits_less() {
         let paces = [(true, 100), (true, SIZEABLE), (true, BULK), (false, 0)].map(|(d, b)| pace(d, b));
         assert_eq!(paces, [ACK_LAST, ACK_PACE, ACK_SOON, ACK_SOON]);
-        assert!(ACK_LAST > crate::seat::HeartbeatRule::default().interval);
+        let beats = crate::seat::HeartbeatRule::default();
+        assert!(ACK_LAST > beats.interval + 3 * beats.gather(), "a heartbeat and its answer come first");
     }
 }

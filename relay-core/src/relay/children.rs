@@ -34,6 +34,7 @@ impl Relay {
         let down = self.tier.detach(link);
         self.owed.forget(link);
         self.acks.forget(link);
+        self.beats.remove(&link);
         self.roster.set_up(&down, false, wall);
         self.roster_due.get_or_insert(now + ROSTER_PACE);
         self.ask_contested();
@@ -51,7 +52,8 @@ impl Relay {
                 if self.tier.seen_running(link, &running) {
                     self.tell_due.get_or_insert(now + TELL_PACE);
                 }
-                self.beats.push(link);
+                self.beats.insert(link);
+                self.beats_due.get_or_insert(self.rule.heartbeat.answered_at(now));
             }
             Up::Returns(batch) => self.child_returns(now, link, batch),
             Up::Suspicions(list) => self.child_suspects(now, link, list),

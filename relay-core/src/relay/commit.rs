@@ -45,7 +45,9 @@ impl Relay {
         } else if !self.owed.is_empty() && self.uplinks.iter().all(|u| u.fold.due().is_none()) {
             self.acknowledge_duplicates(now);
         }
-        self.answer_beats();
+        if self.beats_due.is_some_and(|due| due <= now) {
+            self.answer_beats();
+        }
         self.acks.ripe(now).into_iter().for_each(|acks| self.send(acks));
         if self.roster_due.is_some_and(|due| due <= now) {
             self.flush_roster();
@@ -89,9 +91,10 @@ impl Relay {
         }
     }
 
-    /// One message for all whose heartbeats came in this turn, and what they are owed with it.
+    /// One message for all whose heartbeats came since the last one, and what they are owed with it.
     fn answer_beats(&mut self) {
-        let links = std::mem::take(&mut self.beats);
+        self.beats_due = None;
+        let links: Vec<LinkId> = std::mem::take(&mut self.beats).into_iter().collect();
         if !links.is_empty() {
             self.acks.along(&links).into_iter().for_each(|acks| self.send(acks));
             self.send(Sending::new(links, Down::Heartbeat));

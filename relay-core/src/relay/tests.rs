@@ -480,17 +480,21 @@ fn an_acknowledgement_goes_along_with_the_next_job_and_bulk_is_acknowledged_soon
 }
 
 #[test]
-fn an_acknowledgement_goes_with_the_answer_to_a_heartbeat_and_only_to_who_beats() {
-    let mut bench = Bench::attached(3);
+fn heartbeats_are_answered_together_and_acknowledgements_go_along_to_who_beats() {
+    let mut bench = Bench::attached(4);
+    let due = rule().heartbeat.answered_at(200);
     bench.dispatch(&[0, 1, 2], false, 10_000);
     (0..3).for_each(|no| bench.answer(100, no, 1));
     bench.turn(100);
     bench.sent.clear();
-    for link in [2, 0] {
-        bench.relay.from_child(200, 0, LinkId(link), Up::Heartbeat(Vec::new()));
+    for (now, link) in [(200, 2), (due - 1, 0), (due - 1, 3), (due - 1, 2)] {
+        bench.relay.from_child(now, 0, LinkId(link), Up::Heartbeat(Vec::new()));
+        bench.turn(now);
     }
-    bench.turn(200);
-    let beaten = vec![LinkId(2), LinkId(0)];
+    bench.relay.child_down(due - 1, 0, LinkId(3));
+    assert_eq!((bench.sent.len(), bench.relay.next_deadline(due - 1)), (0, due));
+    bench.turn(due);
+    let beaten = vec![LinkId(0), LinkId(2)];
     let acks = RelayEffect::Send(Sending::new(beaten.clone(), Down::ReturnsAck { up_to: 1 }));
     assert_eq!(bench.sent, [acks, RelayEffect::Send(Sending::new(beaten, Down::Heartbeat))]);
     bench.turn(100 + ACK_LAST);
@@ -516,15 +520,17 @@ fn a_last_answer_leaves_the_others_in_the_fold_and_acknowledges_nothing_of_them(
     };
     assert_eq!(last(&bench), [small]);
     // What is owed to the first minion covers an answer that no spool has yet.
-    bench.relay.from_child(102, 0, LinkId(0), Up::Heartbeat(Vec::new()));
-    bench.turn(102);
+    let beat = |bench: &mut Bench, now| {
+        bench.relay.from_child(now, 0, LinkId(0), Up::Heartbeat(Vec::new()));
+        bench.turn(rule().heartbeat.answered_at(now));
+    };
+    beat(&mut bench, 102);
     assert_eq!(bench.acked(), []);
-    bench.answer(103, 1, 1);
-    bench.answer(103, 2, 1);
-    bench.turn(103);
+    bench.answer(303, 1, 1);
+    bench.answer(303, 2, 1);
+    bench.turn(303);
     assert_eq!(last(&bench), [small, jid()]);
-    bench.relay.from_child(104, 0, LinkId(0), Up::Heartbeat(Vec::new()));
-    bench.turn(104);
+    beat(&mut bench, 304);
     assert_eq!(bench.acked(), [(LinkId(0), 2)]);
 }
 

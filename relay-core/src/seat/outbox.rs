@@ -26,6 +26,8 @@ pub const TELL_AFTER: Millis = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Session {
     pub(super) heard: Millis,
+    /// When the newest heartbeat was sent.
+    beat: Millis,
     pub(super) next_beat: Millis,
     seq: u64,
     /// Sent, not acknowledged: seq, jid, bytes.
@@ -137,6 +139,12 @@ impl Seat {
         (self.session, self.dropped) = (None, true);
     }
 
+    /// The parent has answered the newest heartbeat, or says without being asked that it is there.
+    pub(super) fn beat_answered(&mut self, now: Millis) {
+        let Some(session) = &mut self.session else { return };
+        session.next_beat = now.min(session.beat + self.rule.longest_answer()) + self.rule.interval;
+    }
+
     pub(super) fn beat(&mut self, now: Millis) {
         if self.is_silent(now) {
             return self.drop_link();
@@ -147,7 +155,7 @@ impl Seat {
         if now < session.next_beat && !self.entries.values().any(untold) {
             return;
         }
-        session.next_beat = now + self.rule.interval;
+        (session.beat, session.next_beat) = (now, now + self.rule.interval);
         let mut running = Vec::new();
         for (&jid, entry) in &mut self.entries {
             if let State::Running { told, .. } = &mut entry.state {

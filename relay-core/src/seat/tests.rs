@@ -229,6 +229,31 @@ fn a_silent_parent_is_hung_up_on() {
 }
 
 #[test]
+fn the_next_heartbeat_is_counted_from_the_answer_unless_that_takes_too_long() {
+    let rule = HeartbeatRule::default();
+    let next = |answered: &[u64]| {
+        let mut seat = seat();
+        seat.attached(1_000);
+        answered.iter().for_each(|at| seat.received(*at, Down::Heartbeat, 0));
+        seat.next_deadline(1_000)
+    };
+    assert_eq!(next(&[]), 13_000);
+    assert_eq!(next(&[1_200]), 13_200);
+    let longest = next(&[9_000]);
+    assert_eq!(longest, next(&[9_000, 10_000, 11_000]), "a parent that says so unasked silences nobody");
+    assert!(longest > 1_000 + rule.interval + rule.gather());
+    assert!(2 * (longest - 1_000) < rule.dead_after, "one that is late cuts no link");
+}
+
+#[test]
+fn answers_stand_on_moments_that_do_not_move() {
+    let rule = HeartbeatRule::default();
+    assert_eq!([0, 249, 250, 251].map(|now| rule.answered_at(now)), [250, 250, 500, 500]);
+    let least = HeartbeatRule { interval: 1, dead_after: 2 };
+    assert_eq!(least.answered_at(7), 8);
+}
+
+#[test]
 fn what_a_stopped_minion_finds_waiting_is_not_started_late() {
     let (mut seat, mut journal) = (seat(), Vec::new());
     seat.attached(0);

@@ -132,6 +132,24 @@ fn who_goes_down_where_it_no_longer_is_is_asked_for_where_it_is() {
 }
 
 #[test]
+fn silence_is_found_when_it_begins_and_named_until_the_link_is_gone() {
+    let mut tier = tier(1);
+    let silent = |tier: &mut Tier, now| tier.silent(now, 2_000);
+    assert_eq!((silent(&mut tier, 0), silent(&mut tier, 1_999)), (vec![], vec![]));
+    tier.heard(LinkId(1), 1_200);
+    tier.attach(LinkId(3), Incarnation(33), 1_999);
+    assert_eq!(silent(&mut tier, 2_000), [LinkId(2)]);
+    assert_eq!(silent(&mut tier, 3_200), [LinkId(1), LinkId(2)]);
+    tier.detach(LinkId(1));
+    tier.heard(LinkId(2), 3_201);
+    assert_eq!(silent(&mut tier, 3_999), [LinkId(3)]);
+    tier.detach(LinkId(3));
+    assert_eq!(silent(&mut tier, 6_000), [LinkId(2)]);
+    assert_eq!(silent(&mut tier, 6_000 + SILENT_AGAIN - 1), []);
+    assert_eq!(silent(&mut tier, 6_000 + SILENT_AGAIN), [LinkId(2)]);
+}
+
+#[test]
 fn a_gap_is_noticed_until_the_whole_comes() {
     let mut tier = tier(1);
     let delta = |from, to| RosterUpdate::Delta { from, to, changes: vec![RosterChange::Down(set(&[0]))] };

@@ -14,8 +14,8 @@ use crate::{
     trust::{self, Belief, Enrolment, Seconds, bundle::Root},
 };
 
-/// Certificates are looked at this often even if nobody says that something has changed: clocks go on, and are set.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A certificate is looked at when its time is over, and this often even if nobody says that something has changed: clocks are set.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long after its end a certificate still counts on a link that stands: clocks differ, and a renewed one is on its way.
 const GRACE: Seconds = 5 * 60;
 
@@ -64,11 +64,18 @@ impl Shown {
                 metrics::counter!(telemetry::LINK_DROPPED_TOTAL, "why" => ended.word()).increment(1);
                 return ended;
             }
+            let rest = self.rest(trust::now());
             tokio::select! {
                 changed = self.follow.changed() => if changed.is_err() { return std::future::pending().await },
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
+    }
+
+    /// Until it is looked at again.
+    fn rest(&self, now: Seconds) -> Duration {
+        let left = self.until.saturating_add(GRACE).saturating_sub(now);
+        Duration::from_secs(left.max(1)).min(LOOK_EVERY)
     }
 
     fn look(&mut self, now: Seconds) -> Result<(), Ended> {

@@ -28,9 +28,9 @@ fn one_minion_does_not_use_up_the_numbers_of_all() {
     assert!(bench.sent.iter().any(refused));
     // Others are let in as before, and mallory itself under a journal that is known.
     bench.minion(7);
-    assert_eq!(bench.relay.roster().up_count(), 2);
+    assert_eq!(bench.relay.minions_up(), 2);
     bench.mallory(20_000, 1_000, "{}");
-    assert_eq!(bench.relay.roster().up_count(), 3);
+    assert_eq!(bench.relay.minions_up(), 3);
 }
 
 #[test]

@@ -106,6 +106,10 @@ fn a_certificate_counts_some_minutes_longer_on_a_link_that_stands() {
     let until = shown.until;
     assert_eq!((shown.look(until), shown.look(until + GRACE - 1)), (Ok(()), Ok(())));
     assert_eq!(shown.look(until + GRACE), Err(Ended::Expired));
+    let secs = Duration::from_secs;
+    let rests =
+        [(0, LOOK_EVERY), (until + GRACE - 7, secs(7)), (until + GRACE, secs(1)), (Seconds::MAX, secs(1))];
+    assert_eq!(rests.map(|(now, _)| shown.rest(now)), rests.map(|(_, rest)| rest), "and not much");
 }
 
 /// Links begin anew before the certificate that they show ends, and not all at once.
