@@ -98,9 +98,10 @@ impl HeartbeatRule {
     }
 
     /// The next heartbeat is counted from the answer to the one before, so that those who were answered together beat
-    /// together. From one that takes longer than this it is not: two intervals must fit into `dead_after`.
+    /// together. From one that takes longer than this it is not: two intervals must fit into `dead_after`, however it is configured.
     fn longest_answer(&self) -> Millis {
-        self.gather() * 8 / 5
+        let spare = (self.dead_after / 2).saturating_sub(self.interval);
+        spare.min(self.gather() * 8 / 5)
     }
 }
 

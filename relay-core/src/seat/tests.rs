@@ -246,11 +246,14 @@ fn the_next_heartbeat_is_counted_from_the_answer_unless_that_takes_too_long() {
 }
 
 #[test]
-fn answers_stand_on_moments_that_do_not_move() {
+fn answers_stand_on_moments_that_do_not_move_and_two_intervals_fit() {
     let rule = HeartbeatRule::default();
     assert_eq!([0, 249, 250, 251].map(|now| rule.answered_at(now)), [250, 250, 500, 500]);
     let least = HeartbeatRule { interval: 1, dead_after: 2 };
     assert_eq!(least.answered_at(7), 8);
+    for rule in [rule, least, HeartbeatRule { interval: 1_000, dead_after: 2_000 }] {
+        assert!(2 * (rule.interval + rule.longest_answer()) <= rule.dead_after, "{rule:?}");
+    }
 }
 
 #[test]
