@@ -158,20 +158,18 @@ impl Runner {
         self.ask(handle.token, Request::Cancel)
     }
 
-    /// Asks a run's living runner for something. Says whether a runner was there to be asked.
+    /// Asks a run's living runner for something. Says whether a runner was there to be asked; one that ends in this
+    /// moment is not.
     ///
     /// # Errors
     /// The runner could not be asked.
     pub fn ask(&self, token: RunToken, request: Request) -> io::Result<bool> {
         let fifo = self.dir(token).join(CONTROL);
         let nonblocking = OFlag::O_NONBLOCK.bits();
-        match OpenOptions::new().write(true).custom_flags(nonblocking).open(&fifo) {
-            Ok(mut control) => control.write_all(&[request.byte()]).map(|()| true),
-            Err(e)
-                if e.raw_os_error() == Some(Errno::ENXIO as i32) || e.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(false)
-            }
+        let opened = OpenOptions::new().write(true).custom_flags(nonblocking).open(&fifo);
+        match opened.and_then(|mut control| control.write_all(&[request.byte()])) {
+            Ok(()) => Ok(true),
+            Err(e) if nobody_reads(&e) => Ok(false),
             Err(e) => Err(at(&fifo, "ask the runner through", e)),
         }
     }
@@ -226,6 +224,33 @@ fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a FIFO has no reader: it was never there or is gone, or it closed its end between the opening and the writing.
+fn nobody_reads(e: &io::Error) -> bool {
+    matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::ENXIO | Errno::EPIPE | Errno::ENOENT))
+}
+
 fn at(path: &Path, what: &str, e: io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_that_ends_while_it_is_asked_was_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join(CONTROL);
+        let open = || OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&fifo);
+        let asked = |control: io::Result<fs::File>| control.and_then(|mut control| control.write_all(b"x"));
+        assert!(nobody_reads(&asked(open()).unwrap_err()), "no directory");
+        mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        assert!(nobody_reads(&asked(open()).unwrap_err()), "no reader");
+        let reader = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        let control = open();
+        drop(reader);
+        assert!(nobody_reads(&asked(control).unwrap_err()), "the reader went between open and write");
+        let wrong = OpenOptions::new().write(true).open(dir.path());
+        assert!(!nobody_reads(&asked(wrong).unwrap_err()), "another error stays one");
+    }
 }
