@@ -28,6 +28,7 @@ use super::{
 };
 
 mod accept;
+mod checkpoint;
 mod column;
 mod file;
 mod list;
@@ -46,6 +47,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use checkpoint::Checkpointer;
 use steps::work;
 use thread::{Batch, Request, Server};
 
@@ -61,11 +63,12 @@ impl SqliteStore {
     /// # Errors
     /// See [`StoreError::Open`], [`StoreError::NotAStore`], [`StoreError::Newer`], [`StoreError::Database`].
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-        let connection = file::open(path)?;
+        let mut connection = file::open(path)?;
+        let checkpointer = Checkpointer::start(path, &mut connection)?;
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
         let failed = |e: std::io::Error| StoreError::Open { path: path.into(), why: e.to_string() };
         let named = std::thread::Builder::new().name("store".into());
-        named.spawn(move || thread::serve(connection, requests)).map_err(failed)?;
+        named.spawn(move || thread::serve(connection, checkpointer, requests)).map_err(failed)?;
         Ok(SqliteStore { queue })
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     super::{Recovered, StoreError},
+    checkpoint::Checkpointer,
     read::database,
     recover, write,
 };
@@ -37,20 +38,27 @@ pub(super) struct Batch {
 
 /// What the thread has.
 pub(super) struct Server {
+    /// Goes before the connection.
+    checkpointer: Checkpointer,
     pub(super) connection: Connection,
     /// Our own, once we began.
     pub(super) epoch: Epoch,
 }
 
 /// Serves until it is told to close or nobody can ask any more.
-pub(super) fn serve(connection: Connection, mut requests: mpsc::Receiver<Request>) {
-    let mut server = Server { connection, epoch: Epoch(0) };
+pub(super) fn serve(
+    connection: Connection,
+    checkpointer: Checkpointer,
+    mut requests: mpsc::Receiver<Request>,
+) {
+    let mut server = Server { checkpointer, connection, epoch: Epoch(0) };
     let mut next = requests.blocking_recv();
     while let Some(request) = next {
         next = match request {
             Request::Commit(first) => {
                 let (batches, after) = gather(first, &mut requests);
                 server.commit(batches);
+                server.checkpointer.look(&server.connection);
                 after.or_else(|| requests.blocking_recv())
             }
             Request::Close(done) => {
@@ -62,6 +70,7 @@ pub(super) fn serve(connection: Connection, mut requests: mpsc::Receiver<Request
             }
             Request::Work(work) => {
                 work(&mut server);
+                server.checkpointer.look(&server.connection);
                 requests.blocking_recv()
             }
         };
@@ -123,8 +132,18 @@ impl Server {
         let begun = Instant::now();
         let epoch = self.epoch;
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let results = batches.iter().map(|batch| in_savepoint(&mut transaction, epoch, batch));
-        let results = results.collect::<rusqlite::Result<_>>()?;
+        let results = match batches {
+            // Refused, it takes the whole transaction with it: no need to keep every page as it was before.
+            [alone] => match write::apply(&transaction, epoch, alone.ticket, &alone.writes) {
+                Ok(()) => vec![Ok(())],
+                Err(write::Refused::Because(error)) => return Ok(vec![Err(error)]),
+                Err(write::Refused::Database(error)) => return Err(error),
+            },
+            _ => {
+                let results = batches.iter().map(|batch| in_savepoint(&mut transaction, epoch, batch));
+                results.collect::<rusqlite::Result<_>>()?
+            }
+        };
         transaction.commit()?;
         metrics::histogram!(telemetry::STORE_COMMIT_SECONDS).record(begun.elapsed());
         Ok(results)
