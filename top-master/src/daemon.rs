@@ -44,9 +44,9 @@ pub(crate) mod testing;
 
 /// Events taken in one turn before effects are carried out: one commit serves many returns.
 const TURN: usize = 512;
-/// Bytes of answers taken in one turn: some milliseconds of work. A commit that has ended, and with it the next acceptance, waits for
+/// Bytes of answers taken in one turn: a millisecond of work. A commit that has ended, and with it the next acceptance, waits for
 /// the whole of a turn.
-const TURN_BYTES: usize = 512 << 10;
+const TURN_BYTES: usize = 128 << 10;
 /// Watchers are told who runs at least this often, in milliseconds.
 const PROGRESS_EVERY: u64 = 1_000;
 

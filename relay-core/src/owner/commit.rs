@@ -9,9 +9,9 @@ use super::dirty::{Portion, Room};
 use super::*;
 use crate::relay::MAX_UNACKED_BATCHES;
 
-/// What one commit of outcomes holds: bodies, and [`ROW_BYTES`] for each row. A store takes a few milliseconds for it, and the
+/// What one commit of outcomes holds: bodies, and [`ROW_BYTES`] for each row. A store takes a millisecond or two for it, and the
 /// next acceptance waits so long.
-pub const MAX_COMMIT_BYTES: usize = 256 << 10;
+pub const MAX_COMMIT_BYTES: usize = 128 << 10;
 
 /// A job that has no more than this to commit goes before those that have, in a commit without them.
 pub const SMALL_BYTES: usize = 16 << 10;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relay_core::{Members, ids::RegionName, outcome::Outcome, time::WallMicros, window::BatchState};
+use relay_core::{Members, ids::RegionName, members, outcome::Outcome, time::WallMicros, window::BatchState};
 use relay_proto::operator::{self as wire, watch_event::Event};
 use relay_runtime::store::JobView;
 
@@ -36,12 +36,13 @@ impl Picture {
 
     /// Members got an outcome.
     pub(super) fn take(&mut self, outcome: Outcome, members: &Members) {
+        let before = self.done.len();
+        members::add(&mut self.done, members);
         // Who was `unknown` may have another one now.
-        if !self.done.is_disjoint(members) {
-            self.outcomes.values_mut().for_each(|others| *others -= members);
+        if self.done.len() < before + members.len() {
+            self.outcomes.values_mut().for_each(|others| members::remove(others, members));
         }
-        self.done |= members;
-        *self.outcomes.entry(outcome).or_default() |= members;
+        members::add(self.outcomes.entry(outcome).or_default(), members);
     }
 
     /// How the batch stands, as the loop last told. That the next stage may be approved is held back until all answers

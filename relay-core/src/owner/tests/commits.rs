@@ -161,7 +161,7 @@ impl Steps {
 /// One row in each commit, whatever it is; and no job is small.
 const ONE_BY_ONE: CommitRule = CommitRule { bytes: 0, small: 0 };
 /// Together with a row's cost, more than half of a commit.
-const BULK: usize = 200 << 10;
+const BULK: usize = MAX_COMMIT_BYTES * 3 / 4;
 
 #[test]
 fn a_small_job_goes_before_the_rest_of_a_large_one_and_every_other_commit_is_the_large_one_s() {
