@@ -106,6 +106,7 @@ impl Bed {
         let run = &self.run;
         let took = attach(run.minions, &mut self.fabric, &mut self.swarm, &|line| run.tell(line)).await?;
         run.tell(&format!("{} minions attached in {} ms", run.minions, took.as_millis()));
+        machine::settle().await;
         Ok(took)
     }
 

@@ -80,6 +80,13 @@ pub fn in_memory() -> Option<&'static Path> {
     (filesystem(&mounts, place) == "tmpfs").then_some(place)
 }
 
+/// Writes to the disk what is still on its way there: files of whatever ran before, its removed directories, what was set up. A file
+/// system takes some of it along in the fsyncs of others, and seconds later (0.2 s of waiting for a commit of a few bytes was seen).
+pub async fn settle() {
+    // It has no result; should its thread die, only the figures would tell.
+    let _ = tokio::task::spawn_blocking(nix::unistd::sync).await;
+}
+
 /// Highest resident memory that a process ever had (`VmHWM`), in KiB.
 ///
 /// # Errors
