@@ -54,6 +54,7 @@ pub use effect::*;
 use frozen::{Frozen, Kept};
 pub use record::*;
 pub use request::*;
+use sealing::Agreed;
 pub use sealing::MAX_WAIT;
 use timing::Timing;
 pub use timing::{HOP_GRACE, HOPS, SILENCE_CHECK};
@@ -139,6 +140,7 @@ pub struct Owner {
     tier: Tier,
     /// The targets of a former job.
     kept: Option<Kept>,
+    agreed: Option<Agreed>,
     syndics: BTreeMap<LinkId, Syndic>,
     jobs: BTreeMap<Jid, OpenJob>,
     dirty: BTreeMap<Jid, Dirty>,
@@ -186,6 +188,7 @@ impl Owner {
             inventory,
             tier: Tier::default(),
             kept: None,
+            agreed: None,
             syndics: BTreeMap::new(),
             jobs: BTreeMap::new(),
             dirty: BTreeMap::new(),

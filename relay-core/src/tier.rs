@@ -141,6 +141,8 @@ pub struct Tier {
     /// Before this no link can be silent.
     silence: Millis,
     seats: Seats,
+    /// See [`Tier::telling`].
+    telling: u64,
     up: Members,
     /// Links that say that a member is up which has just gone down at another: ask them.
     contested: BTreeSet<LinkId>,
@@ -153,6 +155,7 @@ pub struct Tier {
 impl Tier {
     /// A child attached. `via` names the path: the spool's incarnation for a syndic, [`DIRECT`] for a minion.
     pub fn attach(&mut self, link: LinkId, via: Incarnation, now: Millis) {
+        self.telling += 1;
         self.links.insert(link, Child::new(via, now));
     }
 
@@ -222,6 +225,11 @@ impl Tier {
         self.seats.moves()
     }
 
+    /// Rises whenever a child may have said something else of the journals of those who sit at its link.
+    pub fn telling(&self) -> u64 {
+        self.telling
+    }
+
     /// Says the journal of a member, as the child says over whose link it is reached. For one after the other: neighbours
     /// mostly have one link, which is looked up once for all of them.
     pub fn incarnations(&self) -> impl FnMut(u32) -> Option<Incarnation> + '_ {
@@ -261,6 +269,7 @@ impl Tier {
                 child.says_up.clear();
                 let before = child.members();
                 child.local.clear();
+                self.telling += 1;
                 for entry in entries {
                     self.put(link, entry, number, &mut news);
                 }
@@ -316,6 +325,7 @@ impl Tier {
         news: &mut RosterNews,
     ) {
         let given = number(entry);
+        self.telling += 1;
         if let Some(child) = self.links.get_mut(&link) {
             if let Some(member) = given {
                 child.local.insert(Told { no: entry.no, member, incarnation: entry.incarnation });

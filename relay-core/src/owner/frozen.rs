@@ -10,8 +10,9 @@ use crate::{
     tier::{MAX_TREE_BYTES, Provable},
 };
 
-/// Fewer targets are frozen anew for each job, which takes a tenth of a millisecond, and leave alone what is kept of many.
-const WORTH_KEEPING: u64 = 256;
+/// Fewer targets are frozen, and looked up, anew for each job, which takes a tenth of a millisecond, and leave alone what is kept of
+/// many.
+pub(super) const WORTH_KEEPING: u64 = 256;
 
 /// Targets in the order of their leaves.
 #[derive(Debug, Clone)]
@@ -76,7 +77,10 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::owner::sealing_tests::Bench;
+    use crate::{
+        message::{RosterChange, RosterUpdate},
+        owner::sealing_tests::Bench,
+    };
 
     /// Wide enough that they are kept.
     fn wide() -> (Bench, Members) {
@@ -109,6 +113,41 @@ mod tests {
         assert!(!kept(&mut bench, &all) && kept(&mut bench, &all), "other seats");
         let fewer = &all - Members::from_iter([a1]);
         assert!(!kept(&mut bench, &fewer) && kept(&mut bench, &fewer), "others");
+    }
+
+    /// Whom a job of now is signed for is what would be looked up now; whether it was looked up before.
+    fn agreed(bench: &mut Bench, jid: Jid, among: &Members) -> bool {
+        let kept = |owner: &Owner| owner.agreed.as_ref().map(|kept| format!("{kept:?}"));
+        let version = bench.owner.inventory.version();
+        bench.owner.jobs.get_mut(&jid).unwrap().head.inventory_version = version;
+        let before = kept(&bench.owner);
+        let signed = bench.owner.signed_for(jid, among);
+        assert_eq!(signed, bench.owner.look_for_signed(version, among));
+        before == kept(&bench.owner)
+    }
+
+    #[test]
+    fn whom_it_is_signed_for_is_looked_up_again_when_somebody_says_something_else() {
+        let (mut bench, all) = wide();
+        let jid = bench.submit(BatchRule::default());
+        agreed(&mut bench, jid, &all);
+        assert!(agreed(&mut bench, jid, &all));
+        let w1 = bench.owner.inventory.no_of("w1").unwrap();
+        assert!(agreed(&mut bench, jid, &(&all - Members::from_iter([w1]))), "some of them");
+        // The link says an older journal of one, which nobody else believes.
+        let (id, no) = ("w1".parse().unwrap(), bench.owner.tier.seat_of(w1).unwrap().1);
+        let entry =
+            RosterEntry { no, id, incarnation: Incarnation(6), up: true, since: 0, grains: "{}".into() };
+        let update = RosterUpdate::Delta { from: 1, to: 2, changes: vec![RosterChange::Put(entry)] };
+        let news = bench.owner.tier.roster(LinkId(9), &update, &mut |_| Some(w1));
+        assert!(news.is_ok() && !agreed(&mut bench, jid, &all) && agreed(&mut bench, jid, &all));
+        assert!(!bench.owner.signed_for(jid, &all).contains(w1));
+        let minion = bench.owner.inventory.get(w1).unwrap().clone();
+        let known = &mut bench.owner.inventory;
+        known.upsert(&minion.id, &minion.region, &minion.syndic, Incarnation(99), None, true, 0);
+        assert!(!agreed(&mut bench, jid, &all), "another journal");
+        bench.owner.syndic_down(0, LinkId(9));
+        assert!(!agreed(&mut bench, jid, &all), "other seats");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Its targets are `frozen`'s when it is accepted. The tree over them is made anew from what is kept with the job whenever it is
 //! needed and not there.
 
-use super::*;
+use super::{frozen::WORTH_KEEPING, *};
 use crate::{
     batch::BatchSize,
     inventory::Minion,
@@ -38,6 +38,15 @@ pub(super) fn left(span: &Span, wall: WallMicros) -> Millis {
 
 /// A walk over the whole inventory costs as much as looking up one minion in so many of it.
 const WALK_AGAINST_LOOKUP: u64 = 8;
+
+/// Who, among some, can be sent a job that is signed now.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// Versions of the inventory, of the seats and of what is said of journals.
+    at: [u64; 3],
+    among: Members,
+    signed: Members,
+}
 
 impl Owner {
     /// The tree over targets in their order; none, if one of them is not known any more.
@@ -76,10 +85,30 @@ impl Owner {
     }
 
     /// Those among some who are the ones that the job is signed for: under the journal that they had when the targets were frozen.
-    pub(super) fn signed_for(&self, jid: Jid, among: &Members) -> Members {
+    pub(super) fn signed_for(&mut self, jid: Jid, among: &Members) -> Members {
         let Some(version) = self.jobs.get(&jid).map(|job| job.head.inventory_version) else {
             return Members::new();
         };
+        // Nobody has got another journal since: it is the same for every job of now.
+        if version == self.inventory.version() && among.len() >= WORTH_KEEPING {
+            return self.agreed(version, among);
+        }
+        self.look_for_signed(version, among)
+    }
+
+    /// The same as of now, looked up once for as long as nobody has another journal or seat, nor is said to have one.
+    fn agreed(&mut self, version: u64, among: &Members) -> Members {
+        let at = [version, self.tier.seating(), self.tier.telling()];
+        if let Some(kept) = self.agreed.as_ref().filter(|kept| kept.at == at && among.is_subset(&kept.among))
+        {
+            return among & &kept.signed;
+        }
+        let signed = self.look_for_signed(version, among);
+        self.agreed = Some(Agreed { at, among: among.clone(), signed: signed.clone() });
+        signed
+    }
+
+    pub(super) fn look_for_signed(&self, version: u64, among: &Members) -> Members {
         // A syndic may still know an older journal, or a copy of one.
         let mut told = self.tier.incarnations();
         let mut agrees = |no, known| told(no).is_none_or(|there| there == known);

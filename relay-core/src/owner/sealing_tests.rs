@@ -106,7 +106,7 @@ impl Bench {
         }
     }
 
-    fn submit(&mut self, batch: BatchRule) -> Jid {
+    pub(super) fn submit(&mut self, batch: BatchRule) -> Jid {
         self.owner.submit(0, 0, 1, submission(batch));
         self.turn(0);
         self.replies.pop().unwrap().unwrap().jid
