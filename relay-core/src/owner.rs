@@ -140,6 +140,7 @@ pub struct Owner {
     tier: Tier,
     /// The targets of a former job.
     kept: Option<Kept>,
+    /// Whom a job of now is signed for, as last looked up.
     agreed: Option<Agreed>,
     syndics: BTreeMap<LinkId, Syndic>,
     jobs: BTreeMap<Jid, OpenJob>,

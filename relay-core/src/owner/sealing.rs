@@ -108,6 +108,7 @@ impl Owner {
         signed
     }
 
+    /// The same without what is kept.
     pub(super) fn look_for_signed(&self, version: u64, among: &Members) -> Members {
         // A syndic may still know an older journal, or a copy of one.
         let mut told = self.tier.incarnations();
