@@ -18,9 +18,13 @@ pub type ParentNo = usize;
 pub const MAX_UNACKED_BYTES: usize = 1 << 20;
 /// Batches sent up and not acknowledged.
 pub const MAX_UNACKED_BATCHES: usize = 64;
-/// So much of both is for last answers alone, a quarter of the batches and an eighth of the bytes: what is under way is acknowledged
-/// once it is durable above, which for a window full of bulk is some tenths of a second.
-const RESERVED: (usize, usize) = (MAX_UNACKED_BATCHES / 4, MAX_UNACKED_BYTES / 8);
+/// So much of both is for last answers alone, a quarter of the batches and an eighth of the bytes, however large the batches beside
+/// them are: what is under way is acknowledged once it is durable above, which for a window full of bulk is some tenths of a second.
+const RESERVED: Load = Load { batches: MAX_UNACKED_BATCHES / 4, bytes: MAX_UNACKED_BYTES / 8 };
+const ALL: Load = Load { batches: MAX_UNACKED_BATCHES, bytes: MAX_UNACKED_BYTES };
+/// What others may have of it.
+const OTHERS: Load =
+    Load { batches: MAX_UNACKED_BATCHES - RESERVED.batches, bytes: MAX_UNACKED_BYTES - RESERVED.bytes };
 /// After so many batches with last answers one of the others goes, if any waits: bulk may be slow, and never stands still.
 const EXPRESS_IN_A_ROW: u32 = 8;
 
@@ -39,6 +43,35 @@ struct Flight {
     /// The number in the spool.
     seq: u64,
     bytes: usize,
+    express: bool,
+}
+
+/// What is under way of one kind, or may be.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    batches: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// Whether there is room beside it for one more batch. One alone always has room: none is ever cut.
+    fn has_room(self, bytes: usize, most: Load) -> bool {
+        self.batches == 0 || self.batches < most.batches && self.bytes + bytes <= most.bytes
+    }
+
+    fn and(self, more: Load) -> Load {
+        Load { batches: self.batches + more.batches, bytes: self.bytes + more.bytes }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.batches += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.batches -= 1;
+        self.bytes -= bytes;
+    }
 }
 
 /// What has no acknowledgement is in `spooled`. Of it, what went over this link is in `flights`, and the rest waits in one of two
@@ -59,9 +92,11 @@ pub(super) struct Uplink {
     express_in_a_row: u32,
     flights: VecDeque<Flight>,
     next_number: u64,
-    /// How many flights from the front are under way, and their bytes; those behind them were refused and go again.
+    /// How many flights from the front are under way; those behind them were refused and go again.
     sent: usize,
-    sent_bytes: usize,
+    /// All flights, by kind: the last answers, and the others.
+    load_express: Load,
+    load_others: Load,
 }
 
 impl Uplink {
@@ -81,7 +116,8 @@ impl Uplink {
             flights: VecDeque::new(),
             next_number: 1,
             sent: 0,
-            sent_bytes: 0,
+            load_express: Load::default(),
+            load_others: Load::default(),
         }
     }
 
@@ -108,7 +144,7 @@ impl Uplink {
 
     pub(super) fn attach(&mut self, now: Millis, link: LinkId) {
         (self.link, self.heard, self.held_until) = (Some(link), now, 0);
-        (self.sent, self.sent_bytes) = (0, 0);
+        (self.sent, self.load_express, self.load_others) = (0, Load::default(), Load::default());
         // They keep their order, before the others that never went.
         let again = std::mem::take(&mut self.flights);
         again.into_iter().rev().for_each(|flight| self.others.push_front(flight.seq));
@@ -134,7 +170,7 @@ impl Uplink {
     /// order, and waits for the first that it refused.
     pub(super) fn hold(&mut self, until: Millis) {
         self.held_until = until;
-        (self.sent, self.sent_bytes) = (0, 0);
+        self.sent = 0;
     }
 
     /// Closes the fold into a batch.
@@ -172,23 +208,29 @@ impl Uplink {
     }
 
     fn may_send(&self, now: Millis) -> bool {
-        self.link.is_some() && now >= self.held_until && self.has_room((0, 0))
-    }
-
-    /// Whether something may be sent that leaves so many batches and bytes for others.
-    fn has_room(&self, (batches, bytes): (usize, usize)) -> bool {
-        self.sent + batches < MAX_UNACKED_BATCHES && self.sent_bytes + bytes < MAX_UNACKED_BYTES
+        self.link.is_some() && now >= self.held_until
     }
 
     /// Whether the next of the express is what goes next, of those that never went; `None` if neither may.
     fn next_queue(&self) -> Option<bool> {
-        let durable = |queue: &VecDeque<u64>| {
-            queue.front().and_then(|seq| self.spooled.get(seq)).is_some_and(|spooled| spooled.durable)
+        let next = |queue: &VecDeque<u64>| {
+            let next = queue.front().and_then(|seq| self.spooled.get(seq))?;
+            next.durable.then_some(next.bytes)
         };
-        match (durable(&self.express), durable(&self.others) && self.has_room(RESERVED)) {
+        let (express, others) = (self.load_express, self.load_others);
+        let in_all = |bytes| express.and(others).has_room(bytes, ALL);
+        let may_express =
+            next(&self.express).is_some_and(|bytes| express.has_room(bytes, RESERVED) || in_all(bytes));
+        let may_others = next(&self.others)
+            .is_some_and(|bytes| others.has_room(bytes, OTHERS) && (in_all(bytes) || others.batches == 0));
+        match (may_express, may_others) {
             (false, false) => None,
             (express, others) => Some(express && !(others && self.express_in_a_row >= EXPRESS_IN_A_ROW)),
         }
+    }
+
+    fn load(&mut self, express: bool) -> &mut Load {
+        if express { &mut self.load_express } else { &mut self.load_others }
     }
 
     /// Whether a batch may go now.
@@ -206,13 +248,13 @@ impl Uplink {
             let seq = if express { &mut self.express } else { &mut self.others }.pop_front()?;
             self.express_in_a_row = if express { self.express_in_a_row + 1 } else { 0 };
             let bytes = self.spooled.get(&seq)?.bytes;
-            self.flights.push_back(Flight { number: self.next_number, seq, bytes });
+            self.flights.push_back(Flight { number: self.next_number, seq, bytes, express });
+            self.load(express).add(bytes);
             self.next_number += 1;
         }
         let flight = self.flights.get(self.sent)?;
         let groups = self.spooled.get(&flight.seq)?.batch.groups.clone();
         self.sent += 1;
-        self.sent_bytes += flight.bytes;
         Some(ReturnBatch { seq: flight.number, groups })
     }
 
@@ -221,10 +263,8 @@ impl Uplink {
     pub(super) fn acked(&mut self, up_to: u64) -> (Vec<Jid>, u64) {
         let mut jids = Vec::new();
         while let Some(flight) = self.flights.pop_front_if(|flight| flight.number <= up_to) {
-            if self.sent > 0 {
-                self.sent -= 1;
-                self.sent_bytes -= flight.bytes;
-            }
+            self.sent = self.sent.saturating_sub(1);
+            self.load(flight.express).remove(flight.bytes);
             jids.extend(self.forget(flight.seq));
         }
         let gone = self.spooled.keys().next().map_or(self.next_seq, |first| *first) - 1;
@@ -315,12 +355,12 @@ mod tests {
     #[test]
     fn last_answers_do_not_wait_for_bulk_and_the_spool_forgets_no_gap() {
         let mut bench = Bench::attached();
-        (1..=3).for_each(|jid| bench.batch(jid, MAX_UNACKED_BYTES / 2, false));
+        (1..=3).for_each(|jid| bench.batch(jid, MAX_UNACKED_BYTES / 3, false));
         assert_eq!(bench.sent(), [(1, 1), (2, 2)], "as much as may be under way");
         bench.batch(4, 10, true);
-        assert_eq!(bench.sent(), [], "a batch is never cut");
+        assert_eq!(bench.sent(), [(3, 4)]);
         assert_eq!(bench.acked(1), (vec![1], 1));
-        assert_eq!(bench.sent(), [(3, 4), (4, 3)]);
+        assert_eq!(bench.sent(), [(4, 3)]);
         assert_eq!(bench.acked(3), (vec![2, 4], 2), "the third is not there yet");
         assert_eq!(bench.acked(4), (vec![3], 4));
         assert_eq!((bench.0.len(), bench.0.bytes()), (0, 0));
@@ -330,7 +370,7 @@ mod tests {
     fn a_window_full_of_bulk_has_room_for_last_answers() {
         let mut bench = Bench::attached();
         (0..100).for_each(|_| bench.batch(1, KIB, false));
-        let bulk = (MAX_UNACKED_BATCHES - RESERVED.0) as u64;
+        let bulk = (MAX_UNACKED_BATCHES - RESERVED.batches) as u64;
         assert_eq!(bench.sent().len() as u64, bulk, "by batches");
         (0..100).for_each(|_| bench.batch(2, 1, true));
         let last: Vec<(u64, u64)> =
@@ -339,12 +379,34 @@ mod tests {
         let mut bench = Bench::attached();
         (0..40).for_each(|_| bench.batch(1, 32 * KIB, false));
         let (bulk, each) = (bench.sent().len(), 32 * KIB + ANSWER_BYTES);
-        assert!(
-            (bulk - 1) * each < MAX_UNACKED_BYTES - RESERVED.1
-                && bulk * each >= MAX_UNACKED_BYTES - RESERVED.1
-        );
+        assert_eq!(bulk, OTHERS.bytes / each);
         bench.batch(2, KIB, true);
         assert_eq!(bench.sent(), [(bulk as u64 + 1, 2)], "by bytes");
+    }
+
+    #[test]
+    fn the_room_for_last_answers_is_theirs_however_large_a_batch_is() {
+        for large in [3 * RESERVED.bytes, 2 * MAX_UNACKED_BYTES] {
+            let mut bench = Bench::attached();
+            (0..9).for_each(|_| bench.batch(1, large, false));
+            let bulk = bench.sent().len();
+            assert_eq!(bulk, (OTHERS.bytes / large).max(1), "{large}");
+            bench.batch(2, 1, true);
+            assert_eq!(bench.sent(), [(bulk as u64 + 1, 2)], "{large}");
+            bench.0.hold(0);
+            assert_eq!(bench.sent().len(), bulk + 1, "what goes again asks for no room");
+            assert_eq!(bench.acked(bulk as u64 + 1).0.len(), bulk + 1);
+            assert_eq!(bench.sent().len(), bulk, "{large}");
+        }
+    }
+
+    #[test]
+    fn last_answers_have_all_the_room_that_others_leave() {
+        let mut bench = Bench::attached();
+        (0..100).for_each(|_| bench.batch(1, 1, true));
+        assert_eq!(bench.sent().len(), MAX_UNACKED_BATCHES);
+        (0..2).for_each(|_| bench.batch(2, 1, false));
+        assert_eq!(bench.sent(), [(MAX_UNACKED_BATCHES as u64 + 1, 2)], "and one of the others goes");
     }
 
     #[test]
