@@ -62,7 +62,7 @@ impl Daemon {
     pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn, suspicions: Suspicions) -> Daemon {
         Daemon {
             relay,
-            children: LinkTable::default(),
+            children: LinkTable::pacing(),
             parents: LinkTable::shortening(),
             spool,
             growth: Growth::default(),
@@ -88,10 +88,12 @@ impl Daemon {
                     Some(report) => self.report(clock.now(), report),
                     None => return, // its thread died: without a spool there is no syndic
                 },
-                () = self.trust.changed() => self.trust.tell_all(&self.children),
+                () = self.trust.changed() => self.trust.tell_all(&mut self.children),
                 n = sources.parents.recv_many(&mut from_parents, TURN) => if n == 0 { return },
                 n = sources.children.recv_many(&mut from_children, TURN) => if n == 0 { return },
                 () = &mut timer => {}
+                // What has come in meanwhile is read first.
+                () = tokio::task::yield_now(), if self.children.is_waking() => {}
             }
             let now = clock.now();
             from_parents.drain(..).for_each(|event| self.parent(now, event));
@@ -105,6 +107,7 @@ impl Daemon {
             }
             self.relay.end_turn(now);
             self.perform();
+            self.children.wake_some();
             self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
@@ -134,7 +137,7 @@ impl Daemon {
         debug!(child = %peer, %hello, "attached");
         self.relay.child_up(now, link, peer.minion_id().as_ref(), hello.incarnation);
         self.children.insert(link, peer, hello, tx);
-        self.trust.tell_one(&self.children, link);
+        self.trust.tell_one(&mut self.children, link);
     }
 
     fn heard_from_child(&mut self, now: u64, link: LinkId, up: Up) {
@@ -158,7 +161,7 @@ impl Daemon {
                 self.relay.parent_up(now, UPLINK, link);
             }
             LinkEvent::Message { message: Down::Trust(bundle), .. } => {
-                if self.trust.heard(&bundle, &self.children).is_err_and(|refused| refused.is_forged()) {
+                if self.trust.heard(&bundle, &mut self.children).is_err_and(|refused| refused.is_forged()) {
                     self.suspicions.note(Forgery::Trust, None, wall());
                 }
             }

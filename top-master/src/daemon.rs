@@ -162,7 +162,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = sources.token.cancelled() => return End::Stopped,
-                () = self.standings.trust.changed() => self.standings.trust.tell_all(&self.links),
+                () = self.standings.trust.changed() => self.standings.trust.tell_all(&mut self.links),
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
                 n = sources.links.recv_many(&mut events, TURN), if waiting.is_empty() => {
@@ -208,7 +208,7 @@ impl Daemon {
                 info!(syndic = %peer, %hello, "attached");
                 self.syndic_up(now, link, &peer, &hello);
                 self.links.insert(link, peer, hello, tx);
-                self.standings.trust.tell_one(&self.links, link);
+                self.standings.trust.tell_one(&mut self.links, link);
             }
             LinkEvent::Message { link, message, .. } => self.heard_from_syndic(now, link, message),
             LinkEvent::Down { link, why } => {

@@ -60,31 +60,37 @@ pub struct Overflow;
 pub struct LinkTx(Arc<Shared>);
 
 impl LinkTx {
-    /// Queues frames.
+    /// Queues frames, and wakes what writes them.
     pub fn send(&self, lane: Lane, frames: impl IntoIterator<Item = Frame>) -> Result<(), Overflow> {
-        let waker = {
-            let mut queues = self.0.lock();
-            if queues.closed {
-                return Ok(()); // the reader reports it
-            }
-            for frame in frames {
-                match lane {
-                    Lane::Control => queues.control.push_back(frame),
-                    Lane::Bulk => {
-                        queues.bulk_bytes += frame.len();
-                        queues.bulk.push_back(frame);
-                    }
-                }
-            }
-            if queues.control.len() > MAX_CONTROL || queues.bulk_bytes > self.0.max_queued {
-                return Err(Overflow);
-            }
-            queues.waker.take()
-        };
-        if let Some(waker) = waker {
+        if let Some(waker) = self.queue(lane, frames)? {
             waker.wake();
         }
         Ok(())
+    }
+
+    /// Queues frames. What writes them is to be woken, if it sleeps and nobody has taken on to wake it already.
+    pub(super) fn queue(
+        &self,
+        lane: Lane,
+        frames: impl IntoIterator<Item = Frame>,
+    ) -> Result<Option<Waker>, Overflow> {
+        let mut queues = self.0.lock();
+        if queues.closed {
+            return Ok(None); // the reader reports it
+        }
+        for frame in frames {
+            match lane {
+                Lane::Control => queues.control.push_back(frame),
+                Lane::Bulk => {
+                    queues.bulk_bytes += frame.len();
+                    queues.bulk.push_back(frame);
+                }
+            }
+        }
+        if queues.control.len() > MAX_CONTROL || queues.bulk_bytes > self.0.max_queued {
+            return Err(Overflow);
+        }
+        Ok(queues.waker.take())
     }
 
     /// Drops the connection, at once.

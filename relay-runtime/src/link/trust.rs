@@ -31,7 +31,7 @@ impl PassedOn {
     ///
     /// # Errors
     /// It is refused, which was logged and counted.
-    pub fn heard(&mut self, bundle: &Bytes, children: &LinkTable) -> Result<(), Refused> {
+    pub fn heard(&mut self, bundle: &Bytes, children: &mut LinkTable) -> Result<(), Refused> {
         if self.trusted.offer(bundle, trust::now())? {
             self.tell_all(children);
         }
@@ -46,17 +46,18 @@ impl PassedOn {
     }
 
     /// Tells all children.
-    pub fn tell_all(&mut self, children: &LinkTable) {
+    pub fn tell_all(&mut self, children: &mut LinkTable) {
         self.follow.mark_unchanged();
-        self.tell(children, children.iter().map(|(link, _)| link).collect());
+        let links = children.iter().map(|(link, _)| link).collect();
+        self.tell(children, links);
     }
 
     /// Tells a child that has just attached.
-    pub fn tell_one(&self, children: &LinkTable, link: LinkId) {
+    pub fn tell_one(&self, children: &mut LinkTable, link: LinkId) {
         self.tell(children, vec![link]);
     }
 
-    fn tell(&self, children: &LinkTable, links: Vec<LinkId>) {
+    fn tell(&self, children: &mut LinkTable, links: Vec<LinkId>) {
         if let Some(bundle) = self.trusted.bundle() {
             children.send(&Sending::new(links, Down::Trust(bundle)));
         }
