@@ -123,7 +123,7 @@ impl Daemon {
         directory: Directory,
         standings: Standings,
     ) -> Daemon {
-        directory.note(owner.inventory(), owner.inventory().all());
+        directory.note(owner.inventory());
         let expected = Expected::default();
         let known = status::never_attached(owner.inventory(), &expected);
         Daemon {
@@ -258,7 +258,7 @@ impl Daemon {
         let inventory = self.owner.inventory();
         if inventory.version() != self.version_seen {
             self.version_seen = inventory.version();
-            self.directory.note(inventory, inventory.all());
+            self.directory.note(inventory);
         }
     }
 

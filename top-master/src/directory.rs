@@ -26,11 +26,11 @@ struct Names {
 pub struct Directory(Arc<RwLock<Names>>);
 
 impl Directory {
-    /// Notes minions that may be new.
-    pub fn note(&self, inventory: &Inventory, members: &Members) {
+    /// Notes the minions that are new.
+    pub fn note(&self, inventory: &Inventory) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Names { ids, regions, known } = &mut *names;
-        for no in members - &*known {
+        for no in inventory.all() - &*known {
             let (at, Some(minion)) = (no as usize, inventory.get(no)) else { continue };
             if ids.len() <= at {
                 ids.resize(at + 1, None);

@@ -70,7 +70,7 @@ impl Bench {
         for no in 0..TARGETS {
             inventory.restore(record(no)).unwrap();
         }
-        names.note(&inventory, inventory.all());
+        names.note(&inventory);
         let (store, rows) = (Arc::new(store), BTreeMap::new());
         let mut bench = Bench { _directory: directory, store, names, epoch, rows, ticket: 0 };
         bench.commit(vec![Write::Accept(Box::new(head(epoch)))]).await;
@@ -261,7 +261,7 @@ async fn a_change_of_many_is_told_in_parts_and_only_the_last_has_the_cursor() {
     for no in 0..count {
         inventory.restore(Record { id: format!("m-{no}").parse().unwrap(), ..record(no) }).unwrap();
     }
-    names.note(&inventory, inventory.all());
+    names.note(&inventory);
     let (tx, mut rx) = mpsc::channel(10);
     let mut telling = Telling::new(&tx, &names, 9, 1);
     telling.answer(&answer(3), inventory.all()).await.unwrap();
