@@ -92,6 +92,17 @@ pub enum LinkEvent<M> {
     },
 }
 
+impl<M> LinkEvent<M> {
+    /// The link that it is about.
+    pub fn link(&self) -> LinkId {
+        match self {
+            LinkEvent::Up { link, .. } | LinkEvent::Message { link, .. } | LinkEvent::Down { link, .. } => {
+                *link
+            }
+        }
+    }
+}
+
 /// Numbers the links of a process.
 #[derive(Debug, Clone, Default)]
 pub struct LinkIds(Arc<AtomicU64>);

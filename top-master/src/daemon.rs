@@ -3,7 +3,7 @@
 //! Owns nothing but the order of things, and who waits for which answer.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::heard::Heard;
 use crate::{
     audit::Audit,
     commits::{Commits, Done},
@@ -36,14 +37,13 @@ use crate::{
 };
 
 mod found;
+mod heard;
 mod placing;
 mod status;
 pub use status::Expected;
 #[cfg(test)]
 pub(crate) mod testing;
 
-/// Events taken in one turn before effects are carried out: one commit serves many returns.
-const TURN: usize = 512;
 /// Bytes of answers taken in one turn: a millisecond of work. A commit that has ended, and with it the next acceptance, waits for
 /// the whole of a turn.
 const TURN_BYTES: usize = 128 << 10;
@@ -154,7 +154,7 @@ impl Daemon {
 
     /// Runs until stopped or replaced.
     pub async fn run(mut self, mut sources: Sources, clock: Clock, health: &Health) -> End {
-        let (mut events, mut waiting) = (Vec::with_capacity(TURN), VecDeque::new());
+        let (mut events, mut waiting) = (Vec::with_capacity(heard::MOST), Heard::default());
         let timer = tokio::time::sleep(clock.until(self.owner.next_deadline(clock.now())));
         tokio::pin!(timer);
         loop {
@@ -165,7 +165,7 @@ impl Daemon {
                 () = self.standings.trust.changed() => self.standings.trust.tell_all(&mut self.links),
                 done = self.commits.next() => fenced = self.committed(clock.now(), done),
                 Some(ask) = sources.asks.recv() => self.ask(clock.now(), ask),
-                n = sources.links.recv_many(&mut events, TURN), if waiting.is_empty() => {
+                n = sources.links.recv_many(&mut events, waiting.room()), if waiting.room() > 0 => {
                     if n == 0 { return End::Stopped }
                 }
                 // Links have their turn, too.
@@ -180,14 +180,8 @@ impl Daemon {
                 return End::Fenced;
             }
             let now = clock.now();
-            waiting.extend(events.drain(..));
-            let mut bytes = 0;
-            while bytes < TURN_BYTES
-                && let Some(event) = waiting.pop_front()
-            {
-                bytes += weight(&event);
-                self.link(now, event);
-            }
+            events.drain(..).for_each(|event| waiting.push(event));
+            waiting.turn(TURN_BYTES, |event| self.link(now, event));
             // Not left to the timer, which a busy loop might never come to.
             if self.owner.next_deadline(now) <= now {
                 self.owner.tick(now);
@@ -391,13 +385,5 @@ impl Daemon {
         metrics::gauge!(telemetry::MINIONS_UP).set(self.owner.inventory().up().len() as f64);
         metrics::gauge!(telemetry::MINIONS_MISPLACED).set(self.placing.misplaced() as f64);
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.owner.open_jobs().count() as f64);
-    }
-}
-
-/// What an event is to a turn, in bytes.
-fn weight(event: &LinkEvent<Up>) -> usize {
-    match event {
-        LinkEvent::Message { message: Up::Returns(batch), .. } => batch.weight(),
-        _ => 0,
     }
 }
