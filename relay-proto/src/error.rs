@@ -2,6 +2,11 @@
 
 use tonic::Status;
 
+/// Longest message of a refusal, in bytes; what is longer is cut, and says so. It travels as a header, in which whatever is no letter
+/// may take three bytes, and a client takes 16 KiB of headers in all: one that quoted a long text cost its caller the words, and perhaps
+/// the connection.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 10;
+
 /// What went wrong, as a client can act on it. Sent in the metadata key [`Code::METADATA`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -85,9 +90,9 @@ impl Code {
         }
     }
 
-    /// A status with this code.
+    /// A status with this code, and at most [`MAX_MESSAGE_BYTES`] of its message.
     pub fn status(self, message: impl Into<String>) -> Status {
-        let message = message.into();
+        let message = bounded(message.into());
         let mut status = match self {
             Code::Invalid | Code::NoMatch => Status::invalid_argument(message),
             Code::RequestReused => Status::already_exists(message),
@@ -114,6 +119,16 @@ impl Code {
     pub fn of(status: &Status) -> Option<Code> {
         Code::named(status.metadata().get(Code::METADATA)?.to_str().ok()?)
     }
+}
+
+fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        let shown = message.floor_char_boundary(MAX_MESSAGE_BYTES);
+        let more = message.len() - shown;
+        message.truncate(shown);
+        message.push_str(&format!(" [and {more} bytes more]"));
+    }
+    message
 }
 
 /// Bytes that are no message of ours. The link or file they came from is named by who logs it.
@@ -151,5 +166,20 @@ mod tests {
             assert_eq!(Code::of(&code.status("x")), Some(code));
         }
         assert_eq!(Code::of(&Status::internal("x")), None);
+    }
+
+    #[test]
+    fn a_message_fits_the_headers_of_whoever_reads_it() {
+        let exact = "{".repeat(MAX_MESSAGE_BYTES);
+        assert_eq!(Code::Invalid.status(&*exact).message(), exact);
+        let long = format!("é{}", "é".repeat(MAX_MESSAGE_BYTES));
+        let status = Code::Invalid.status(long);
+        let (shown, more) = status.message().split_once(" [").unwrap();
+        assert_eq!(shown.len(), MAX_MESSAGE_BYTES);
+        assert_eq!(more, format!("and {} bytes more]", MAX_MESSAGE_BYTES + 2));
+        let mut headers = tonic::codegen::http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(size < 16 << 10, "{size}");
     }
 }
