@@ -16,11 +16,12 @@ pub type ParentNo = usize;
 /// Bytes sent up and not acknowledged: what one syndic may make its parent hold, and what an answer waits behind on a slow line
 /// once it is under way. At a tenth of a second there and back that is 10 MB a second.
 pub const MAX_UNACKED_BYTES: usize = 1 << 20;
-/// Batches sent up and not acknowledged.
+/// Batches sent up and not acknowledged; one of bulk more, where last answers have all of these.
 pub const MAX_UNACKED_BATCHES: usize = 64;
 /// So much of both is for last answers alone, a quarter of the batches and an eighth of the bytes, however large the batches beside
 /// them are: what is under way is acknowledged once it is durable above, which for a window full of bulk is some tenths of a second.
 const RESERVED: Load = Load { batches: MAX_UNACKED_BATCHES / 4, bytes: MAX_UNACKED_BYTES / 8 };
+/// What all of them may have together.
 const ALL: Load = Load { batches: MAX_UNACKED_BATCHES, bytes: MAX_UNACKED_BYTES };
 /// What others may have of it.
 const OTHERS: Load =

@@ -42,8 +42,8 @@ fn is_crash(status: &Status) -> bool {
     ended || matches!(status.code(), Internal | Unknown | DataLoss | Cancelled | DeadlineExceeded)
 }
 
-/// A client whose connection the port ends dials again, as every client does. Calls that are refused before they were read, here those of
-/// a service that this port does not have, end it after `MAX_LOCAL_RESETS` of them, if their bodies come later than the refusal leaves.
+/// A client whose connection the port ends dials again, as every client does. The port ends it in the midst of calls that it refuses before
+/// it has read them, here those of a service that it does not have: probably their late bodies count as `MAX_LOCAL_RESETS`.
 struct Attacker<'a> {
     fabric: &'a Fabric,
     shown: LoadedIdentity,
