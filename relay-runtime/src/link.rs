@@ -28,6 +28,7 @@ pub mod serving;
 pub mod strangers;
 pub mod table;
 pub mod trust;
+mod unread;
 
 pub use attach::{Admit, LinkService};
 pub use dial::{Channel, DialError, channel};

@@ -4,6 +4,8 @@
 
 #[path = "links/bodies.rs"]
 mod bodies;
+#[path = "links/calls.rs"]
+mod calls;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

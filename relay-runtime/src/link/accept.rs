@@ -29,6 +29,7 @@ use super::{
     pace::CONNECT_TIME,
     serving::{Server, Serving, Until},
     strangers::Strangers,
+    unread,
 };
 use crate::{identity::seen, rarely::Rarely, telemetry, tls::ServerTls, trust::Enrolment};
 
@@ -323,15 +324,21 @@ where
                 refused("operator");
                 warn!(%peer, why, "call refused");
                 if serving.is_err() {
+                    unread::discard(request.into_body()).await;
                     return Ok(Code::Denied.status(why).into_http());
                 }
             }
             let (mut inner, until) = match serving {
                 Ok(serving) => serving,
-                Err(nobody) => return Ok(told(nobody, &peer).into_http()),
+                Err(nobody) => {
+                    unread::discard(request.into_body()).await;
+                    return Ok(told(nobody, &peer).into_http());
+                }
             };
-            let mut request =
-                request.map(|body| tonic::body::Body::new(body.map_err(Status::from_error_generic)));
+            let (head, body) = request.into_parts();
+            let (body, rest) = unread::lend(body);
+            let body = tonic::body::Body::new(body.map_err(Status::from_error_generic));
+            let mut request = http::Request::from_parts(head, body);
             if let Some(identity) = &peer.identity {
                 request.extensions_mut().insert(identity.clone());
             }
@@ -341,6 +348,7 @@ where
                 () = until.cancelled() => return Ok(server.borrow().refusal().into_http()),
                 answer = inner.call(request) => answer?,
             };
+            rest.read().await;
             let refusal = move || server.borrow().refusal();
             Ok(answer.map(|body| tonic::body::Body::new(Until::new(body, refusal, until))))
         })

@@ -72,14 +72,3 @@ pub async fn call(channel: &Channel, path: &str, body: impl Into<Bytes>) -> Resu
     let late = Status::deadline_exceeded("no answer");
     tokio::time::timeout(CALL_TIME, calling).await.unwrap_or(Err(late))
 }
-
-/// Whether a channel's connection has ended. What a call hears of that may come before the channel knows.
-pub async fn is_over(channel: &Channel) -> bool {
-    for _ in 0..10 {
-        if Grpc::new(channel.clone()).ready().await.is_err() {
-            return true;
-        }
-        tokio::task::yield_now().await;
-    }
-    false
-}
