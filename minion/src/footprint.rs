@@ -40,13 +40,17 @@ pub fn give_back() -> io::Result<usize> {
     Ok(bytes)
 }
 
-/// The loader's mappings of the program that hold exactly what its file holds: constants from the start of the file, and the code right
+/// The most that lies between two segments. A linker begins each one page (of up to 64 KiB) further in memory than in the file: most
+/// often that is the next page, but a whole one is left out where the code begins on a page of its own in the file, too.
+const GAP: usize = 64 << 10;
+
+/// The loader's mappings of the program that hold exactly what its file holds: constants from the start of the file, and the code
 /// behind them. What does not look like this is left alone.
 fn segments(maps: &str, program: &Path) -> Vec<Segment> {
     let own: Vec<_> = maps.lines().filter_map(|line| mapping(line, program)).collect();
     let pair = own.windows(2).find(|pair| {
         let [(constants, "r--p", 0), (code, "r-xp", _)] = pair else { return false };
-        constants.end == code.start
+        code.start.checked_sub(constants.end).is_some_and(|gap| gap <= GAP)
     });
     let found = pair.map(|pair| pair.iter().map(|(s, ..)| Segment { start: s.start, end: s.end }));
     found.into_iter().flatten().collect()
@@ -85,6 +89,13 @@ mod tests {
         let expected = [constants, code].map(|(start, end)| Segment { start, end });
         assert_eq!(found, expected);
         assert_eq!(segments(MAPS, Path::new("/usr/bin/other")), []);
+    }
+
+    #[test]
+    fn a_page_may_lie_between_constants_and_code() {
+        let gap = MAPS.replace("55e0c0100000-55e0c0900000", "55e0c0101000-55e0c0901000");
+        let found = segments(&gap, Path::new("/usr/bin/relay minion"));
+        assert_eq!(found.last(), Some(&Segment { start: 0x55e0_c010_1000, end: 0x55e0_c090_1000 }));
     }
 
     #[test]
