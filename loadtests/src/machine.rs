@@ -1,6 +1,6 @@
 //! The machine that measures: what it is, what it gives ([`limits`]), and what processes take of it (`/proc`).
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use nix::{time::ClockId, unistd::Pid};
@@ -87,6 +87,44 @@ pub async fn settle() {
     let _ = tokio::task::spawn_blocking(nix::unistd::sync).await;
 }
 
+/// How long one look at the processors takes in [`calm`], and how many there are at most: what a crowd of processes leaves behind
+/// is done within half a minute, and a machine that is always busy is measured all the same.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 60;
+/// The part of all processors' time that has to be idle for a machine to be calm: 80 salt-minions that do nothing leave more.
+const CALM: f64 = 0.7;
+
+/// Waits until the machine has little to do, so that who was measured before costs nothing to who is next. Says whether it had.
+///
+/// # Errors
+/// There is no `/proc/stat`.
+pub async fn calm() -> anyhow::Result<bool> {
+    let mut before = processors()?;
+    for _ in 0..LOOKS {
+        tokio::time::sleep(LOOK).await;
+        let now = processors()?;
+        if (now.0 - before.0) >= CALM * (now.1 - before.1) {
+            return Ok(true);
+        }
+        before = now;
+    }
+    Ok(false)
+}
+
+/// The idle time of all processors so far, and all of their time, in the kernel's ticks.
+fn processors() -> anyhow::Result<(f64, f64)> {
+    let text = std::fs::read_to_string("/proc/stat").context("/proc/stat")?;
+    ticks(&text).context("/proc/stat: no figures of all processors")
+}
+
+/// `cpu USER NICE SYSTEM IDLE IOWAIT …`: the first five and what follows but the guests' time, which is the users' already.
+fn ticks(stat: &str) -> Option<(f64, f64)> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<f64> = line.split_whitespace().take(8).map_while(|word| word.parse().ok()).collect();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some((idle, ticks.iter().sum()))
+}
+
 /// Highest resident memory that a process ever had (`VmHWM`), in KiB.
 ///
 /// # Errors
@@ -125,6 +163,13 @@ fn field(path: &str, name: &str) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_waiting_disk_is_idle_time_and_a_guest_s_counts_once() {
+        let stat = "cpu  10 1 5 80 4 0 1 2 9 0\ncpu0 10 1 5 80 4 0 1 2 9 0\n";
+        assert_eq!(ticks(stat), Some((84.0, 103.0)));
+        assert_eq!((ticks("cpu  1 2 3\n"), ticks("intr 5\n")), (None, None));
+    }
 
     #[test]
     fn the_deepest_and_latest_mount_has_the_path() {

@@ -9,7 +9,7 @@ use super::{
     script::{Asked, Script},
 };
 use crate::{
-    bed::PAUSE,
+    machine::calm,
     report::{
         Figure,
         Kind::{Memory, Time},
@@ -53,6 +53,8 @@ struct Times {
     cli: Vec<f64>,
     kept: Vec<f64>,
     fewest: Option<u64>,
+    /// Turns before which the machine did not come to rest.
+    unquiet: u32,
 }
 
 /// Measures one shape with so many minions: so many rounds of the fabric, and of Salt.
@@ -96,12 +98,16 @@ async fn rounds(run: &Run, salt: &mut Script, real: &mut Real, salt_rounds: u32)
     // Where Salt is too slow for many rounds, the fabric has its own beside each of them.
     let each = run.rounds.div_ceil(salt_rounds.max(1));
     for round in 1..=salt_rounds {
-        tokio::time::sleep(PAUSE).await;
-        let (cli, kept) = (salt.word("cli").await?, salt.word("kept").await?);
+        // Salt leaves minions behind that still look for jobs; neither it nor the fabric pays for that.
+        times.unquiet += u32::from(!calm().await?);
+        let cli = salt.word("cli").await?;
+        times.unquiet += u32::from(!calm().await?);
+        let kept = salt.word("kept").await?;
         times.salt_cli.push(cli.ms);
         times.salt_kept.push(kept.ms);
         let fewest = cli.answers.min(kept.answers);
         times.fewest = Some(times.fewest.map_or(fewest, |before| before.min(fewest)));
+        times.unquiet += u32::from(!calm().await?);
         for _ in 0..each {
             times.cli.push(real.cli_ms().await?);
             times.kept.push(real.kept_ms().await?);
@@ -146,6 +152,10 @@ fn found(shape: &Shape, minions: u32, times: &Times, memory: (f64, f64), salt_no
     if let Some(fewest) = times.fewest.filter(|fewest| *fewest < u64::from(minions)) {
         notes.push(format!("{}: in its worst round Salt showed {fewest} of {minions} answers", shape.name));
     }
+    if times.unquiet > 0 {
+        notes
+            .push(format!("{}: before {} turns the machine did not come to rest", shape.name, times.unquiet));
+    }
     Found { figures, notes }
 }
 
@@ -161,12 +171,15 @@ mod tests {
             cli: vec![90.0],
             kept: vec![10.0],
             fewest: Some(79),
+            unquiet: 2,
         };
         let all = found(&FLAT, 80, &times, (72.0, 11.0), vec!["Salt".into()]);
         assert_eq!((all.figures[0].value, all.figures[0].judged), (50.0, true));
         assert_eq!(all.figures[0].name, "flat_salt_vs_fabric");
         assert_eq!(all.figures[3].value, 300.0);
-        assert!(all.notes.iter().any(|note| note.contains("79 of 80")), "{:?}", all.notes);
+        for told in ["79 of 80", "before 2 turns"] {
+            assert!(all.notes.iter().any(|note| note.contains(told)), "{told}: {:?}", all.notes);
+        }
         let few = found(&FLAT, 4, &times, (72.0, 11.0), Vec::new());
         assert!(!few.figures[0].judged);
         assert!(!few.notes.iter().any(|note| note.contains("worst round")), "{:?}", few.notes);
