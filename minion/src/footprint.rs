@@ -40,8 +40,8 @@ pub fn give_back() -> io::Result<usize> {
     Ok(bytes)
 }
 
-/// The most that lies between two segments. A linker begins each one page (of up to 64 KiB) further in memory than in the file: most
-/// often that is the next page, but a whole one is left out where the code begins on a page of its own in the file, too.
+/// The most that may lie between constants and code: one page, of up to 64 KiB. In memory a linker puts each segment a page further on than
+/// in the file. Most often that is the very next page; where the code begins a page in the file, too, it is the one after.
 const GAP: usize = 64 << 10;
 
 /// The loader's mappings of the program that hold exactly what its file holds: constants from the start of the file, and the code

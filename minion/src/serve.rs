@@ -91,7 +91,7 @@ async fn beat(health: Health, ready: Readiness, clock: Clock, token: Cancellatio
             if settled == 0 {
                 match footprint::give_back() {
                     Ok(0) => info!(
-                        "what starting needed of the program stays mapped: it lies in memory as none that is known"
+                        "what starting needed of the program stays mapped: its layout in memory is not a known one"
                     ),
                     Ok(bytes) => debug!(bytes, "gave back what starting needed of the program"),
                     Err(error) => debug!(%error, "what starting needed of the program stays mapped"),

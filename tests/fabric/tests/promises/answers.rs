@@ -116,7 +116,7 @@ async fn the_checker_sees_what_would_break_a_promise() {
     let mut fabric =
         Fabric::builder().syndic("aws-1", "aws").minion("aws-1", "run").minion("aws-1", "off").start().await;
     fabric.kill9("off");
-    // Sent a job on its dead link it would be `lost`, and that nobody denies it a start.
+    // A job sent on its dead link would be `lost`, and who is lost may have started.
     fabric.minion_is("off", false).await;
     fabric.witness().open_all();
     let mut job = fabric.witnessed("*").await;
