@@ -15,6 +15,8 @@ const MAX_RECORD: u32 = 2 << 20;
 /// A journal's cap on disk: 16 running jobs and an outbox of 1 MiB returns. Beyond it new jobs are `refused (no_space)`.
 const MAX_FILE: u64 = 256 << 20;
 
+const LIMITS: Limits = Limits { max_record_bytes: MAX_RECORD, max_file_bytes: MAX_FILE };
+
 /// The writing side of one minion's journal.
 #[derive(Debug)]
 pub enum Journal {
@@ -36,14 +38,13 @@ pub enum Journal {
 /// # Errors
 /// Locked by another process, of a newer version, or not readable.
 pub fn open(dir: &Path) -> Result<Found<JournalRecord>, LogError> {
-    let limits = Limits { max_record_bytes: MAX_RECORD, max_file_bytes: MAX_FILE };
-    open_log(&dir.join("journal"), Kind::Journal, limits, records::journal_in)
+    open_log(&dir.join("journal"), Kind::Journal, LIMITS, records::journal_in)
 }
 
 impl Journal {
     /// A journal on a writer thread.
     pub fn disk(writer: LogWriter, log: LogNo) -> Journal {
-        Journal::Disk { writer, log, growth: Growth::default() }
+        Journal::Disk { writer, log, growth: Growth::new(LIMITS) }
     }
 
     /// Writes records. True if they are "durable" at once (in memory); else the thread reports.
@@ -62,7 +63,7 @@ impl Journal {
         let Journal::Disk { writer, log, growth } = self else { return };
         if growth.is_due(size) {
             let live: Vec<Bytes> = live().iter().map(|r| records::journal_out(r).into()).collect();
-            growth.compacted(&live);
+            growth.compacted(size, &live);
             writer.compact(*log, live);
         }
     }

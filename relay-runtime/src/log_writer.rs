@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use relay_core::ids::Incarnation;
+use relay_core::{ids::Incarnation, time::Millis};
 use relay_proto::WireError;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, warn};
@@ -33,6 +33,10 @@ const HAND_OVER: Duration = Duration::from_millis(1);
 const RETRY: Duration = Duration::from_millis(200);
 /// A log is compacted when it is over this, and four times what was alive after the last compaction.
 pub const COMPACT_ABOVE: u64 = 4 << 20;
+/// A log whose owner waits for quiet is compacted beside writes when it is over so many times that.
+const PRESSING: u64 = 8;
+/// It is quiet when nothing was written for so long, in milliseconds: the steps of a job follow one another within less.
+const QUIET: Millis = 100;
 
 /// A log, by its place among those the writer was given.
 pub type LogNo = usize;
@@ -124,29 +128,66 @@ struct Write {
 /// When a log has grown enough to be compacted.
 #[derive(Debug, Clone, Copy)]
 pub struct Growth {
+    /// Half of what the file may hold: however much lives, there is room left for what comes until it is compacted.
+    most: u64,
     limit: u64,
-    /// A compaction was asked for, and what is told of the log may still be from before it.
-    asked: bool,
-}
-
-impl Default for Growth {
-    fn default() -> Self {
-        Growth { limit: COMPACT_ABOVE, asked: false }
-    }
+    /// At which size a compaction was asked for. What is told of the log may still be from before it.
+    asked: Option<u64>,
 }
 
 impl Growth {
-    /// Whether a log of this size should be compacted. Not again because of what was on its way when it was; but again if it failed, and
-    /// the log has grown on to twice the size.
-    pub fn is_due(&mut self, size: u64) -> bool {
-        self.asked &= size >= self.limit && size < self.limit.saturating_mul(2);
-        size >= self.limit && !self.asked
+    /// Of a log whose file may have so many bytes.
+    pub fn new(limits: Limits) -> Growth {
+        let most = limits.max_file_bytes / 2;
+        Growth { most, limit: COMPACT_ABOVE.min(most), asked: None }
     }
 
-    /// It was, to these records.
+    /// Whether a log of this size should be compacted. Not again because of what was on its way when it was; but again if it failed, and
+    /// the log has grown by half.
+    pub fn is_due(&mut self, size: u64) -> bool {
+        self.asked = self.asked.filter(|asked| (*asked..asked + asked / 2).contains(&size));
+        size >= self.limit && self.asked.is_none()
+    }
+
+    /// It was asked for at this size, with these records.
+    pub fn compacted(&mut self, size: u64, live: &[Bytes]) {
+        let live: u64 = live.iter().map(|b| b.len() as u64 + 32).sum();
+        self.limit = COMPACT_ABOVE.max(4 * live).min(self.most);
+        self.asked = Some(size);
+    }
+}
+
+/// The same for a log that small jobs wait for: it is compacted when it is quiet. What is written behind a compaction waits for a new
+/// file, two syncs and the old file's end.
+#[derive(Debug, Clone, Copy)]
+pub struct QuietGrowth {
+    growth: Growth,
+    size: u64,
+    written: Millis,
+}
+
+impl QuietGrowth {
+    /// Of a log whose file may have so many bytes.
+    pub fn new(limits: Limits) -> QuietGrowth {
+        QuietGrowth { growth: Growth::new(limits), size: 0, written: 0 }
+    }
+
+    /// A write was made durable; the log has this size.
+    pub fn written(&mut self, now: Millis, size: u64) {
+        (self.written, self.size) = (now, size);
+    }
+
+    /// Whether the log, of which so many bytes live, should be compacted: grown enough, quiet, and most of it dead; or grown so far that
+    /// it can't wait. To be asked now and then, also while nothing is written.
+    pub fn is_due(&mut self, now: Millis, live: u64) -> bool {
+        let quiet = now >= self.written.saturating_add(QUIET) && live <= self.size / 4;
+        let pressing = (PRESSING * self.growth.limit).min(self.growth.most);
+        (quiet || self.size >= pressing) && self.growth.is_due(self.size)
+    }
+
+    /// It was asked for, with these records.
     pub fn compacted(&mut self, live: &[Bytes]) {
-        self.limit = COMPACT_ABOVE.max(4 * live.iter().map(|b| b.len() as u64 + 32).sum::<u64>());
-        self.asked = true;
+        self.growth.compacted(self.size, live);
     }
 }
 
@@ -310,6 +351,8 @@ impl Thread {
 mod tests {
     use super::*;
 
+    const LARGE: Limits = Limits { max_record_bytes: 1 << 20, max_file_bytes: 256 << 20 };
+
     fn open(dir: &std::path::Path, max_file_bytes: u64) -> (RecordLog, Vec<Bytes>) {
         let limits = Limits { max_record_bytes: 1_000, max_file_bytes };
         let opened = RecordLog::open(&dir.join("log"), Kind::Journal, 1, limits).unwrap();
@@ -338,19 +381,56 @@ mod tests {
 
     #[test]
     fn a_compaction_is_asked_for_once_and_again_if_it_failed() {
-        let mut growth = Growth::default();
+        let mut growth = Growth::new(LARGE);
         assert!(!growth.is_due(COMPACT_ABOVE - 1));
         assert!(growth.is_due(COMPACT_ABOVE));
-        growth.compacted(&[]);
+        growth.compacted(COMPACT_ABOVE, &[]);
         assert!(!growth.is_due(COMPACT_ABOVE + 1), "written before it");
         assert!(!growth.is_due(100));
         assert!(growth.is_due(COMPACT_ABOVE + 2), "grown again");
-        growth.compacted(&[]);
-        assert!(!growth.is_due(2 * COMPACT_ABOVE - 1));
-        assert!(growth.is_due(2 * COMPACT_ABOVE), "it failed");
-        growth.compacted(&vec![Bytes::from(vec![0; 1 << 20]); 8]);
+        growth.compacted(COMPACT_ABOVE + 2, &[]);
+        assert!(!growth.is_due(COMPACT_ABOVE * 3 / 2));
+        assert!(growth.is_due(COMPACT_ABOVE * 3 / 2 + 3), "it failed");
+        growth.compacted(COMPACT_ABOVE * 3 / 2 + 3, &vec![Bytes::from(vec![0; 1 << 20]); 8]);
+        assert!(!growth.is_due(100));
         assert!(!growth.is_due(30 << 20), "much of it lives");
         assert!(growth.is_due(33 << 20));
+    }
+
+    #[test]
+    fn a_log_is_compacted_before_its_file_is_full_however_much_lives() {
+        let mut growth = Growth::new(Limits { max_file_bytes: 16 << 20, ..LARGE });
+        assert!(growth.is_due(4 << 20));
+        growth.compacted(4 << 20, &vec![Bytes::from(vec![0; 1 << 20]); 4]);
+        assert!(!growth.is_due(7 << 20) && growth.is_due(8 << 20), "four times what lives is the whole file");
+        growth.compacted(8 << 20, &[]);
+        assert!(
+            !growth.is_due(11 << 20) && growth.is_due(12 << 20),
+            "it failed, and there is room for another try"
+        );
+    }
+
+    #[test]
+    fn a_log_that_is_waited_for_is_compacted_when_it_is_quiet_or_can_wait_no_longer() {
+        let mut growth = QuietGrowth::new(LARGE);
+        growth.written(1_000, COMPACT_ABOVE);
+        assert!(!growth.is_due(1_000 + QUIET - 1, 0));
+        assert!(!growth.is_due(1_000 + QUIET, COMPACT_ABOVE / 4 + 1), "much of it lives");
+        assert!(growth.is_due(1_000 + QUIET, COMPACT_ABOVE / 4));
+        growth.compacted(&[]);
+        assert!(!growth.is_due(5_000, 0), "nothing was heard of it yet");
+        growth.written(6_000, 500);
+        assert!(!growth.is_due(9_000, 0), "it is small now");
+        growth.written(9_000, PRESSING * COMPACT_ABOVE - 1);
+        assert!(!growth.is_due(9_000, 0));
+        growth.written(9_001, PRESSING * COMPACT_ABOVE);
+        assert!(growth.is_due(9_001, PRESSING * COMPACT_ABOVE));
+        growth.compacted(&[]);
+        growth.written(9_002, PRESSING * COMPACT_ABOVE + 9);
+        assert!(!growth.is_due(9_002, 0), "written before it");
+        let mut small = QuietGrowth::new(Limits { max_file_bytes: 16 << 20, ..LARGE });
+        small.written(1, 8 << 20);
+        assert!(small.is_due(1, 8 << 20), "half of what the file may hold");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use relay_proto::records;
 use relay_runtime::{
     clock::wall,
     link::{LinkEvent, LinkTx, PeerHello, table::LinkTable, trust::PassedOn},
-    log_writer::{Growth, LogWriter, Report},
+    log_writer::{LogWriter, QuietGrowth, Report},
     process::Process,
+    record_log::Limits,
     suspicions::Suspicions,
     telemetry,
 };
@@ -49,7 +50,7 @@ pub struct Daemon {
     children: LinkTable,
     parents: LinkTable,
     spool: LogWriter,
-    growth: Growth,
+    growth: QuietGrowth,
     trust: PassedOn,
     /// What it has refused itself.
     suspicions: Suspicions,
@@ -58,14 +59,19 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A syndic around its relay.
-    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn, suspicions: Suspicions) -> Daemon {
+    /// A syndic around its relay and its spool, which is bounded so.
+    pub fn new(
+        relay: Relay,
+        (spool, limits): (LogWriter, Limits),
+        trust: PassedOn,
+        suspicions: Suspicions,
+    ) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::pacing(),
             parents: LinkTable::shortening(),
             spool,
-            growth: Growth::default(),
+            growth: QuietGrowth::new(limits),
             trust,
             suspicions,
             ready: None,
@@ -107,6 +113,7 @@ impl Daemon {
             }
             self.relay.end_turn(now);
             self.perform();
+            self.compact(now);
             self.children.wake_some();
             self.tell_suspicions(now);
             process.health.beat(now);
@@ -183,12 +190,7 @@ impl Daemon {
         match report {
             Report::Written { ticket, size, .. } => {
                 self.relay.persisted(now, ticket);
-                if self.growth.is_due(size) {
-                    let live =
-                        encode(&self.relay.live_records()).into_iter().map(Bytes::from).collect::<Vec<_>>();
-                    self.growth.compacted(&live);
-                    self.spool.compact(SPOOL, live);
-                }
+                self.growth.written(now, size);
             }
             Report::GivenUp { .. } => {}
             Report::Stalled { why: Some(why), .. } => {
@@ -202,6 +204,15 @@ impl Daemon {
                 info!("the spool can be written again");
                 self.relay.set_stalled(false);
             }
+        }
+    }
+
+    /// The spool gives back what nothing needs any more. What was written of late may be on its way still: the live records hold it.
+    fn compact(&mut self, now: u64) {
+        if self.growth.is_due(now, self.relay.spooled_bytes() as u64) {
+            let live = encode(&self.relay.live_records()).into_iter().map(Bytes::from).collect::<Vec<_>>();
+            self.growth.compacted(&live);
+            self.spool.compact(SPOOL, live);
         }
     }
 

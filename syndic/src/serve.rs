@@ -1,6 +1,6 @@
 //! A syndic process: configuration in, parts built, ports bound, loop run.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use relay_core::{
@@ -63,7 +63,8 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     let tls = Tls::new(loaded, trusted)?;
     enrol::stay(newcomer, &tls, &process);
 
-    let spool = open_spool(&config.state_dir.join("spool"), config.spool_max_bytes)?;
+    let limits = spool_limits(config.spool_max_bytes);
+    let spool = open_log(&config.state_dir.join("spool"), Kind::Spool, limits, records::spool_in)?;
     let (incarnation, remembered) = (spool.incarnation, spool.records.len());
     let rule = rule(&config);
     let relay = Relay::recover(rule, process.clock.now(), spool.records);
@@ -113,18 +114,14 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     };
     process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()), suspicions);
+    let daemon = Daemon::new(relay, (writer, limits), PassedOn::new(tls.trusted().clone()), suspicions);
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }
 
-fn open_spool(
-    path: &Path,
-    max_bytes: u64,
-) -> anyhow::Result<relay_runtime::log_writer::Found<relay_core::relay::SpoolRecord>> {
+fn spool_limits(max_bytes: u64) -> Limits {
     let max_file_bytes = (FILE_FACTOR * max_bytes).max(u64::from(MAX_RECORD) * 2);
-    let limits = Limits { max_record_bytes: MAX_RECORD, max_file_bytes };
-    Ok(open_log(path, Kind::Spool, limits, records::spool_in)?)
+    Limits { max_record_bytes: MAX_RECORD, max_file_bytes }
 }
 
 fn rule(config: &SyndicConfig) -> RelayRule {
