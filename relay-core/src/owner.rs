@@ -47,7 +47,7 @@ pub use advance::{ApproveError, Approving, Held};
 pub use cancelling::CANCEL_COUNTS;
 use cancelling::Sealed;
 use commit::Owed;
-pub use commit::{CommitRule, FENCE_CHECK, MAX_COMMIT_BYTES, SMALL_BYTES};
+pub use commit::{CommitRule, FENCE_CHECK, MAX_COMMIT_BYTES, SHORT_COMMIT_BYTES, SHORT_FOR, SMALL_BYTES};
 use dirty::Dirty;
 pub use dirty::ROW_BYTES;
 pub use effect::*;
@@ -151,6 +151,8 @@ pub struct Owner {
     batches: u64,
     /// The last commit was of small jobs alone: large ones have waited for it.
     large_is_next: bool,
+    /// Commits hold less until then.
+    short_until: Millis,
     waiting: BTreeMap<u64, Waiting>,
     next_ticket: u64,
     last_jid: u64,
@@ -196,6 +198,7 @@ impl Owner {
             owed: BTreeMap::new(),
             batches: 0,
             large_is_next: false,
+            short_until: 0,
             waiting: BTreeMap::new(),
             next_ticket: 0,
             last_jid: 0,

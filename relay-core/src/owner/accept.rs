@@ -156,6 +156,7 @@ impl Owner {
         let jid = head.job.jid;
         self.tier.works.insert(jid, Work::new(Some(head.job.clone()), head.epoch, head.targets.clone()));
         self.note(jid, "accepted", head.targets.len());
+        self.commits_short(now);
         let (accept, epoch) = (Write::Accept(Box::new(head.clone())), head.epoch);
         let job = OpenJob {
             timing: self.timing(&head),

@@ -13,6 +13,14 @@ use crate::relay::MAX_UNACKED_BATCHES;
 /// next acceptance waits so long.
 pub const MAX_COMMIT_BYTES: usize = 128 << 10;
 
+/// The same while small jobs come. Small jobs beside bulk, all on one machine, took two thirds of the time that they did with 128 KiB, and
+/// bulk a tenth longer; with 20 it took twice as long. Where nothing but bulk comes, it would take a quarter longer for nobody.
+pub const SHORT_COMMIT_BYTES: usize = 48 << 10;
+
+/// Commits are short for so long after a job was accepted or a small one had something to commit: longer than the steps of a small job
+/// are apart.
+pub const SHORT_FOR: Millis = 100;
+
 /// A job that has no more than this to commit goes before those that have, in a commit without them.
 pub const SMALL_BYTES: usize = 16 << 10;
 
@@ -25,13 +33,15 @@ pub const FENCE_CHECK: Millis = 5_000;
 pub struct CommitRule {
     /// Bytes, but one row at least.
     pub bytes: usize,
+    /// The same while small jobs come, see [`SHORT_FOR`].
+    pub short: usize,
     /// A job with at most so many bytes to commit goes before those that have more.
     pub small: usize,
 }
 
 impl Default for CommitRule {
     fn default() -> CommitRule {
-        CommitRule { bytes: MAX_COMMIT_BYTES, small: SMALL_BYTES }
+        CommitRule { bytes: MAX_COMMIT_BYTES, short: SHORT_COMMIT_BYTES, small: SMALL_BYTES }
     }
 }
 
@@ -58,8 +68,10 @@ impl Owner {
             return;
         }
         let (mut writes, mut changes) = (Vec::new(), Vec::new());
-        let mut room = Room::new(self.rule.commits.bytes);
-        for jid in self.line_up() {
+        let line = self.line_up();
+        let CommitRule { bytes, short, .. } = self.rule.commits;
+        let mut room = Room::new(if now < self.short_until { short } else { bytes });
+        for jid in line {
             self.gather(wall, jid, &mut room, &mut writes, &mut changes);
         }
         let acks = self.covered();
@@ -88,6 +100,9 @@ impl Owner {
         line.sort_unstable();
         let small = line.partition_point(|(bytes, _)| *bytes <= self.rule.commits.small);
         let any_small = line[..small].iter().any(|(bytes, _)| *bytes > 0);
+        if any_small {
+            self.commits_short(self.now);
+        }
         let alone = any_small && small < line.len() && !self.large_is_next;
         self.large_is_next = alone;
         if alone {
@@ -100,6 +115,11 @@ impl Owner {
             line[..=oldest].rotate_right(1);
         }
         line
+    }
+
+    /// Somebody small is about: who follows him soon is not to wait for long commits.
+    pub(super) fn commits_short(&mut self, now: Millis) {
+        self.short_until = now.saturating_add(SHORT_FOR);
     }
 
     /// Puts into the commit what there is room for.

@@ -66,8 +66,10 @@ impl Default for TopProcess {
     }
 }
 
-/// Answers are short here, and must go in several commits nevertheless: two rows in each, and who has one goes first.
-const COMMITS: CommitRule = CommitRule { bytes: 5 * ROW_BYTES / 2, small: 3 * ROW_BYTES / 2 };
+/// Answers are short here, and must go in several commits nevertheless: four rows in each, two while small jobs come, and who has one
+/// goes first.
+const COMMITS: CommitRule =
+    CommitRule { bytes: 9 * ROW_BYTES / 2, short: 5 * ROW_BYTES / 2, small: 3 * ROW_BYTES / 2 };
 
 pub(crate) fn rule(epoch: Epoch, batches: Batches) -> OwnerRule {
     OwnerRule {

@@ -159,9 +159,9 @@ impl Steps {
 }
 
 /// One row in each commit, whatever it is; and no job is small.
-const ONE_BY_ONE: CommitRule = CommitRule { bytes: 0, small: 0 };
-/// Together with a row's cost, more than half of a commit.
-const BULK: usize = MAX_COMMIT_BYTES * 3 / 4;
+const ONE_BY_ONE: CommitRule = CommitRule { bytes: 0, short: 0, small: 0 };
+/// Together with a row's cost, more than half of a short commit.
+const BULK: usize = SHORT_COMMIT_BYTES * 3 / 4;
 
 #[test]
 fn a_small_job_goes_before_the_rest_of_a_large_one_and_every_other_commit_is_the_large_one_s() {
@@ -187,6 +187,27 @@ fn a_small_job_goes_before_the_rest_of_a_large_one_and_every_other_commit_is_the
     assert_eq!(steps.commit(), Some(vec![(large, vec![2])]));
     assert!(steps.model.is_closed(large), "with the last of it");
     assert_eq!((steps.acked(), steps.commit()), ([1, 3], None));
+}
+
+#[test]
+fn commits_of_bulk_are_short_while_small_jobs_come_and_long_otherwise() {
+    let mut steps = Steps::new(CommitRule::default());
+    let large = steps.submit("a*");
+    let small = steps.submit("b0");
+    steps.drain();
+    let rows = [(0, BULK), (1, BULK), (2, BULK)];
+    steps.now += SHORT_FOR - 1;
+    steps.answer(0, large, &rows[..2]);
+    assert_eq!(steps.commit(), Some(vec![(large, vec![0])]), "a job was accepted just now");
+    steps.now += 1;
+    steps.answer(1, small, &[(0, 0)]);
+    assert_eq!(steps.commit(), Some(vec![(large, vec![1])]), "under way when time was over");
+    assert_eq!(steps.commit(), Some(vec![(small, vec![0])]));
+    let next = steps.submit("a*");
+    steps.drain();
+    steps.now += SHORT_FOR;
+    steps.answer(0, next, &rows);
+    assert_eq!(steps.commit(), Some(vec![(next, vec![0, 1, 2])]), "nobody small came of late");
 }
 
 #[test]
@@ -309,7 +330,8 @@ proptest! {
     fn any_history_is_stored_row_by_row_as_it_was(
         bytes in 0usize..5, small in 0usize..3, history in prop::collection::vec(step(), 1..80)
     ) {
-        let commits = CommitRule { bytes: bytes * ROW_BYTES + 10, small: small * ROW_BYTES + 10 };
+        let (bytes, short, small) = (bytes * ROW_BYTES + 10, bytes / 2 * ROW_BYTES + 10, small * ROW_BYTES + 10);
+        let commits = CommitRule { bytes, short, small };
         let mut steps = Steps::new(commits);
         let mut jobs = Vec::new();
         for step in history {
