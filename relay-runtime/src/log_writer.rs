@@ -152,7 +152,8 @@ impl Growth {
     /// It was asked for at this size, with these records.
     pub fn compacted(&mut self, size: u64, live: &[Bytes]) {
         let live: u64 = live.iter().map(|b| b.len() as u64 + 32).sum();
-        self.limit = COMPACT_ABOVE.max(4 * live).min(self.most);
+        // Where more than half of the file lives, a quarter more makes it worth it: not each write.
+        self.limit = COMPACT_ABOVE.max(4 * live).min(self.most.max(live + live / 4));
         self.asked = Some(size);
     }
 }
@@ -408,6 +409,9 @@ mod tests {
             !growth.is_due(11 << 20) && growth.is_due(12 << 20),
             "it failed, and there is room for another try"
         );
+        growth.compacted(12 << 20, &vec![Bytes::from(vec![0; 1 << 20]); 10]);
+        assert!(!growth.is_due(11 << 20), "nearly all of it lives: not at each write");
+        assert!(growth.is_due(13 << 20));
     }
 
     #[test]
