@@ -2,7 +2,7 @@
 //!
 //! For each size a fabric of its own is started and asked the same no-op, which all answer equally: wall time, processor
 //! time of each tier, bytes and batches on each uplink, rows in the top master's store. The top master is to grow with
-//! syndics and distinct answers, and not with minions. Left out: the journal's fsync (simulated minions, journal in
+//! syndics and not with minions (and with distinct answers: `fold`). Left out: the journal's fsync (simulated minions, journal in
 //! memory). The budget: with 8 syndics a job of 5,000 equal answers costs the top master at most twice the processor time
 //! of one of 500 (aim 1.2).
 

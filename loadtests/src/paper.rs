@@ -34,7 +34,7 @@ use crate::{
 pub const SCENARIO: Scenario = Scenario {
     name: "paper",
     about: "The rules alone with a million targets: time and memory of plan, dispatch sets, folds and ledger",
-    usual: scenario::Size { minions: 1_000_000, syndics: 200, rounds: 5 },
+    usual: scenario::Size { minions: 1_000_000, syndics: 200, rounds: 20 },
     tiny: scenario::Size { minions: 3_000, syndics: 4, rounds: 1 },
     least: 1,
     options: &[Number {

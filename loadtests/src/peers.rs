@@ -124,9 +124,11 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     let mut all = Found::default();
     let mut failed = 0;
     if number("nats") > 0 {
-        let (found, answered) = nats::measure(&run).await?;
-        accounted = answered;
-        all.add(found);
+        let measured = nats::measure(&run).await.map(|(found, answered)| {
+            accounted = answered;
+            found
+        });
+        failed += u32::from(all.take("NATS", measured));
     }
     if number("names") > 0 {
         failed += u32::from(all.take("ClusterShell", clustershell::measure(&run, number("names")).await));

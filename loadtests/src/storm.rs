@@ -33,7 +33,7 @@ use crate::{
 pub const SCENARIO: Scenario = Scenario {
     name: "storm",
     about: "All minions attach at once, and come back at once after a syndic was killed, against bare TLS handshakes",
-    usual: Size { minions: 5_000, syndics: 8, rounds: 10 },
+    usual: Size { minions: 5_000, syndics: 8, rounds: 20 },
     tiny: Size { minions: 40, syndics: 2, rounds: 1 },
     least: 2,
     options: &[Number {

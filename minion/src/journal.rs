@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use relay_core::seat::JournalRecord;
+use relay_core::{seat::JournalRecord, time::Millis};
 use relay_proto::records;
 use relay_runtime::{
-    log_writer::{Found, Growth, LogNo, LogWriter, open_log},
+    log_writer::{Found, Growth, LogNo, LogWriter, Report, open_log},
     record_log::{Kind, Limits, LogError},
 };
 
@@ -44,7 +44,7 @@ pub fn open(dir: &Path) -> Result<Found<JournalRecord>, LogError> {
 impl Journal {
     /// A journal on a writer thread.
     pub fn disk(writer: LogWriter, log: LogNo) -> Journal {
-        Journal::Disk { writer, log, growth: Growth::new(LIMITS) }
+        Journal::Disk { growth: writer.growth(log), writer, log }
     }
 
     /// Writes records. True if they are "durable" at once (in memory); else the thread reports.
@@ -58,13 +58,23 @@ impl Journal {
         }
     }
 
-    /// Compacts, if the log has grown enough.
-    pub fn grown(&mut self, size: u64, live: impl FnOnce() -> Vec<JournalRecord>) {
+    /// The thread said something.
+    pub fn heard(&mut self, now: Millis, report: &Report) {
+        let Journal::Disk { growth, .. } = self else { return };
+        match *report {
+            Report::Written { size, .. } => growth.written(size),
+            Report::Full { .. } => growth.refused(),
+            Report::Compacted { size, done, .. } => growth.compacted(now, size, done),
+            Report::GivenUp { .. } | Report::Stalled { .. } => {}
+        }
+    }
+
+    /// Compacts, if the log has grown enough. What lives must hold all that was given to [`Journal::write`], and nothing else.
+    pub fn compact(&mut self, now: Millis, live: impl FnOnce() -> Vec<JournalRecord>) {
         let Journal::Disk { writer, log, growth } = self else { return };
-        if growth.is_due(size) {
-            let live: Vec<Bytes> = live().iter().map(|r| records::journal_out(r).into()).collect();
-            growth.compacted(size, &live);
-            writer.compact(*log, live);
+        if growth.is_due(now) {
+            growth.asked();
+            writer.compact(*log, live().iter().map(|r| Bytes::from(records::journal_out(r))).collect());
         }
     }
 }

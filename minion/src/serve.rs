@@ -199,9 +199,7 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
     }
     shutdown.spawn_named("reports", Role::Vital, async move {
         while let Some(report) = reports.recv().await {
-            let (Report::Written { log, .. } | Report::GivenUp { log, .. } | Report::Stalled { log, .. }) =
-                &report;
-            let Some(inbox) = inboxes.get(*log) else { continue };
+            let Some(inbox) = inboxes.get(report.log()) else { continue };
             let _ = inbox.send(report).await;
         }
     });

@@ -163,6 +163,7 @@ impl Session {
                 () = &mut timer => session.seat.tick(clock.now()),
             }
             session.perform();
+            session.journal.compact(clock.now(), || session.seat.live_records());
             session.tell_grains();
             session.tell_suspicions();
             // The timer is only moved when it must ring earlier, or has rung.
@@ -355,17 +356,15 @@ impl Session {
     fn report(&mut self, report: Report) {
         let now = self.clock.now();
         match report {
-            Report::Written { ticket, size, .. } => {
-                self.seat.persisted(now, ticket);
-                let seat = &self.seat;
-                self.journal.grown(size, || seat.live_records());
-            }
+            Report::Written { ticket, .. } => self.seat.persisted(now, ticket),
             Report::GivenUp { ticket, .. } => self.seat.persist_failed(now, ticket),
-            Report::Stalled { why: Some(why), .. } => {
-                error!(minion = %self.id, why, "the journal can't be written: free space on its disk; trying on");
+            Report::Stalled { why: Some(ref why), .. } => {
+                error!(minion = %self.id, why, "the journal can't be written; trying on");
             }
             Report::Stalled { why: None, .. } => info!(minion = %self.id, "the journal can be written again"),
+            Report::Full { .. } | Report::Compacted { .. } => {}
         }
+        self.journal.heard(now, &report);
     }
 
     fn finished(&mut self, jid: Jid, answer: relay_core::outcome::Answer) {

@@ -1,18 +1,22 @@
 //! One thread that writes record logs, with group commit.
 //!
-//! Owns opening them, the order of writes, the one fsync for everything that waits, retries when the disk is full, and compaction.
+//! Owns opening them, the order of writes, the one fsync for everything that waits, retries when the disk is full, and compaction; when
+//! to compact is told by [`Growth`] and [`QuietGrowth`].
 //! What the records say is encoded by who sends them; what a failure means is decided by who hears of it.
 
 use std::{
     collections::VecDeque,
     path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use relay_core::{ids::Incarnation, time::Millis};
+use relay_core::ids::Incarnation;
 use relay_proto::WireError;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, warn};
@@ -21,6 +25,12 @@ use crate::{
     record_log::{Kind, Limits, LogError, Opened, RecordLog},
     telemetry,
 };
+
+mod growth;
+#[cfg(test)]
+mod tests;
+
+pub use growth::{Growth, QuietGrowth};
 
 /// Writes waiting for the thread. The cores bound what they have under way; a full queue makes the loop wait for the
 /// disk, which is what there is left to do.
@@ -31,12 +41,8 @@ const GROUP: usize = 1_024;
 const HAND_OVER: Duration = Duration::from_millis(1);
 /// Pause between two tries on a disk that refuses.
 const RETRY: Duration = Duration::from_millis(200);
-/// A log is compacted when it is over this, and four times what was alive after the last compaction.
-pub const COMPACT_ABOVE: u64 = 4 << 20;
-/// A log whose owner waits for quiet is compacted beside writes when it is over so many times that.
-const PRESSING: u64 = 8;
-/// It is quiet when nothing was written for so long, in milliseconds: the steps of a job follow one another within less.
-const QUIET: Millis = 100;
+/// While a log is full, its owner is asked so often to compact it. If all of it lives, that is up to a whole file written for nothing.
+const FULL_AGAIN: Duration = Duration::from_secs(5);
 
 /// A log, by its place among those the writer was given.
 pub type LogNo = usize;
@@ -64,9 +70,36 @@ pub enum Report {
     Stalled {
         /// The log.
         log: LogNo,
-        /// What the system says.
+        /// What the system says, and what helps.
         why: Option<String>,
     },
+    /// A write was refused because the log's file may not grow any more: it should be compacted.
+    Full {
+        /// The log.
+        log: LogNo,
+    },
+    /// A compaction that was asked for is over.
+    Compacted {
+        /// The log.
+        log: LogNo,
+        /// The log's size now.
+        size: u64,
+        /// False if it failed (why is in the process's log): the log is as it was.
+        done: bool,
+    },
+}
+
+impl Report {
+    /// The log it is about.
+    pub fn log(&self) -> LogNo {
+        match self {
+            Report::Written { log, .. }
+            | Report::GivenUp { log, .. }
+            | Report::Stalled { log, .. }
+            | Report::Full { log }
+            | Report::Compacted { log, .. } => *log,
+        }
+    }
 }
 
 /// A log as it was found.
@@ -125,76 +158,13 @@ struct Write {
     may_fail: bool,
 }
 
-/// When a log has grown enough to be compacted.
-#[derive(Debug, Clone, Copy)]
-pub struct Growth {
-    /// Half of what the file may hold: however much lives, there is room left for what comes until it is compacted.
-    most: u64,
-    limit: u64,
-    /// At which size a compaction was asked for. What is told of the log may still be from before it.
-    asked: Option<u64>,
-}
-
-impl Growth {
-    /// Of a log whose file may have so many bytes.
-    pub fn new(limits: Limits) -> Growth {
-        let most = limits.max_file_bytes / 2;
-        Growth { most, limit: COMPACT_ABOVE.min(most), asked: None }
-    }
-
-    /// Whether a log of this size should be compacted. Not again because of what was on its way when it was; but again if it failed, and
-    /// the log has grown by half.
-    pub fn is_due(&mut self, size: u64) -> bool {
-        self.asked = self.asked.filter(|asked| (*asked..asked + asked / 2).contains(&size));
-        size >= self.limit && self.asked.is_none()
-    }
-
-    /// It was asked for at this size, with these records.
-    pub fn compacted(&mut self, size: u64, live: &[Bytes]) {
-        let live: u64 = live.iter().map(|b| b.len() as u64 + 32).sum();
-        // Where more than half of the file lives, a quarter more makes it worth it: not each write.
-        self.limit = COMPACT_ABOVE.max(4 * live).min(self.most.max(live + live / 4));
-        self.asked = Some(size);
-    }
-}
-
-/// The same for a log that small jobs wait for: it is compacted when it is quiet. What is written behind a compaction waits for a new
-/// file, two syncs and the old file's end.
-#[derive(Debug, Clone, Copy)]
-pub struct QuietGrowth {
-    growth: Growth,
-    size: u64,
-    written: Millis,
-}
-
-impl QuietGrowth {
-    /// Of a log whose file may have so many bytes.
-    pub fn new(limits: Limits) -> QuietGrowth {
-        QuietGrowth { growth: Growth::new(limits), size: 0, written: 0 }
-    }
-
-    /// A write was made durable; the log has this size.
-    pub fn written(&mut self, now: Millis, size: u64) {
-        (self.written, self.size) = (now, size);
-    }
-
-    /// Whether the log, of which so many bytes live, should be compacted: grown enough, quiet, and most of it dead; or grown so far that
-    /// it can't wait. To be asked now and then, also while nothing is written.
-    pub fn is_due(&mut self, now: Millis, live: u64) -> bool {
-        let quiet = now >= self.written.saturating_add(QUIET) && live <= self.size / 4;
-        let pressing = (PRESSING * self.growth.limit).min(self.growth.most);
-        (quiet || self.size >= pressing) && self.growth.is_due(self.size)
-    }
-
-    /// It was asked for, with these records.
-    pub fn compacted(&mut self, live: &[Bytes]) {
-        self.growth.compacted(self.size, live);
-    }
-}
-
 /// The sending side.
 #[derive(Debug, Clone)]
-pub struct LogWriter(SyncSender<Command>);
+pub struct LogWriter {
+    commands: SyncSender<Command>,
+    /// As they were opened.
+    growths: Arc<[Growth]>,
+}
 
 impl LogWriter {
     /// Starts the thread. It ends when all writers are dropped and everything is written.
@@ -206,10 +176,12 @@ impl LogWriter {
         logs: Vec<RecordLog>,
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<LogWriter> {
-        let (tx, rx) = sync_channel(QUEUE);
-        let thread = Thread { stalled: vec![false; logs.len()], logs, reports, backlog: VecDeque::new() };
+        let (commands, rx) = sync_channel(QUEUE);
+        let growths = logs.iter().map(|log| Growth::new(log.limits(), log.size())).collect();
+        let (stalled, told_full) = (vec![false; logs.len()], vec![None; logs.len()]);
+        let thread = Thread { logs, stalled, told_full, reports, backlog: VecDeque::new() };
         thread::Builder::new().name(name.into()).stack_size(256 << 10).spawn(move || thread.run(rx))?;
-        Ok(LogWriter(tx))
+        Ok(LogWriter { commands, growths })
     }
 
     /// Writes records; reported under `ticket`. If it may not fail, it is tried until it works.
@@ -217,21 +189,36 @@ impl LogWriter {
         self.send(Command::Write(Write { log, ticket, records, may_fail }));
     }
 
-    /// Replaces a log by what is alive. `live` must hold everything written before this call.
+    /// When to compact a log: what its owner is to keep, and to tell what is reported.
+    pub fn growth(&self, log: LogNo) -> Growth {
+        self.growths[log]
+    }
+
+    /// Replaces a log by what is alive. `live` must hold everything written before this call, durable or not. Ends with
+    /// [`Report::Compacted`].
     pub fn compact(&self, log: LogNo, live: Vec<Bytes>) {
         self.send(Command::Compact { log, live });
     }
 
     fn send(&self, command: Command) {
-        if self.0.send(command).is_err() {
+        if self.commands.send(command).is_err() {
             error!("the log writer has died");
         }
     }
 }
 
+/// Why a group of writes was not made durable.
+struct Refusal {
+    why: String,
+    /// Not the disk: the file may not grow any more.
+    full: bool,
+}
+
 struct Thread {
     logs: Vec<RecordLog>,
     stalled: Vec<bool>,
+    /// When [`Report::Full`] was last told.
+    told_full: Vec<Option<Instant>>,
     reports: mpsc::Sender<Report>,
     /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
     /// cores bound. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
@@ -278,14 +265,27 @@ impl Thread {
             let now: Vec<Write> = rest.drain(..before - done).collect();
             done = before;
             waiting.extend(self.commit(now));
-            if waiting.iter().any(|w| w.log == log) {
-                continue; // the disk refuses: compact another time
-            }
-            if let Err(error) = self.logs[log].rewrite(live.into_iter()) {
-                warn!(%error, "compaction failed; the log goes on as it is");
-            }
+            // Who waits for those writes does not wait for the compaction.
+            self.hand_over();
+            self.compact(waiting, log, live);
         }
         waiting.extend(self.commit(rest));
+    }
+
+    fn compact(&mut self, waiting: &mut Vec<Write>, log: LogNo, live: Vec<Bytes>) {
+        let rewritten = self.logs[log].rewrite(live.into_iter());
+        let done = rewritten
+            .inspect_err(|error| warn!(%error, "compaction failed; the log goes on as it is"))
+            .is_ok();
+        if done {
+            // Writes that were refused are among what lives: to write them again would be to say them twice.
+            let (mut covered, others): (Vec<_>, Vec<_>) =
+                waiting.drain(..).partition(|write| write.log == log);
+            covered.iter_mut().for_each(|write| write.records.clear());
+            *waiting = others;
+            waiting.extend(self.commit(covered));
+        }
+        self.report(Report::Compacted { log, size: self.logs[log].size(), done });
     }
 
     /// Commits writes, log by log; gives back those to be tried again.
@@ -305,25 +305,32 @@ impl Thread {
                 group.iter().for_each(|w| self.report(Report::Written { log, ticket: w.ticket, size }));
                 Vec::new()
             }
-            Err(why) => {
+            Err(Refusal { why, full }) => {
                 self.logs[log].rollback();
                 let (given_up, kept): (Vec<_>, Vec<_>) = group.into_iter().partition(|w| w.may_fail);
                 for write in &given_up {
                     self.report(Report::GivenUp { log, ticket: write.ticket });
                 }
                 self.set_stalled(log, Some(why));
+                if full && self.told_full[log].is_none_or(|told| told.elapsed() >= FULL_AGAIN) {
+                    self.told_full[log] = Some(Instant::now());
+                    self.report(Report::Full { log });
+                }
                 kept
             }
         }
     }
 
-    fn try_commit(&mut self, log: LogNo, group: &[Write]) -> Result<(), String> {
+    fn try_commit(&mut self, log: LogNo, group: &[Write]) -> Result<(), Refusal> {
         let log = &mut self.logs[log];
         for write in group {
             let records: Vec<&[u8]> = write.records.iter().map(Vec::as_slice).collect();
-            log.append(&records).map_err(|e| e.to_string())?;
+            log.append(&records).map_err(|error| Refusal {
+                full: matches!(error, LogError::Full { .. }),
+                why: error.to_string(),
+            })?;
         }
-        log.commit().map_err(|e| e.to_string())
+        log.commit().map_err(|error| Refusal { why: format!("{error}: free space on its disk"), full: false })
     }
 
     fn set_stalled(&mut self, log: LogNo, why: Option<String>) {
@@ -345,120 +352,5 @@ impl Thread {
                 return;
             } // closed: the loop that listened is gone, and nobody waits for this
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LARGE: Limits = Limits { max_record_bytes: 1 << 20, max_file_bytes: 256 << 20 };
-
-    fn open(dir: &std::path::Path, max_file_bytes: u64) -> (RecordLog, Vec<Bytes>) {
-        let limits = Limits { max_record_bytes: 1_000, max_file_bytes };
-        let opened = RecordLog::open(&dir.join("log"), Kind::Journal, 1, limits).unwrap();
-        (opened.log, opened.records)
-    }
-
-    #[test]
-    fn what_is_reported_written_is_there_and_compaction_keeps_the_order() {
-        let dir = tempfile::tempdir().unwrap();
-        let (tx, mut rx) = mpsc::channel(64);
-        let writer = LogWriter::start("test", vec![open(dir.path(), 1 << 20).0], tx).unwrap();
-        writer.write(0, 1, vec![b"a".to_vec()], false);
-        writer.compact(0, vec![Bytes::from_static(b"A")]);
-        writer.write(0, 2, vec![b"b".to_vec()], false);
-        let mut tickets = Vec::new();
-        while tickets.len() < 2 {
-            if let Some(Report::Written { ticket, .. }) = rx.blocking_recv() {
-                tickets.push(ticket);
-            }
-        }
-        assert_eq!(tickets, [1, 2]);
-        drop(writer);
-        while rx.blocking_recv().is_some() {}
-        assert_eq!(open(dir.path(), 1 << 20).1, ["A", "b"]);
-    }
-
-    #[test]
-    fn a_compaction_is_asked_for_once_and_again_if_it_failed() {
-        let mut growth = Growth::new(LARGE);
-        assert!(!growth.is_due(COMPACT_ABOVE - 1));
-        assert!(growth.is_due(COMPACT_ABOVE));
-        growth.compacted(COMPACT_ABOVE, &[]);
-        assert!(!growth.is_due(COMPACT_ABOVE + 1), "written before it");
-        assert!(!growth.is_due(100));
-        assert!(growth.is_due(COMPACT_ABOVE + 2), "grown again");
-        growth.compacted(COMPACT_ABOVE + 2, &[]);
-        assert!(!growth.is_due(COMPACT_ABOVE * 3 / 2));
-        assert!(growth.is_due(COMPACT_ABOVE * 3 / 2 + 3), "it failed");
-        growth.compacted(COMPACT_ABOVE * 3 / 2 + 3, &vec![Bytes::from(vec![0; 1 << 20]); 8]);
-        assert!(!growth.is_due(100));
-        assert!(!growth.is_due(30 << 20), "much of it lives");
-        assert!(growth.is_due(33 << 20));
-    }
-
-    #[test]
-    fn a_log_is_compacted_before_its_file_is_full_however_much_lives() {
-        let mut growth = Growth::new(Limits { max_file_bytes: 16 << 20, ..LARGE });
-        assert!(growth.is_due(4 << 20));
-        growth.compacted(4 << 20, &vec![Bytes::from(vec![0; 1 << 20]); 4]);
-        assert!(!growth.is_due(7 << 20) && growth.is_due(8 << 20), "four times what lives is the whole file");
-        growth.compacted(8 << 20, &[]);
-        assert!(
-            !growth.is_due(11 << 20) && growth.is_due(12 << 20),
-            "it failed, and there is room for another try"
-        );
-        growth.compacted(12 << 20, &vec![Bytes::from(vec![0; 1 << 20]); 10]);
-        assert!(!growth.is_due(11 << 20), "nearly all of it lives: not at each write");
-        assert!(growth.is_due(13 << 20));
-    }
-
-    #[test]
-    fn a_log_that_is_waited_for_is_compacted_when_it_is_quiet_or_can_wait_no_longer() {
-        let mut growth = QuietGrowth::new(LARGE);
-        growth.written(1_000, COMPACT_ABOVE);
-        assert!(!growth.is_due(1_000 + QUIET - 1, 0));
-        assert!(!growth.is_due(1_000 + QUIET, COMPACT_ABOVE / 4 + 1), "much of it lives");
-        assert!(growth.is_due(1_000 + QUIET, COMPACT_ABOVE / 4));
-        growth.compacted(&[]);
-        assert!(!growth.is_due(5_000, 0), "nothing was heard of it yet");
-        growth.written(6_000, 500);
-        assert!(!growth.is_due(9_000, 0), "it is small now");
-        growth.written(9_000, PRESSING * COMPACT_ABOVE - 1);
-        assert!(!growth.is_due(9_000, 0));
-        growth.written(9_001, PRESSING * COMPACT_ABOVE);
-        assert!(growth.is_due(9_001, PRESSING * COMPACT_ABOVE));
-        growth.compacted(&[]);
-        growth.written(9_002, PRESSING * COMPACT_ABOVE + 9);
-        assert!(!growth.is_due(9_002, 0), "written before it");
-        let mut small = QuietGrowth::new(Limits { max_file_bytes: 16 << 20, ..LARGE });
-        small.written(1, 8 << 20);
-        assert!(small.is_due(1, 8 << 20), "half of what the file may hold");
-    }
-
-    #[test]
-    fn a_loop_that_writes_more_than_it_reads_of_reports_is_not_a_deadlock() {
-        let dir = tempfile::tempdir().unwrap();
-        let (tx, mut rx) = mpsc::channel(1);
-        let writer = LogWriter::start("test", vec![open(dir.path(), 1 << 20).0], tx).unwrap();
-        let writes = 3 * QUEUE as u64;
-        (0..writes).for_each(|ticket| writer.write(0, ticket, vec![b"x".to_vec()], false));
-        for expected in 0..writes {
-            assert!(matches!(rx.blocking_recv(), Some(Report::Written { ticket, .. }) if ticket == expected));
-        }
-    }
-
-    #[test]
-    fn a_full_log_gives_up_what_may_fail_and_keeps_the_rest() {
-        let dir = tempfile::tempdir().unwrap();
-        let (tx, mut rx) = mpsc::channel(64);
-        let writer = LogWriter::start("test", vec![open(dir.path(), 200).0], tx).unwrap();
-        writer.write(0, 1, vec![vec![0; 500]], true);
-        assert_eq!(rx.blocking_recv(), Some(Report::GivenUp { log: 0, ticket: 1 }));
-        assert!(matches!(rx.blocking_recv(), Some(Report::Stalled { why: Some(_), .. })));
-        writer.write(0, 2, vec![b"small".to_vec()], false);
-        assert_eq!(rx.blocking_recv(), Some(Report::Stalled { log: 0, why: None }));
-        assert!(matches!(rx.blocking_recv(), Some(Report::Written { ticket: 2, .. })));
     }
 }

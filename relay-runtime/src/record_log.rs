@@ -242,6 +242,11 @@ impl RecordLog {
         self.tail.committed_len()
     }
 
+    /// What it takes.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Names this history of records.
     pub fn incarnation(&self) -> u64 {
         self.header.incarnation
@@ -250,10 +255,11 @@ impl RecordLog {
     /// Replaces the file by one that holds only `live`, in that order, under the same incarnation. A crash at any moment
     /// leaves the old file or the new one.
     ///
+    /// If the name of the new file could not be made durable, that is left to the next commit, which fails if it can't either:
+    /// until then a power cut may bring the old file back, with all that was committed to it.
+    ///
     /// # Errors
-    /// [`LogError::Uncommitted`], [`LogError::RecordTooLarge`], [`LogError::Full`], [`LogError::Io`]. The old records
-    /// stay, except when only the last step, the sync of the directory, failed: then the new ones stand, and the next
-    /// commit repeats that step before it succeeds.
+    /// [`LogError::Uncommitted`], [`LogError::RecordTooLarge`], [`LogError::Full`], [`LogError::Io`]. The old records stay.
     pub fn rewrite(&mut self, live: impl Iterator<Item = Bytes>) -> Result<(), LogError> {
         if self.tail.is_pending() {
             return Err(LogError::Uncommitted { path: self.path.clone() });
@@ -273,7 +279,9 @@ impl RecordLog {
             }
         };
         (self.file, self.header, self.tail, self.unsynced_name) = (file, header, tail, true);
-        self.sync_name().map_err(LogError::io(&self.path, "sync the directory of"))
+        // If it fails, `unsynced_name` remembers.
+        let _ = self.sync_name();
+        Ok(())
     }
 
     fn write_live(

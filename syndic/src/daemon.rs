@@ -15,7 +15,6 @@ use relay_runtime::{
     link::{LinkEvent, LinkTx, PeerHello, table::LinkTable, trust::PassedOn},
     log_writer::{LogWriter, QuietGrowth, Report},
     process::Process,
-    record_log::Limits,
     suspicions::Suspicions,
     telemetry,
 };
@@ -59,19 +58,14 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A syndic around its relay and its spool, which is bounded so.
-    pub fn new(
-        relay: Relay,
-        (spool, limits): (LogWriter, Limits),
-        trust: PassedOn,
-        suspicions: Suspicions,
-    ) -> Daemon {
+    /// A syndic around its relay and its spool.
+    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn, suspicions: Suspicions) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::pacing(),
             parents: LinkTable::shortening(),
+            growth: QuietGrowth::new(spool.growth(SPOOL)),
             spool,
-            growth: QuietGrowth::new(limits),
             trust,
             suspicions,
             ready: None,
@@ -112,14 +106,14 @@ impl Daemon {
                 self.relay.tick(now);
             }
             self.relay.end_turn(now);
-            self.perform();
+            self.perform(now);
             self.compact(now);
             self.children.wake_some();
             self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
             // The timer is only moved when it must ring earlier, or has rung: not at each heartbeat.
-            let next = self.relay.next_deadline(now);
+            let next = self.relay.next_deadline(now).min(self.growth.next_look(now).unwrap_or(u64::MAX));
             if next < deadline || timer.is_elapsed() {
                 deadline = next;
                 timer.as_mut().reset(tokio::time::Instant::now() + clock.until(deadline));
@@ -192,34 +186,35 @@ impl Daemon {
                 self.relay.persisted(now, ticket);
                 self.growth.written(now, size);
             }
-            Report::GivenUp { .. } => {}
+            Report::GivenUp { .. } => {} // nothing of a spool may fail
             Report::Stalled { why: Some(why), .. } => {
-                error!(
-                    why,
-                    "the spool can't be written: free space on its disk; minions keep their returns meanwhile"
-                );
+                error!(why, "the spool can't be written; minions keep their returns meanwhile");
                 self.relay.set_stalled(true);
             }
             Report::Stalled { why: None, .. } => {
                 info!("the spool can be written again");
                 self.relay.set_stalled(false);
             }
+            Report::Full { .. } => self.growth.refused(),
+            Report::Compacted { size, done, .. } => self.growth.compacted(now, size, done),
         }
     }
 
     /// The spool gives back what nothing needs any more. What was written of late may be on its way still: the live records hold it.
     fn compact(&mut self, now: u64) {
-        if self.growth.is_due(now, self.relay.spooled_bytes() as u64) {
-            let live = encode(&self.relay.live_records()).into_iter().map(Bytes::from).collect::<Vec<_>>();
-            self.growth.compacted(&live);
-            self.spool.compact(SPOOL, live);
+        let lives = self.relay.spooled_bytes() as u64;
+        if self.growth.is_due(now, lives) {
+            self.growth.asked(lives);
+            let live = encode(&self.relay.live_records());
+            self.spool.compact(SPOOL, live.into_iter().map(Bytes::from).collect());
         }
     }
 
-    fn perform(&mut self) {
+    fn perform(&mut self, now: u64) {
         for effect in self.relay.effects() {
             match effect {
                 RelayEffect::Persist { ticket, records } => {
+                    self.growth.writing(now);
                     self.spool.write(SPOOL, ticket, encode(&records), false)
                 }
                 RelayEffect::Send(sending) => self.children.send(&sending),

@@ -114,7 +114,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     };
     process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, (writer, limits), PassedOn::new(tls.trusted().clone()), suspicions);
+    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()), suspicions);
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }

@@ -74,9 +74,7 @@ impl Kept {
 
 async fn hand_out(mut reports: mpsc::Receiver<Report>, inboxes: Vec<mpsc::Sender<Report>>) {
     while let Some(report) = reports.recv().await {
-        let (Report::Written { log, .. } | Report::GivenUp { log, .. } | Report::Stalled { log, .. }) =
-            &report;
-        if let Some(inbox) = inboxes.get(*log) {
+        if let Some(inbox) = inboxes.get(report.log()) {
             let _ = inbox.send(report).await;
         }
     }

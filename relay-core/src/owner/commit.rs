@@ -13,8 +13,8 @@ use crate::relay::MAX_UNACKED_BATCHES;
 /// next acceptance waits so long.
 pub const MAX_COMMIT_BYTES: usize = 128 << 10;
 
-/// The same while small jobs come: beside bulk, all on one machine, they took two thirds of the time that they did with 128 KiB. Bulk pays
-/// for it, by a quarter with 48 KiB and twofold with 20, so it is not always so.
+/// The same while small jobs come: beside bulk, all on one machine, the slowest of them took three fifths to four fifths of the time that
+/// they did with 128 KiB. Bulk pays for it, by a third with 48 KiB and twofold with 20, so it is not always so.
 pub const SHORT_COMMIT_BYTES: usize = 48 << 10;
 
 /// Commits are short for so long after a job was accepted, or a small one had something to commit beside a large one: longer than the

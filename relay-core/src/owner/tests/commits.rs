@@ -211,6 +211,38 @@ fn commits_of_bulk_are_short_while_small_jobs_come_and_long_otherwise() {
 }
 
 #[test]
+fn commits_are_short_behind_a_small_job_that_commits_beside_a_large_one_however_long_ago_it_came() {
+    let mut steps = Steps::new(CommitRule::default());
+    let large = steps.submit("a*");
+    let small = steps.submit("b0");
+    steps.drain();
+    steps.now += 10 * SHORT_FOR;
+    steps.answer(0, large, &[(0, BULK)]);
+    steps.answer(1, small, &[(0, 0)]);
+    steps.answer(0, large, &[(1, BULK), (2, BULK)]);
+    assert_eq!(steps.commit(), Some(vec![(large, vec![0])]), "under way when the small one had an answer");
+    assert_eq!(steps.commit(), Some(vec![(small, vec![0])]));
+    assert_eq!(steps.commit(), Some(vec![(large, vec![1])]), "short");
+    assert_eq!(steps.commit(), Some(vec![(large, vec![2])]));
+}
+
+#[test]
+fn what_is_left_of_a_large_job_is_nobody_small() {
+    let mut steps = Steps::new(CommitRule::default());
+    let large = steps.submit("a*");
+    steps.drain();
+    steps.now += SHORT_FOR;
+    steps.answer(0, large, &[(0, 0)]);
+    steps.answer(0, large, &[(1, BULK), (2, BULK)]);
+    assert_eq!(
+        steps.commit(),
+        Some(vec![(large, vec![0])]),
+        "a small row of it, under way when the rest came"
+    );
+    assert_eq!(steps.commit(), Some(vec![(large, vec![1, 2])]), "as long as may be");
+}
+
+#[test]
 fn a_batch_is_acknowledged_when_it_is_durable_although_later_ones_are_not() {
     let mut steps = Steps::new(CommitRule::default());
     let large = steps.submit("a*");

@@ -1,9 +1,19 @@
 //! Full disks: at the syndic returns stay with the minions, at the minion nothing starts, at the top nothing is accepted.
-//! What was promised is kept, and everything goes on when there is space again.
+//! What was promised is kept, and everything goes on when there is space again. A spool that is larger than its configuration
+//! allows, because that was changed, is compacted and goes on.
+
+use std::{fs, path::Path, sync::Arc};
 
 use fabric_tests::{Fabric, TOP, disk::SmallDisk, until};
-use relay_core::outcome::{Outcome, Reason};
-use relay_proto::Code;
+use relay_core::{
+    Members,
+    ids::Jid,
+    message::{ReturnBatch, ReturnGroup},
+    outcome::{Answer, Outcome, Reason},
+    relay::SpoolRecord,
+};
+use relay_proto::{Code, records};
+use relay_runtime::record_log::{Kind, Limits, RecordLog};
 
 /// Room for a spool, a journal or a store with a few jobs, in KiB.
 const SMALL: u32 = 2_048;
@@ -102,4 +112,45 @@ async fn a_log_that_cannot_be_written_stops_nobody() {
     for name in names {
         assert!(fabric.daemon(name).exited().is_none(), "{name} ended");
     }
+}
+
+/// Writes into a spool what its syndic has sent up long ago: so many returns of a MiB.
+fn append_dead_returns(spool: &Path, count: u64) {
+    let limits = Limits { max_record_bytes: 2 << 20, max_file_bytes: (count + 1) << 20 };
+    let mut log = RecordLog::open(spool, Kind::Spool, 1, limits).unwrap().log;
+    let jid = Jid::from_micros(1);
+    let answer = Arc::new(Answer {
+        body: vec![b'x'; (1 << 20) - 1_000].into(),
+        ..Answer::bare(Outcome::Ok, Reason::None)
+    });
+    let group = ReturnGroup { jid, answer, members: Members::from_iter([0]) };
+    for seq in 1..=count {
+        let batch = ReturnBatch { seq, groups: vec![group.clone()] };
+        log.append(&[&records::spool_out(&SpoolRecord::Batch { parent: 0, batch })]).unwrap();
+    }
+    let after = [SpoolRecord::Acked { parent: 0, up_to: count }, SpoolRecord::Forget { jid }];
+    after.iter().for_each(|record| log.append(&[&records::spool_out(record)]).unwrap());
+    log.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_spool_that_is_larger_than_it_may_be_now_is_compacted_and_goes_on() {
+    let mut fabric = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 2).start().await;
+    fabric.kill9("aws-1");
+    let own = fabric.dir().join("aws-1");
+    let (config, spool) = (own.join("config.yaml"), own.join("state/spool"));
+    append_dead_returns(&spool, 17);
+    let before = fs::metadata(&spool).unwrap().len();
+    // So little, and the file may have 16 MiB.
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}spool_max_bytes: 2097152\n")).unwrap();
+    fabric.restart("aws-1").await;
+    fabric.all_up().await;
+    let mut ping = fabric.run("*", "test.ping", &[]).await;
+    assert_eq!(ping.counts(), [("ok", 2)].into());
+    until("the spool to be compacted", async || {
+        (fs::metadata(&spool).unwrap().len() < before / 4).then_some(())
+    })
+    .await;
+    fabric.check(&mut [&mut ping]).await;
 }
