@@ -78,3 +78,34 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use relay_runtime::record_log::RecordLog;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_journal_that_is_full_is_compacted_once_until_that_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = RecordLog::open(&dir.path().join("journal"), Kind::Journal, 1, LIMITS).unwrap().log;
+        let mut journal = Journal::disk(LogWriter::start("test", vec![log], mpsc::channel(9).0).unwrap(), 0);
+        let mut asked = 0;
+        let mut look = |journal: &mut Journal| {
+            journal.compact(0, || {
+                asked += 1;
+                Vec::new()
+            });
+            asked
+        };
+        journal.heard(0, &Report::Written { log: 0, ticket: 1, size: 100 });
+        assert_eq!(look(&mut journal), 0, "it is small");
+        journal.heard(0, &Report::Full { log: 0 });
+        assert_eq!((look(&mut journal), look(&mut journal)), (1, 1));
+        journal.heard(0, &Report::Compacted { log: 0, size: 32, done: true });
+        assert_eq!(look(&mut journal), 1);
+        journal.heard(0, &Report::Written { log: 0, ticket: 2, size: 5 << 20 });
+        assert_eq!(look(&mut journal), 2, "it has grown");
+    }
+}

@@ -205,6 +205,10 @@ impl Relay {
     }
 
     fn replay_batch(&mut self, now: Millis, parent: ParentNo, batch: ReturnBatch) {
+        // Twice, if the spool was compacted between a batch's adoption and the write that says so.
+        if self.uplink(parent).has(batch.seq) {
+            return;
+        }
         for group in &batch.groups {
             let work = self.work_of(now, group.jid);
             work.ledger.extend(&group.members);

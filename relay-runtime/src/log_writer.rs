@@ -221,7 +221,7 @@ struct Thread {
     told_full: Vec<Option<Instant>>,
     reports: mpsc::Sender<Report>,
     /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
-    /// cores bound. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
+    /// cores bound, and a few for each log. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
     /// [`LogWriter::write`] for this thread.
     backlog: VecDeque<Report>,
 }
@@ -262,18 +262,25 @@ impl Thread {
         let mut rest = std::mem::take(waiting);
         let mut done = 0;
         for (log, live, before) in compactions {
-            let now: Vec<Write> = rest.drain(..before - done).collect();
+            waiting.extend(rest.drain(..before - done));
             done = before;
-            waiting.extend(self.commit(now));
+            self.commit_waiting(waiting);
             // Who waits for those writes does not wait for the compaction.
             self.hand_over();
             self.compact(waiting, log, live);
         }
-        waiting.extend(self.commit(rest));
+        waiting.extend(rest);
+        self.commit_waiting(waiting);
+    }
+
+    /// All that waits: what was refused before goes first, so that a later write is never durable without it.
+    fn commit_waiting(&mut self, waiting: &mut Vec<Write>) {
+        let all = std::mem::take(waiting);
+        *waiting = self.commit(all);
     }
 
     fn compact(&mut self, waiting: &mut Vec<Write>, log: LogNo, live: Vec<Bytes>) {
-        let rewritten = self.logs[log].rewrite(live.into_iter());
+        let rewritten = self.logs[log].rewrite(&live);
         let done = rewritten
             .inspect_err(|error| warn!(%error, "compaction failed; the log goes on as it is"))
             .is_ok();

@@ -260,10 +260,12 @@ impl RecordLog {
     ///
     /// # Errors
     /// [`LogError::Uncommitted`], [`LogError::RecordTooLarge`], [`LogError::Full`], [`LogError::Io`]. The old records stay.
-    pub fn rewrite(&mut self, live: impl Iterator<Item = Bytes>) -> Result<(), LogError> {
+    pub fn rewrite(&mut self, live: &[Bytes]) -> Result<(), LogError> {
         if self.tail.is_pending() {
             return Err(LogError::Uncommitted { path: self.path.clone() });
         }
+        // Before anything is written: it may be a whole file.
+        live.iter().try_fold(HEADER_LEN as u64, |len, payload| self.admit(len, payload))?;
         let file = files::begin_rewrite(&self.path)?;
         let header = Header { first_sequence: self.tail.next_sequence(), ..self.header };
         let written = self.write_live(&file, header, live).and_then(|tail| {
@@ -284,21 +286,16 @@ impl RecordLog {
         Ok(())
     }
 
-    fn write_live(
-        &self,
-        file: &File,
-        header: Header,
-        live: impl Iterator<Item = Bytes>,
-    ) -> Result<Tail, LogError> {
+    fn write_live(&self, file: &File, header: Header, live: &[Bytes]) -> Result<Tail, LogError> {
         let failed = || LogError::io(&self.path, "rewrite");
         let mut out = BufWriter::with_capacity(REWRITE_BUFFER_BYTES, file);
         out.write_all(&header.encode()).map_err(failed())?;
         let (mut len, mut sequence, mut frame) = (HEADER_LEN as u64, header.first_sequence, Vec::new());
         for payload in live {
-            len = self.admit(len, &payload)?;
             frame.clear();
-            push_record(&mut frame, header.incarnation, sequence, &payload);
+            push_record(&mut frame, header.incarnation, sequence, payload);
             out.write_all(&frame).map_err(failed())?;
+            len += frame.len() as u64;
             sequence = sequence.wrapping_add(1);
         }
         out.flush().and_then(|()| file.sync_all()).map_err(failed())?;

@@ -2,24 +2,24 @@
 //!
 //! Owns nothing but the order of things. What is decided is decided in the core; what is written, in the spool's thread.
 
-use bytes::Bytes;
 use relay_core::{
     identity::{Identity, Role},
     message::{Down, LinkId, Up},
-    relay::{ParentNo, Relay, RelayEffect, SpoolRecord},
+    relay::{ParentNo, Relay, RelayEffect},
     suspicion::{Forgery, Witness},
 };
-use relay_proto::records;
 use relay_runtime::{
     clock::wall,
     link::{LinkEvent, LinkTx, PeerHello, table::LinkTable, trust::PassedOn},
-    log_writer::{LogWriter, QuietGrowth, Report},
+    log_writer::Report,
     process::Process,
     suspicions::Suspicions,
     telemetry,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
+
+use crate::spool::Spool;
 
 /// Events taken in one turn before effects are carried out: bounds the latency of a turn, and lets one fsync and one
 /// wake-up serve many returns.
@@ -28,8 +28,6 @@ const TURN: usize = 512;
 /// Gauges are set this often, in milliseconds; counting thousands of links in each turn would be felt.
 const FIGURES_EVERY: u64 = 1_000;
 
-/// The syndic's one log.
-const SPOOL: usize = 0;
 /// Its one way up, whoever is at the other end: what is spooled is for the owner, who changes.
 const UPLINK: ParentNo = 0;
 
@@ -48,8 +46,7 @@ pub struct Daemon {
     relay: Relay,
     children: LinkTable,
     parents: LinkTable,
-    spool: LogWriter,
-    growth: QuietGrowth,
+    spool: Spool,
     trust: PassedOn,
     /// What it has refused itself.
     suspicions: Suspicions,
@@ -59,12 +56,11 @@ pub struct Daemon {
 
 impl Daemon {
     /// A syndic around its relay and its spool.
-    pub fn new(relay: Relay, spool: LogWriter, trust: PassedOn, suspicions: Suspicions) -> Daemon {
+    pub fn new(relay: Relay, spool: Spool, trust: PassedOn, suspicions: Suspicions) -> Daemon {
         Daemon {
             relay,
             children: LinkTable::pacing(),
             parents: LinkTable::shortening(),
-            growth: QuietGrowth::new(spool.growth(SPOOL)),
             spool,
             trust,
             suspicions,
@@ -107,13 +103,14 @@ impl Daemon {
             }
             self.relay.end_turn(now);
             self.perform(now);
-            self.compact(now);
+            // What was written of late may be on its way still: what lives holds it.
+            self.spool.compact(now, self.relay.spooled_bytes(), || self.relay.live_records());
             self.children.wake_some();
             self.tell_suspicions(now);
             process.health.beat(now);
             self.tell(now, process);
             // The timer is only moved when it must ring earlier, or has rung: not at each heartbeat.
-            let next = self.relay.next_deadline(now).min(self.growth.next_look(now).unwrap_or(u64::MAX));
+            let next = self.relay.next_deadline(now).min(self.spool.next_look(now).unwrap_or(u64::MAX));
             if next < deadline || timer.is_elapsed() {
                 deadline = next;
                 timer.as_mut().reset(tokio::time::Instant::now() + clock.until(deadline));
@@ -181,12 +178,9 @@ impl Daemon {
     }
 
     fn report(&mut self, now: u64, report: Report) {
+        self.spool.heard(now, &report);
         match report {
-            Report::Written { ticket, size, .. } => {
-                self.relay.persisted(now, ticket);
-                self.growth.written(now, size);
-            }
-            Report::GivenUp { .. } => {} // nothing of a spool may fail
+            Report::Written { ticket, .. } => self.relay.persisted(now, ticket),
             Report::Stalled { why: Some(why), .. } => {
                 error!(why, "the spool can't be written; minions keep their returns meanwhile");
                 self.relay.set_stalled(true);
@@ -195,28 +189,14 @@ impl Daemon {
                 info!("the spool can be written again");
                 self.relay.set_stalled(false);
             }
-            Report::Full { .. } => self.growth.refused(),
-            Report::Compacted { size, done, .. } => self.growth.compacted(now, size, done),
-        }
-    }
-
-    /// The spool gives back what nothing needs any more. What was written of late may be on its way still: the live records hold it.
-    fn compact(&mut self, now: u64) {
-        let lives = self.relay.spooled_bytes() as u64;
-        if self.growth.is_due(now, lives) {
-            self.growth.asked(lives);
-            let live = encode(&self.relay.live_records());
-            self.spool.compact(SPOOL, live.into_iter().map(Bytes::from).collect());
+            Report::GivenUp { .. } | Report::Full { .. } | Report::Compacted { .. } => {}
         }
     }
 
     fn perform(&mut self, now: u64) {
         for effect in self.relay.effects() {
             match effect {
-                RelayEffect::Persist { ticket, records } => {
-                    self.growth.writing(now);
-                    self.spool.write(SPOOL, ticket, encode(&records), false)
-                }
+                RelayEffect::Persist { ticket, records } => self.spool.write(now, ticket, &records),
                 RelayEffect::Send(sending) => self.children.send(&sending),
                 RelayEffect::SendUp { link, up } => {
                     let bytes = self.parents.send_up(link, &up);
@@ -279,10 +259,6 @@ impl Daemon {
         metrics::gauge!(telemetry::JOBS_OPEN).set(self.relay.ledgers().count() as f64);
         metrics::gauge!(telemetry::SPOOL_BYTES).set(self.relay.spooled_bytes() as f64);
     }
-}
-
-fn encode(records: &[SpoolRecord]) -> Vec<Vec<u8>> {
-    records.iter().map(records::spool_out).collect()
 }
 
 /// A minion's roster names itself, under its own incarnation, and nobody else: identity comes from the certificate.

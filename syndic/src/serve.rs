@@ -32,6 +32,7 @@ use tracing::info;
 use crate::{
     daemon::{Daemon, Sources},
     enrol,
+    spool::Spool,
 };
 
 /// A spool record holds one return batch at most: [`relay_core::fold::FlushRule::bytes`] and one more 1 MiB body.
@@ -114,7 +115,7 @@ pub async fn serve(config: SyndicConfig) -> anyhow::Result<()> {
     };
     process.shutdown.spawn_named("dialler", shutdown::Role::Vital, dialler.run());
     info!(listen = %config.listen, spool = %incarnation, remembered, "serving");
-    let daemon = Daemon::new(relay, writer, PassedOn::new(tls.trusted().clone()), suspicions);
+    let daemon = Daemon::new(relay, Spool::new(writer), PassedOn::new(tls.trusted().clone()), suspicions);
     daemon.run(Sources { children, parents, reports }, &process).await;
     process.after_loop().await.map_err(anyhow::Error::msg)
 }

@@ -222,11 +222,16 @@ fn what_was_spooled_for_other_parents_goes_over_the_one_uplink_and_is_forgotten_
     bench.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 2 });
     bench.turn(0);
     assert_eq!(bench.relay.spooled_batches(), 1, "the numbers are this uplink's");
+    let compacted = bench.relay.live_records();
     // Written with the next record: from then on the spool knows one parent only.
     bench.relay.persist(Vec::new(), Waiting::default());
     bench.turn(0);
     let again = Relay::recover(rule(), 0, bench.spool.clone());
     assert_eq!(again.spooled_batches(), 1);
+    // Compacted before that write, which then stands behind it.
+    let written = bench.spool[spool.len()..].to_vec();
+    let again = Relay::recover(rule(), 0, [compacted, written].concat());
+    assert_eq!((again.spooled_batches(), again.spooled_bytes()), (1, bench.relay.spooled_bytes()));
     bench.relay.from_parent(0, PARENT, Down::ReturnsAck { up_to: 3 });
     bench.relay.persist(Vec::new(), Waiting::default());
     bench.turn(0);

@@ -122,6 +122,11 @@ impl Uplink {
         }
     }
 
+    /// Whether it has a batch of this number that no parent has yet.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.spooled.contains_key(&seq)
+    }
+
     /// A batch that the spool remembers.
     pub(super) fn restore(&mut self, batch: ReturnBatch) {
         self.next_seq = self.next_seq.max(batch.seq.saturating_add(1));

@@ -97,12 +97,14 @@ pub struct QuietGrowth {
     told: u64,
     /// What lived beside that.
     untold: u64,
+    /// The disk refuses writes.
+    stalled: bool,
 }
 
 impl QuietGrowth {
     /// Of a log as it was opened.
     pub fn new(growth: Growth) -> QuietGrowth {
-        QuietGrowth { growth, under_way: 0, stirred: 0, told: 0, untold: 0 }
+        QuietGrowth { growth, under_way: 0, stirred: 0, told: 0, untold: 0, stalled: false }
     }
 
     /// A write was asked for.
@@ -123,6 +125,11 @@ impl QuietGrowth {
         self.growth.refused();
     }
 
+    /// Writes are refused, or not any more. While they are, nobody waits for a compaction, and it may make room.
+    pub fn stalled(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
     /// Whether the log should be compacted now. So many bytes of it live that come and go; what else lives is known from the last time.
     pub fn is_due(&self, now: Millis, lives: u64) -> bool {
         let Growth { size, full, .. } = self.growth;
@@ -130,7 +137,7 @@ impl QuietGrowth {
         let quiet = self.under_way == 0 && now >= self.stirred.saturating_add(QUIET);
         let worth_it = size >= self.growth.floor() && size >= TIMES_ALIVE * lives;
         let pressing = size >= PRESSING_ABOVE && size >= PRESSING_TIMES_ALIVE * lives;
-        let due = full || size >= self.growth.latest() || pressing || (worth_it && quiet);
+        let due = full || size >= self.growth.latest() || pressing || (worth_it && (quiet || self.stalled));
         due && self.growth.may_ask(now)
     }
 

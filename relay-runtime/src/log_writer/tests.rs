@@ -79,22 +79,41 @@ fn a_full_log_that_is_compacted_takes_what_waits_for_it_once_and_goes_on() {
     assert_eq!(open(dir.path(), 200).1, [vec![b'b'; 90], b"c".to_vec()]);
 }
 
+fn thread(log: RecordLog) -> (Thread, mpsc::Receiver<Report>) {
+    let (reports, rx) = mpsc::channel(64);
+    let (stalled, told_full) = (vec![false], vec![None]);
+    (Thread { logs: vec![log], stalled, told_full, reports, backlog: VecDeque::new() }, rx)
+}
+
 #[test]
 fn who_waits_for_a_write_does_not_wait_for_the_compaction_behind_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (tx, mut rx) = mpsc::channel(64);
-    let (log, _) = open(dir.path(), 1 << 20);
-    let mut thread = Thread {
-        logs: vec![log],
-        stalled: vec![false],
-        told_full: vec![None],
-        reports: tx,
-        backlog: VecDeque::new(),
-    };
+    let (mut thread, mut rx) = thread(open(dir.path(), 1 << 20).0);
     let write = Write { log: 0, ticket: 1, records: vec![b"a".to_vec()], may_fail: false };
     thread.turn(&mut vec![write], vec![(0, vec![Bytes::from_static(b"a")], 1)]);
     assert!(matches!(rx.try_recv(), Ok(Report::Written { ticket: 1, .. })), "given before the compaction");
     assert!(rx.try_recv().is_err());
     thread.hand_over();
     assert!(matches!(rx.try_recv(), Ok(Report::Compacted { done: true, .. })));
+}
+
+#[test]
+fn a_write_is_never_durable_before_an_earlier_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut thread, _rx) = thread(open(dir.path(), 200).0);
+    let write = |ticket, bytes| Write { log: 0, ticket, records: vec![vec![0; bytes]], may_fail: false };
+    let mut waiting = vec![write(1, 180), write(2, 1)];
+    thread.turn(&mut waiting, vec![(0, vec![Bytes::from(vec![0; 180])], 1)]);
+    let tickets = |waiting: &[Write]| waiting.iter().map(|write| write.ticket).collect::<Vec<_>>();
+    assert_eq!(tickets(&waiting), [1, 2], "the first is too large, and all of it lives");
+    waiting.push(write(3, 1));
+    thread.turn(&mut waiting, vec![(0, vec![Bytes::from_static(b"lives")], 2)]);
+    assert_eq!(tickets(&waiting), [0; 0]);
+    let written = thread.backlog.iter().filter_map(|report| match report {
+        Report::Written { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    assert_eq!(written.collect::<Vec<_>>(), [1, 2, 3]);
+    drop(thread);
+    assert_eq!(open(dir.path(), 200).1, [&b"lives"[..], &[0]]);
 }

@@ -281,9 +281,9 @@ fn a_rewrite_keeps_the_live_records_the_name_and_the_lock() {
     let mut log = open(&path, FIRST).log;
     write(&mut log, &[b"dead", b"live", b"dead too"]);
     log.append(&[b"buffered"]).unwrap();
-    assert!(matches!(log.rewrite([].into_iter()), Err(LogError::Uncommitted { .. })));
+    assert!(matches!(log.rewrite(&[]), Err(LogError::Uncommitted { .. })));
     log.rollback();
-    log.rewrite([Bytes::from("live")].into_iter()).unwrap();
+    log.rewrite(&[Bytes::from("live")]).unwrap();
     assert_eq!(log.size(), 32 + 20);
     // Sequences go on, so that a payload quoting the old file can never pass for a later record.
     let header = Header { version: 1, kind: 2, incarnation: FIRST, first_sequence: 3 };
@@ -303,7 +303,7 @@ fn a_rewrite_that_cannot_finish_changes_nothing() {
     let mut log = open(&path, FIRST).log;
     write(&mut log, &[b"live"]);
     let too_large = [Bytes::from("live"), Bytes::from(vec![0; 1001])];
-    assert!(matches!(log.rewrite(too_large.into_iter()), Err(LogError::RecordTooLarge { .. })));
+    assert!(matches!(log.rewrite(&too_large), Err(LogError::RecordTooLarge { .. })));
     write(&mut log, &[b"new"]);
     drop(log);
     // What a crash in the middle of a rewrite leaves behind.
