@@ -26,8 +26,11 @@ use super::{
 
 /// Return batches that a top master takes in one turn, and commits together: 16 of 200 syndics.
 const BATCHES_PER_TURN: usize = 16;
-/// The moment at which everything happens. Not the first one: a fold sends its first answer at once and then waits.
+/// The moment at which a fleet's first job is asked for. Not the first one: a fold sends its first answer at once and then waits.
 const NOW: Millis = 1;
+/// Answers come so long after their job was accepted, and the next job is as long after them, in milliseconds. At once it would be as if
+/// small jobs came all the time: commits are shorter then.
+const APART: Millis = 1_000;
 
 /// What one job took, in milliseconds of processor time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,7 @@ impl Course {
 pub struct Paper<'a> {
     fleet: &'a mut Fleet,
     book: Book,
+    now: Millis,
     jid: Option<Jid>,
     dispatched: BTreeMap<LinkId, Members>,
     acknowledged: u64,
@@ -64,7 +68,7 @@ impl<'a> Paper<'a> {
     /// A job for all of the fleet.
     pub fn new(fleet: &'a mut Fleet, answers: Answers) -> Paper<'a> {
         let (book, dispatched) = (Book::new(answers), BTreeMap::new());
-        Paper { fleet, book, jid: None, dispatched, acknowledged: 0, rows: 0, closed: None }
+        Paper { fleet, book, now: NOW, jid: None, dispatched, acknowledged: 0, rows: 0, closed: None }
     }
 
     /// Runs it to its end. `number`: another one for each job of a fleet.
@@ -73,12 +77,14 @@ impl<'a> Paper<'a> {
     /// The job was not accepted, or something of what it should lead to was not so.
     pub fn run(mut self, number: u64) -> anyhow::Result<Course> {
         let (wall, asked) = (number * 1_000_000, submission(number)?);
-        let (plan_ms, ()) = timed(|| self.fleet.owner.submit(NOW, wall, 0, asked));
+        self.now = NOW + 2 * APART * number;
+        let (plan_ms, ()) = timed(|| self.fleet.owner.submit(self.now, wall, 0, asked));
         let (dispatch_ms, dispatched) = timed(|| self.carry_out());
         dispatched?;
         self.check_dispatched()?;
         let jid = self.jid.context("the job was not accepted")?;
         let (fold_ms, batches) = timed(|| self.fold(jid));
+        self.now += APART;
         let (ledger_ms, closed) = timed(|| self.record(wall, batches));
         closed?;
         self.check_closed()?;
@@ -105,23 +111,28 @@ impl<'a> Paper<'a> {
 
     fn record(&mut self, wall: WallMicros, batches: Vec<(LinkId, ReturnBatch)>) -> anyhow::Result<()> {
         let mut batches = batches.into_iter().peekable();
-        while batches.peek().is_some() {
+        loop {
+            let all_came = batches.peek().is_none();
             for (link, batch) in batches.by_ref().take(BATCHES_PER_TURN) {
-                self.fleet.owner.from_syndic(NOW, wall, link, Up::Returns(batch));
+                self.fleet.owner.from_syndic(self.now, wall, link, Up::Returns(batch));
             }
-            self.fleet.owner.end_turn(NOW, wall);
-            self.carry_out()?;
+            self.fleet.owner.end_turn(self.now, wall);
+            // A commit holds so much: what is more follows when it is durable, also after the last batch.
+            if !self.carry_out()? && all_came {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    /// Carries out effects until there are no more.
-    fn carry_out(&mut self) -> anyhow::Result<()> {
+    /// Carries out effects until there are no more. Says whether there were any.
+    fn carry_out(&mut self) -> anyhow::Result<bool> {
+        let mut any = false;
         loop {
             let effects = self.fleet.owner.effects();
             if effects.is_empty() {
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
             for effect in effects {
                 self.effect(effect)?;
             }
@@ -132,7 +143,7 @@ impl<'a> Paper<'a> {
         match effect {
             OwnerEffect::Persist { ticket, writes, .. } => {
                 writes.into_iter().for_each(|write| self.write(write));
-                self.fleet.owner.persisted(NOW, ticket, Ok(()));
+                self.fleet.owner.persisted(self.now, ticket, Ok(()));
             }
             OwnerEffect::Reply { result, .. } => {
                 let accepted = result?;
