@@ -33,7 +33,8 @@ use crate::{
 
 /// Rounds of each tree before the first measured one: pages touched, allocators grown, statements prepared.
 const WARM_UP: u32 = 2;
-/// How long memory may settle before it is read: a minion gives back what it doesn't need after 5 s. In a tiny run it is not judged, and not waited for.
+/// How long memory may settle before it is read: a minion gives back what it doesn't need after 5 s. In a tiny run it is not
+/// judged, and not waited for.
 const SETTLE: Duration = Duration::from_secs(8);
 /// Rounds that count bodies, unless fewer are asked for.
 const BODY_ROUNDS: u32 = 3;

@@ -4,8 +4,8 @@
 //! other they have nothing in common. The answers are texts in the minions' grains (`grains.get`), so that next to nothing
 //! goes down. Counted are the bytes of all uplinks together, as the syndics write them: heartbeats of those seconds
 //! included, gRPC and TLS not. Beside them stand the top master's processor time and the rows of its store, which grow with distinct
-//! answers (with minions and syndics: `growth`). A connection remembers bodies that it has carried (`relay-runtime/src/link/bodies.rs`); in the
-//! usual size the distinct texts of each round push the others out, so that every job carries its own again. Left out: the journal's fsync (simulated minions, journal in memory).
+//! answers (with minions and syndics: `growth`). A connection remembers bodies that it has carried
+//! (`relay-runtime/src/link/bodies.rs`); in the usual size the distinct texts of each round push the others out, so that every job carries its own again. Left out: the journal's fsync (simulated minions, journal in memory).
 //!
 //! Budgets, for 5,000 answers of 4 KiB: equal, at most 128 KiB over all uplinks (aim 48); all distinct, at most 1.05 times
 //! the answers themselves (aim 1.02); wall time of equal answers under hostile names at most 1.2 times that under friendly

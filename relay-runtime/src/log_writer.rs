@@ -332,9 +332,10 @@ impl Thread {
         let log = &mut self.logs[log];
         for write in group {
             let records: Vec<&[u8]> = write.records.iter().map(Vec::as_slice).collect();
-            log.append(&records).map_err(|error| Refusal {
-                full: matches!(error, LogError::Full { .. }),
-                why: error.to_string(),
+            log.append(&records).map_err(|error| {
+                let full = matches!(error, LogError::Full { .. });
+                let next = if full { "; it is compacted, and waits until less of it is needed" } else { "" };
+                Refusal { why: format!("{error}{next}"), full }
             })?;
         }
         log.commit().map_err(|error| Refusal { why: format!("{error}: free space on its disk"), full: false })
