@@ -5,7 +5,7 @@
 //! What the records say is encoded by who sends them; what a failure means is decided by who hears of it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     sync::{
         Arc,
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use relay_core::ids::Incarnation;
 use relay_proto::WireError;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     record_log::{Kind, Limits, LogError, Opened, RecordLog},
@@ -178,8 +178,7 @@ impl LogWriter {
     ) -> std::io::Result<LogWriter> {
         let (commands, rx) = sync_channel(QUEUE);
         let growths = logs.iter().map(|log| Growth::new(log.limits(), log.size())).collect();
-        let (stalled, told_full) = (vec![false; logs.len()], vec![None; logs.len()]);
-        let thread = Thread { logs, stalled, told_full, reports, backlog: VecDeque::new() };
+        let thread = Thread::new(logs, reports);
         thread::Builder::new().name(name.into()).stack_size(256 << 10).spawn(move || thread.run(rx))?;
         Ok(LogWriter { commands, growths })
     }
@@ -219,6 +218,8 @@ struct Thread {
     stalled: Vec<bool>,
     /// When [`Report::Full`] was last told.
     told_full: Vec<Option<Instant>>,
+    /// Logs to make room in, once those who wait have heard.
+    cramped: BTreeSet<LogNo>,
     reports: mpsc::Sender<Report>,
     /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
     /// cores bound, and a few for each log. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
@@ -227,10 +228,16 @@ struct Thread {
 }
 
 impl Thread {
+    fn new(logs: Vec<RecordLog>, reports: mpsc::Sender<Report>) -> Thread {
+        let (stalled, told_full) = (vec![false; logs.len()], vec![None; logs.len()]);
+        Thread { logs, stalled, told_full, cramped: BTreeSet::new(), reports, backlog: VecDeque::new() }
+    }
+
     fn run(mut self, commands: Receiver<Command>) {
         let mut waiting: Vec<Write> = Vec::new();
         loop {
             self.hand_over();
+            self.make_room();
             let pause = match (waiting.is_empty(), self.backlog.is_empty()) {
                 (_, false) => Some(HAND_OVER),
                 (false, true) => Some(RETRY),
@@ -297,7 +304,7 @@ impl Thread {
 
     /// Commits writes, log by log; gives back those to be tried again.
     fn commit(&mut self, writes: Vec<Write>) -> Vec<Write> {
-        let mut by_log: std::collections::BTreeMap<LogNo, Vec<Write>> = Default::default();
+        let mut by_log: BTreeMap<LogNo, Vec<Write>> = BTreeMap::new();
         for write in writes {
             by_log.entry(write.log).or_default().push(write);
         }
@@ -308,6 +315,9 @@ impl Thread {
         match self.try_commit(log, &group) {
             Ok(()) => {
                 self.set_stalled(log, None);
+                if self.logs[log].wants_room() {
+                    self.cramped.insert(log);
+                }
                 let size = self.logs[log].size();
                 group.iter().for_each(|w| self.report(Report::Written { log, ticket: w.ticket, size }));
                 Vec::new()
@@ -339,6 +349,14 @@ impl Thread {
             })?;
         }
         log.commit().map_err(|error| Refusal { why: format!("{error}: free space on its disk"), full: false })
+    }
+
+    fn make_room(&mut self) {
+        while let Some(log) = self.cramped.pop_first() {
+            if let Err(error) = self.logs[log].make_room() {
+                debug!(log, %error, "there is no room ahead in this log; it does without");
+            }
+        }
     }
 
     fn set_stalled(&mut self, log: LogNo, why: Option<String>) {

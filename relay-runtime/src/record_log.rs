@@ -21,7 +21,7 @@ mod tail;
 mod tests;
 
 pub use error::LogError;
-use format::{HEADER_LEN, Header, RECORD_HEAD, VERSION, push_record};
+use format::{FIRST_SEQUENCE, HEADER_LEN, Header, RECORD_HEAD, VERSION, push_record};
 use scan::{End, Scan};
 use tail::Tail;
 
@@ -42,6 +42,14 @@ impl Kind {
         match self {
             Self::Spool => 1,
             Self::Journal => 2,
+        }
+    }
+
+    /// Room that is made ahead, in bytes: for a spool, a few hundred answers of 4 KiB; for a journal, some hundred jobs.
+    fn room(self) -> u64 {
+        match self {
+            Self::Spool => 1 << 20,
+            Self::Journal => 32 << 10,
         }
     }
 }
@@ -76,7 +84,7 @@ pub struct Opened {
 pub struct Torn {
     /// Where the file ends now, in bytes from its start.
     pub offset: u64,
-    /// How many bytes were cut off.
+    /// How many bytes were cut off, up to the last that was not zero.
     pub dropped_bytes: u64,
     /// What was wrong with them.
     pub why: &'static str,
@@ -96,6 +104,7 @@ pub struct Reset {
 pub struct RecordLog {
     path: PathBuf,
     file: Flock<File>,
+    kind: Kind,
     header: Header,
     limits: Limits,
     tail: Tail,
@@ -119,7 +128,7 @@ impl RecordLog {
         let file = files::open_locked(path)?;
         files::drop_rewrite(path)?;
         match Self::look(&file, path, kind)? {
-            Found::Log(header, scan) => Self::resume(path, file, header, scan, limits),
+            Found::Log(header, scan) => Self::resume(path, file, kind, header, scan, limits),
             Found::Nothing => Self::begin(path, file, kind, new_incarnation, limits, None),
             Found::Damage(why) => {
                 let set_aside = files::set_aside(path)?;
@@ -155,26 +164,34 @@ impl RecordLog {
         let scan = scan::scan(file, &header, len).map_err(LogError::io(path, "read"))?;
         Ok(match scan.end {
             End::Damaged(why) => Found::Damage(why),
-            End::Clean | End::Torn(_) => Found::Log(header, scan),
+            End::Clean | End::Torn { .. } => Found::Log(header, scan),
         })
     }
 
     fn resume(
         path: &Path,
         file: Flock<File>,
+        kind: Kind,
         header: Header,
         scan: Scan,
         limits: Limits,
     ) -> Result<Opened, LogError> {
         let torn = match scan.end {
-            End::Torn(why) => Some(cut(&file, scan.valid_len, why).map_err(LogError::io(path, "cut"))?),
+            End::Torn { why, bytes } => {
+                file.set_len(scan.valid_len).map_err(LogError::io(path, "cut"))?;
+                Some(Torn { offset: scan.valid_len, dropped_bytes: bytes, why })
+            }
             _ => None,
         };
         // A process killed between write and sync leaves records that only the page cache holds.
         file.sync_data().map_err(LogError::io(path, "sync"))?;
         files::sync_directory(path).map_err(LogError::io(path, "sync the directory of"))?;
-        let tail = Tail::new(header.incarnation, scan.valid_len, scan.next_sequence);
-        let log = Self { path: path.into(), file, header, limits, tail, unsynced_name: false };
+        let len = file.metadata().map_err(LogError::io(path, "look at"))?.len();
+        let tail = Tail::new(header.incarnation, scan.valid_len, len, scan.next_sequence);
+        let mut log = Self { path: path.into(), file, kind, header, limits, tail, unsynced_name: false };
+        if header.version < VERSION {
+            log.replace(&scan.records)?;
+        }
         Ok(Opened { log, incarnation: header.incarnation, records: scan.records, torn, reset: None })
     }
 
@@ -186,13 +203,14 @@ impl RecordLog {
         limits: Limits,
         reset: Option<Reset>,
     ) -> Result<Opened, LogError> {
-        let header = Header { version: VERSION, kind: kind.tag(), incarnation, first_sequence: 0 };
+        let first_sequence = FIRST_SEQUENCE;
+        let header = Header { version: VERSION, kind: kind.tag(), incarnation, first_sequence };
         file.write_all_at(&header.encode(), 0)
             .and_then(|()| file.sync_all())
             .and_then(|()| files::sync_directory(path))
             .map_err(LogError::io(path, "begin"))?;
-        let tail = Tail::new(incarnation, HEADER_LEN as u64, 0);
-        let log = Self { path: path.into(), file, header, limits, tail, unsynced_name: false };
+        let tail = Tail::new(incarnation, HEADER_LEN as u64, HEADER_LEN as u64, first_sequence);
+        let log = Self { path: path.into(), file, kind, header, limits, tail, unsynced_name: false };
         Ok(Opened { log, incarnation, records: Vec::new(), torn: None, reset })
     }
 
@@ -232,12 +250,27 @@ impl RecordLog {
         self.tail.commit(&*self.file)
     }
 
+    /// Whether [`RecordLog::make_room`] should be called, once nobody waits.
+    pub fn wants_room(&self) -> bool {
+        self.tail.wants_room(self.kind.room())
+    }
+
+    /// Makes room for the next commits, which then change nothing of the file but its bytes. A commit that makes the file longer waits
+    /// for the file system's own journal, and with it for whatever other processes have in there. With little space left there is no room,
+    /// and it does without.
+    ///
+    /// # Errors
+    /// The system's: there is no space. Nothing that was committed has changed.
+    pub fn make_room(&mut self) -> io::Result<()> {
+        self.tail.make_room(&*self.file, self.kind.room(), self.limits.max_file_bytes)
+    }
+
     /// Drops what is buffered and says how many records that were.
     pub fn rollback(&mut self) -> u64 {
         self.tail.rollback()
     }
 
-    /// Length of the committed file in bytes: at least 32, the header.
+    /// Length of what is committed, in bytes: at least 32, the header. The file may be longer, by the room that was made.
     pub fn size(&self) -> u64 {
         self.tail.committed_len()
     }
@@ -266,8 +299,13 @@ impl RecordLog {
         }
         // Before anything is written: it may be a whole file.
         live.iter().try_fold(HEADER_LEN as u64, |len, payload| self.admit(len, payload))?;
+        self.replace(live)
+    }
+
+    fn replace(&mut self, live: &[Bytes]) -> Result<(), LogError> {
         let file = files::begin_rewrite(&self.path)?;
-        let header = Header { first_sequence: self.tail.next_sequence(), ..self.header };
+        let first_sequence = self.tail.next_sequence().max(FIRST_SEQUENCE);
+        let header = Header { version: VERSION, first_sequence, ..self.header };
         let written = self.write_live(&file, header, live).and_then(|tail| {
             files::put_in_place(&self.path)?;
             Ok(tail)
@@ -293,13 +331,14 @@ impl RecordLog {
         let (mut len, mut sequence, mut frame) = (HEADER_LEN as u64, header.first_sequence, Vec::new());
         for payload in live {
             frame.clear();
-            push_record(&mut frame, header.incarnation, sequence, payload);
+            // Each a commit of its own: none of them was left unfinished.
+            push_record(&mut frame, header.incarnation, sequence, 0, payload);
             out.write_all(&frame).map_err(failed())?;
             len += frame.len() as u64;
             sequence = sequence.wrapping_add(1);
         }
         out.flush().and_then(|()| file.sync_all()).map_err(failed())?;
-        Ok(Tail::new(header.incarnation, len, sequence))
+        Ok(Tail::new(header.incarnation, len, len, sequence))
     }
 
     fn sync_name(&mut self) -> io::Result<()> {
@@ -309,10 +348,4 @@ impl RecordLog {
         }
         Ok(())
     }
-}
-
-fn cut(file: &File, valid_len: u64, why: &'static str) -> io::Result<Torn> {
-    let dropped_bytes = file.metadata()?.len() - valid_len;
-    file.set_len(valid_len)?;
-    Ok(Torn { offset: valid_len, dropped_bytes, why })
 }

@@ -64,7 +64,7 @@ fn a_full_log_that_is_compacted_takes_what_waits_for_it_once_and_goes_on() {
     assert!(matches!(next(), Report::Written { ticket: 1, .. }));
     writer.write(0, 2, vec![vec![b'b'; 90]], false);
     let Report::Stalled { why: Some(why), .. } = next() else { panic!("it is full") };
-    assert!(why.contains("log: full, 254 bytes would pass the limit of 200; it is compacted"), "{why}");
+    assert!(why.contains("log: full, 262 bytes would pass the limit of 200; it is compacted"), "{why}");
     assert_eq!(next(), Report::Full { log: 0 });
     // More than the file may hold lives, and then only the second.
     writer.compact(0, vec![vec![b'a'; 100].into(), vec![b'b'; 90].into()]);
@@ -82,8 +82,7 @@ fn a_full_log_that_is_compacted_takes_what_waits_for_it_once_and_goes_on() {
 
 fn thread(log: RecordLog) -> (Thread, mpsc::Receiver<Report>) {
     let (reports, rx) = mpsc::channel(64);
-    let (stalled, told_full) = (vec![false], vec![None]);
-    (Thread { logs: vec![log], stalled, told_full, reports, backlog: VecDeque::new() }, rx)
+    (Thread::new(vec![log], reports), rx)
 }
 
 #[test]

