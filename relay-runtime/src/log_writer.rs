@@ -218,7 +218,7 @@ struct Thread {
     stalled: Vec<bool>,
     /// When [`Report::Full`] was last told.
     told_full: Vec<Option<Instant>>,
-    /// Logs to make room in, once those who wait have heard.
+    /// Logs to make room in.
     cramped: BTreeSet<LogNo>,
     reports: mpsc::Sender<Report>,
     /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
@@ -241,7 +241,8 @@ impl Thread {
             let pause = match (waiting.is_empty(), self.backlog.is_empty()) {
                 (_, false) => Some(HAND_OVER),
                 (false, true) => Some(RETRY),
-                (true, true) => None,
+                (true, true) if self.cramped.is_empty() => None,
+                (true, true) => Some(Duration::ZERO),
             };
             let first = match pause
                 .map_or_else(|| commands.recv().map_err(Into::into), |p| commands.recv_timeout(p))
@@ -351,11 +352,14 @@ impl Thread {
         log.commit().map_err(|error| Refusal { why: format!("{error}: free space on its disk"), full: false })
     }
 
+    /// In one log, once those who waited have heard: it is a write and a sync, and thousands of journals may want some at once.
     fn make_room(&mut self) {
-        while let Some(log) = self.cramped.pop_first() {
-            if let Err(error) = self.logs[log].make_room() {
-                debug!(log, %error, "there is no room ahead in this log; it does without");
-            }
+        if !self.backlog.is_empty() {
+            return;
+        }
+        let Some(log) = self.cramped.pop_first() else { return };
+        if let Err(error) = self.logs[log].make_room() {
+            debug!(log, %error, "there is no room ahead in this log; it does without");
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -123,7 +124,8 @@ impl RecordLog {
     /// one that is there is damaged. Whatever it returns in [`Opened::records`] is durable.
     ///
     /// # Errors
-    /// [`LogError::Locked`], [`LogError::NewerFormat`], [`LogError::WrongKind`], [`LogError::Io`]: the file is unchanged.
+    /// [`LogError::Locked`], [`LogError::NewerFormat`], [`LogError::WrongKind`]: the file is unchanged. [`LogError::Io`]: it holds the
+    /// same records. A file of an older format is written anew, which takes as much space again until it is done.
     pub fn open(path: &Path, kind: Kind, new_incarnation: u64, limits: Limits) -> Result<Opened, LogError> {
         let file = files::open_locked(path)?;
         files::drop_rewrite(path)?;
@@ -177,16 +179,20 @@ impl RecordLog {
         limits: Limits,
     ) -> Result<Opened, LogError> {
         let torn = match scan.end {
-            End::Torn { why, bytes } => {
-                file.set_len(scan.valid_len).map_err(LogError::io(path, "cut"))?;
-                Some(Torn { offset: scan.valid_len, dropped_bytes: bytes, why })
-            }
+            End::Torn { why, bytes } => Some(Torn { offset: scan.valid_len, dropped_bytes: bytes, why }),
             _ => None,
         };
-        // A process killed between write and sync leaves records that only the page cache holds.
-        file.sync_data().map_err(LogError::io(path, "sync"))?;
-        files::sync_directory(path).map_err(LogError::io(path, "sync the directory of"))?;
-        let len = file.metadata().map_err(LogError::io(path, "look at"))?.len();
+        let mut len = file.metadata().map_err(LogError::io(path, "look at"))?.len();
+        if header.version == VERSION {
+            if torn.is_some() {
+                file.set_len(scan.valid_len).map_err(LogError::io(path, "cut"))?;
+                len = scan.valid_len;
+            }
+            // A process killed between write and sync leaves records that only the page cache holds. Written once more: after a sync that
+            // failed, the system takes them for written.
+            again(&file, scan.last_commit..scan.valid_len).map_err(LogError::io(path, "sync"))?;
+            files::sync_directory(path).map_err(LogError::io(path, "sync the directory of"))?;
+        }
         let tail = Tail::new(header.incarnation, scan.valid_len, len, scan.next_sequence);
         let mut log = Self { path: path.into(), file, kind, header, limits, tail, unsynced_name: false };
         if header.version < VERSION {
@@ -244,13 +250,13 @@ impl RecordLog {
     ///
     /// # Errors
     /// The system's error (disk full, say). The file is cut back to the last commit and the records stay buffered: call
-    /// again later, or [`RecordLog::rollback`]. A crash before either may still show them, as with any failed sync.
+    /// again later, or [`RecordLog::rollback`]. If the cut fails, too, a crash before the next commit that works may still show them.
     pub fn commit(&mut self) -> io::Result<()> {
         self.sync_name()?;
         self.tail.commit(&*self.file)
     }
 
-    /// Whether [`RecordLog::make_room`] should be called, once nobody waits.
+    /// Whether [`RecordLog::make_room`] should be called, once those who waited for a commit have heard of it.
     pub fn wants_room(&self) -> bool {
         self.tail.wants_room(self.kind.room())
     }
@@ -348,4 +354,11 @@ impl RecordLog {
         }
         Ok(())
     }
+}
+
+fn again(file: &File, range: Range<u64>) -> io::Result<()> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    file.write_all_at(&bytes, range.start)?;
+    file.sync_data()
 }

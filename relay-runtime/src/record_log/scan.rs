@@ -22,6 +22,8 @@ pub(super) struct Scan {
     pub(super) records: Vec<Bytes>,
     /// Length of the file up to the end of the last good record.
     pub(super) valid_len: u64,
+    /// Where that record's commit begins.
+    pub(super) last_commit: u64,
     pub(super) next_sequence: u64,
     pub(super) end: End,
 }
@@ -48,12 +50,13 @@ pub(super) fn scan(file: &File, header: &Header, file_len: u64) -> io::Result<Sc
     let mut found = Scan {
         records: Vec::new(),
         valid_len: HEADER_LEN as u64,
+        last_commit: HEADER_LEN as u64,
         next_sequence: header.first_sequence,
         end: End::Clean,
     };
     while found.valid_len < file_len {
         match next_record(&mut reader, header, &found, file_len)? {
-            Ok(payload) => found.push(header, payload),
+            Ok((head, payload)) => found.push(header, head, payload),
             Err(why) => {
                 found.end = classify(file, header, &found, file_len, why)?;
                 break;
@@ -64,7 +67,10 @@ pub(super) fn scan(file: &File, header: &Header, file_len: u64) -> io::Result<Sc
 }
 
 impl Scan {
-    fn push(&mut self, header: &Header, payload: Bytes) {
+    fn push(&mut self, header: &Header, head: RecordHead, payload: Bytes) {
+        if head.place.is_none_or(|place| place == 0) {
+            self.last_commit = self.valid_len;
+        }
         self.valid_len += (header.record_head() + payload.len()) as u64;
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.records.push(payload);
@@ -77,7 +83,7 @@ fn next_record(
     header: &Header,
     found: &Scan,
     file_len: u64,
-) -> io::Result<Result<Bytes, &'static str>> {
+) -> io::Result<Result<(RecordHead, Bytes), &'static str>> {
     let Some(room) = (file_len - found.valid_len).checked_sub(header.record_head() as u64) else {
         return Ok(Err("the head of the last record is cut short"));
     };
@@ -96,33 +102,34 @@ fn next_record(
     if head.sequence != found.next_sequence {
         return Ok(Err("a record is out of sequence"));
     }
-    Ok(Ok(Bytes::from(payload)))
+    Ok(Ok((head, Bytes::from(payload))))
 }
 
 fn classify(file: &File, header: &Header, found: &Scan, file_len: u64, why: &'static str) -> io::Result<End> {
     let mut rest = vec![0; (file_len - found.valid_len) as usize];
     file.read_exact_at(&mut rest, found.valid_len)?;
-    if header.has_places() {
-        rest.truncate(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
-    }
-    Ok(match damaged(&rest, header, found.next_sequence) {
+    let bytes = match header.has_places() {
+        true => rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
+        false => rest.len(),
+    };
+    Ok(match damaged(&rest, bytes, header, found.next_sequence) {
         true => End::Damaged(why),
-        false if rest.is_empty() => End::Clean,
-        false => End::Torn { why, bytes: rest.len() as u64 },
+        false if bytes == 0 => End::Clean,
+        false => End::Torn { why, bytes: bytes as u64 },
     })
 }
 
 /// Whether a record of a later commit is there: then the commit before it was synced, and what is missing of that is lost. A commit that
 /// a power cut left unfinished may have any of its blocks, in any order.
 ///
-/// Looks at every offset, since the length of the bad record cannot be trusted; at the first one too, where an intact
-/// record stands when those before it have vanished. A payload may quote an older part of
+/// Looks at every offset below `within` (behind it there are zeros, which a record may end with and none begins with), since the length
+/// of the bad record cannot be trusted; at the first one too, where an intact record stands when those before it have vanished. A payload may quote an older part of
 /// its own log (a job that prints the spool): only sequences not seen yet count.
-fn damaged(rest: &[u8], header: &Header, expected: u64) -> bool {
+fn damaged(rest: &[u8], within: usize, header: &Header, expected: u64) -> bool {
     let head_len = header.record_head();
     let most = (rest.len() / head_len) as u64;
     let mut budget = SEARCH_BUDGET_BYTES;
-    for bytes in (0..).map_while(|at| rest.get(at..)).take_while(|bytes| bytes.len() >= head_len) {
+    for bytes in rest[..].windows(head_len).take(within).enumerate().map(|(at, _)| &rest[at..]) {
         let head = RecordHead::decode(header, bytes);
         let ahead = head.sequence.wrapping_sub(expected);
         // The one that is missing would be intact, if it had been written where it belongs.
@@ -165,10 +172,13 @@ mod tests {
             ("zeros", vec![0; 4096], false),
             ("nothing", vec![], false),
         ] {
-            assert_eq!(damaged(&rest, &HEADER, 5), want, "{name}");
+            assert_eq!(damaged(&rest, rest.len(), &HEADER, 5), want, "{name}");
+            let room = [&rest[..], &[0; 99]].concat();
+            assert_eq!(damaged(&room, rest.len(), &HEADER, 5), want, "{name}, and room");
         }
         let second_of_the_next = [with_junk_before(6, 1, INCARNATION), with_junk_before(8, 1, INCARNATION)];
-        assert!(damaged(&second_of_the_next.concat(), &HEADER, 5), "its commit began with 7");
+        let rest = second_of_the_next.concat();
+        assert!(damaged(&rest, rest.len(), &HEADER, 5), "its commit began with 7");
     }
 
     #[test]
@@ -181,6 +191,6 @@ mod tests {
             rest.extend_from_slice(&6u64.to_le_bytes());
             rest.extend_from_slice(&0u32.to_le_bytes());
         }
-        assert!(damaged(&rest, &HEADER, 5));
+        assert!(damaged(&rest, rest.len(), &HEADER, 5));
     }
 }

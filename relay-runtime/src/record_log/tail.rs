@@ -44,8 +44,8 @@ pub(super) struct Tail {
     pending_records: u32,
     /// Bytes of a failed commit may stand behind `committed_len`: cut them off before anything is written there.
     dirty: bool,
-    /// There was no space for room. Not tried again with this file: it is nothing that anybody needs.
-    cramped: bool,
+    /// There was no space for room: not tried again before so much is committed.
+    no_room_before: u64,
 }
 
 impl Tail {
@@ -58,7 +58,7 @@ impl Tail {
             pending: Vec::new(),
             pending_records: 0,
             dirty: false,
-            cramped: false,
+            no_room_before: 0,
         }
     }
 
@@ -87,13 +87,14 @@ impl Tail {
 
     /// Whether less than half of so much room is left, and it is worth while to make some.
     pub(super) fn wants_room(&self, room: u64) -> bool {
-        !self.cramped && !self.dirty && self.file_len - self.committed_len < room / 2
+        let tried = self.committed_len < self.no_room_before;
+        !tried && !self.dirty && self.file_len - self.committed_len < room / 2
     }
 
     /// Makes so much room behind what is committed, up to a file of `most` bytes.
     pub(super) fn make_room(&mut self, medium: &impl Medium, room: u64, most: u64) -> io::Result<()> {
         let (from, to) = (self.file_len, (self.committed_len + room).min(most));
-        if to <= from {
+        if self.dirty || to <= from {
             return Ok(());
         }
         let mut pieces = (from..to).step_by(ZEROS.len());
@@ -103,7 +104,7 @@ impl Tail {
         match made {
             Ok(()) => self.file_len = to,
             Err(_) => {
-                self.cramped = true;
+                self.no_room_before = self.committed_len + room;
                 // Zeros that stay are room all the same.
                 let _ = medium.set_len(from);
             }
@@ -142,6 +143,8 @@ impl Tail {
     fn clean(&mut self, medium: &impl Medium) -> io::Result<()> {
         if self.dirty {
             medium.set_len(self.committed_len)?;
+            // Or blocks of this try could stand among those of the next one when the power goes.
+            medium.sync_data()?;
             self.file_len = self.committed_len;
             self.dirty = false;
         }

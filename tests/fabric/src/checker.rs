@@ -11,13 +11,12 @@ use relay_core::{
     seat::JournalRecord,
 };
 use relay_proto::records;
-use relay_runtime::{
-    log_writer::open_log,
-    record_log::{Kind, Limits},
-};
+use relay_runtime::record_log::{Kind, Limits, Opened, RecordLog};
 
 use crate::{Fabric, Job, wait};
 
+/// How often a journal is copied until the copy is whole.
+const COPIES: usize = 8;
 /// Any journal of a test is far smaller.
 const LIMITS: Limits = Limits { max_record_bytes: 4 << 20, max_file_bytes: 1 << 30 };
 
@@ -104,10 +103,16 @@ impl Fabric {
 
 /// The records of a journal that its minion may be writing at this moment: its torn end is not looked at.
 fn read_copy(journal: &Path) -> Vec<JournalRecord> {
+    (0..COPIES).find_map(|_| try_copy(journal)).expect("a copy of a journal that is whole")
+}
+
+/// Nothing if it was written over while it was copied, so that a later commit is in the copy and an earlier one is not.
+fn try_copy(journal: &Path) -> Option<Vec<JournalRecord>> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let copy = dir.path().join("journal");
     if fs::copy(journal, &copy).is_err() {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    open_log(&copy, Kind::Journal, LIMITS, records::journal_in).map(|found| found.records).unwrap_or_default()
+    let Opened { records, reset, .. } = RecordLog::open(&copy, Kind::Journal, 0, LIMITS).ok()?;
+    reset.is_none().then(|| records.into_iter().filter_map(|bytes| records::journal_in(bytes).ok()).collect())
 }

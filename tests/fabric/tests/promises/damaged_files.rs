@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    os::unix::fs::FileExt,
     path::PathBuf,
 };
 
@@ -11,8 +11,9 @@ use fabric_tests::{Fabric, until};
 use relay_core::outcome::{Outcome, Reason};
 
 const TORN: &str = "relay_torn_records_total";
-/// The header of a log: 32 bytes, then the first record.
+/// The header of a log: 32 bytes, then the first record, and each with 20 bytes before what it says.
 const HEADER: usize = 32;
+const RECORD_HEAD: usize = 20;
 
 fn journal(fabric: &Fabric) -> PathBuf {
     fabric.dir().join("solo/state/solo/journal")
@@ -25,9 +26,15 @@ fn spool(fabric: &Fabric) -> PathBuf {
 /// Leaves behind what a power cut leaves of a write that was under way: its first bytes.
 fn tear(file: &PathBuf) {
     let bytes = fs::read(file).unwrap();
-    assert!(bytes.len() > HEADER + 20, "{} holds no record", file.display());
-    let mut opened = OpenOptions::new().append(true).open(file).unwrap();
-    opened.write_all(&bytes[HEADER..HEADER + 20]).unwrap();
+    let (mut end, mut records) = (HEADER, 0);
+    // Behind the last there are zeros.
+    while let Some(length) = bytes.get(end..end + 4).filter(|length| **length != [0; 4]) {
+        end += RECORD_HEAD + u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        records += 1;
+    }
+    assert!(records > 0, "{} holds no record", file.display());
+    let opened = OpenOptions::new().write(true).open(file).unwrap();
+    opened.write_all_at(&bytes[HEADER..HEADER + RECORD_HEAD], end as u64).unwrap();
 }
 
 /// Turns a byte over.
