@@ -220,6 +220,8 @@ struct Thread {
     told_full: Vec<Option<Instant>>,
     /// Logs to make room in.
     cramped: BTreeSet<LogNo>,
+    /// The last that got some: the others first.
+    roomed: LogNo,
     reports: mpsc::Sender<Report>,
     /// Reports that the channel has no room for yet. One for each write the loops have under way, at most, which the
     /// cores bound, and a few for each log. Waiting for room instead would be a deadlock: the loop that reads reports may be waiting in
@@ -230,7 +232,15 @@ struct Thread {
 impl Thread {
     fn new(logs: Vec<RecordLog>, reports: mpsc::Sender<Report>) -> Thread {
         let (stalled, told_full) = (vec![false; logs.len()], vec![None; logs.len()]);
-        Thread { logs, stalled, told_full, cramped: BTreeSet::new(), reports, backlog: VecDeque::new() }
+        Thread {
+            logs,
+            stalled,
+            told_full,
+            cramped: BTreeSet::new(),
+            roomed: 0,
+            reports,
+            backlog: VecDeque::new(),
+        }
     }
 
     fn run(mut self, commands: Receiver<Command>) {
@@ -357,7 +367,10 @@ impl Thread {
         if !self.backlog.is_empty() {
             return;
         }
-        let Some(log) = self.cramped.pop_first() else { return };
+        let next = self.cramped.range(self.roomed + 1..).next().or_else(|| self.cramped.first());
+        let Some(log) = next.copied() else { return };
+        self.cramped.remove(&log);
+        self.roomed = log;
         if let Err(error) = self.logs[log].make_room() {
             debug!(log, %error, "there is no room ahead in this log; it does without");
         }

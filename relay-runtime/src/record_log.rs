@@ -5,7 +5,7 @@
 //! logging and counting of what [`Opened`] reports. Why not a database: docs/adr/0003-record-log.md.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ pub struct Opened {
 /// An unfinished last write, cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
-    /// Where the file ends now, in bytes from its start.
+    /// Where the last good record ended, in bytes from the file's start.
     pub offset: u64,
     /// How many bytes were cut off, up to the last that was not zero.
     pub dropped_bytes: u64,
@@ -125,7 +125,7 @@ impl RecordLog {
     ///
     /// # Errors
     /// [`LogError::Locked`], [`LogError::NewerFormat`], [`LogError::WrongKind`]: the file is unchanged. [`LogError::Io`]: it holds the
-    /// same records. A file of an older format is written anew, which takes as much space again until it is done.
+    /// same records, or was damaged and has been set aside. A file of an older format is written anew, which takes as much space again until it is done.
     pub fn open(path: &Path, kind: Kind, new_incarnation: u64, limits: Limits) -> Result<Opened, LogError> {
         let file = files::open_locked(path)?;
         files::drop_rewrite(path)?;
@@ -184,19 +184,22 @@ impl RecordLog {
         };
         let mut len = file.metadata().map_err(LogError::io(path, "look at"))?.len();
         if header.version == VERSION {
+            // A process killed between write and sync leaves records that only the page cache holds. Written once more: after a sync that
+            // failed, the system takes them for written.
+            again(&file, scan.last_commit..scan.valid_len)
+                .map_err(LogError::io(path, "write the end again of"))?;
             if torn.is_some() {
                 file.set_len(scan.valid_len).map_err(LogError::io(path, "cut"))?;
                 len = scan.valid_len;
             }
-            // A process killed between write and sync leaves records that only the page cache holds. Written once more: after a sync that
-            // failed, the system takes them for written.
-            again(&file, scan.last_commit..scan.valid_len).map_err(LogError::io(path, "sync"))?;
+            file.sync_data().map_err(LogError::io(path, "sync"))?;
             files::sync_directory(path).map_err(LogError::io(path, "sync the directory of"))?;
         }
         let tail = Tail::new(header.incarnation, scan.valid_len, len, scan.next_sequence);
         let mut log = Self { path: path.into(), file, kind, header, limits, tail, unsynced_name: false };
         if header.version < VERSION {
             log.replace(&scan.records)?;
+            log.sync_name().map_err(LogError::io(path, "sync the directory of"))?;
         }
         Ok(Opened { log, incarnation: header.incarnation, records: scan.records, torn, reset: None })
     }
@@ -356,9 +359,14 @@ impl RecordLog {
     }
 }
 
+/// The same bytes. A file system that writes nothing in its place may have no space for them; then they are only synced.
 fn again(file: &File, range: Range<u64>) -> io::Result<()> {
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start)?;
-    file.write_all_at(&bytes, range.start)?;
-    file.sync_data()
+    match file.write_all_at(&bytes, range.start) {
+        Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }

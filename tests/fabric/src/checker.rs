@@ -113,6 +113,7 @@ fn try_copy(journal: &Path) -> Option<Vec<JournalRecord>> {
     if fs::copy(journal, &copy).is_err() {
         return Some(Vec::new());
     }
-    let Opened { records, reset, .. } = RecordLog::open(&copy, Kind::Journal, 0, LIMITS).ok()?;
+    let Opened { records, reset, .. } =
+        RecordLog::open(&copy, Kind::Journal, 0, LIMITS).expect("a copy that can be opened");
     reset.is_none().then(|| records.into_iter().filter_map(|bytes| records::journal_in(bytes).ok()).collect())
 }
