@@ -1,16 +1,40 @@
 //! What an idle minion keeps mapped of its own program.
 //!
-//! Starting needs most of the program: the command line, configuration, grains, the first handshake. An idle minion needs little of
-//! it, but what was once touched stays mapped and counts as its memory, on every machine of the fleet. So once it is attached it
-//! gives these pages back; what it needs again the kernel maps again, from its page cache.
+//! Starting needs most of the program: the command line, configuration, grains, the first handshake; a job needs other parts of it.
+//! An idle minion needs little, but what was once touched stays mapped and counts as its memory, on every machine of the fleet. So
+//! once it is attached and has nothing to do ([`Settling`]) it gives these pages back; what it needs again the kernel maps again, from
+//! its page cache.
 
 use std::{ffi::c_void, io, path::Path, ptr::NonNull};
 
 use nix::sys::mman::{MmapAdvise, madvise};
 
-/// How many of the process's beats, of a second each, a minion is attached before it gives back what starting needed: what follows an
-/// attachment (roster, trust, jobs that waited) is over then.
+/// How many of the process's beats, of a second each, a minion is attached and does nothing before it gives back what it had touched:
+/// what follows an attachment (roster, trust, jobs that waited) is over then, and what follows a job is, too.
 pub const SETTLED_BEATS: u32 = 5;
+
+/// Tells when a minion has settled: once after it attached, and once after each time it worked.
+#[derive(Debug, Default)]
+pub struct Settling {
+    /// Beats without work, and attached.
+    quiet: u32,
+    work: u64,
+    given: bool,
+}
+
+impl Settling {
+    /// One beat of the process, which did so much work so far. True when it is time to give back.
+    pub fn beat(&mut self, attached: bool, work: u64) -> bool {
+        if !attached || work != self.work {
+            *self = Settling { quiet: 0, work, given: false };
+            return false;
+        }
+        self.quiet = self.quiet.saturating_add(1);
+        let due = !self.given && self.quiet >= SETTLED_BEATS;
+        self.given |= due;
+        due
+    }
+}
 
 /// A part of the program in memory.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,6 +131,28 @@ mod tests {
             []
         );
         assert_eq!(segments("garbage\n\n-\n1-2 r-xp", program), []);
+    }
+
+    #[test]
+    fn it_is_time_once_after_an_attachment_and_once_after_each_work() {
+        let mut settling = Settling::default();
+        // The beat at which it was time, if it was, and how often it was.
+        let mut due = |beats: &[(bool, u64)]| -> (Option<usize>, usize) {
+            let told: Vec<bool> =
+                beats.iter().map(|(attached, work)| settling.beat(*attached, *work)).collect();
+            (told.iter().position(|due| *due), told.iter().filter(|due| **due).count())
+        };
+        let (never, at) = ((None, 0), |beat| (Some(beat), 1));
+        assert_eq!(due(&[(false, 0); 20]), never, "not attached");
+        assert_eq!(due(&[(true, 0); 20]), at(4), "once");
+        assert_eq!(due(&[(true, 1); 4]), never, "it worked a moment ago");
+        assert_eq!(
+            due(&[(true, 2); 6]),
+            at(5),
+            "and went on; the beat that sees the work is none of the quiet ones"
+        );
+        assert_eq!(due(&[(false, 2), (true, 2), (true, 2)]), never, "the link was gone");
+        assert_eq!(due(&[(true, 2); 9]), at(2), "attached again");
     }
 
     #[test]

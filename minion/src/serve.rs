@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -36,7 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::{
-    enrol, footprint,
+    enrol,
+    footprint::{self, Settling},
     grains::GrainBook,
     journal::{self, Journal},
     parents::Parents,
@@ -81,28 +82,44 @@ pub async fn serve(configs: Vec<MinionConfig>) -> anyhow::Result<()> {
     process.until_stopped().await.map_err(anyhow::Error::msg)
 }
 
-/// Every minion has a loop of its own; that they share a thread which turns is what `/healthz` says.
-async fn beat(health: Health, ready: Readiness, clock: Clock, token: CancellationToken) {
-    let mut settled = footprint::SETTLED_BEATS;
+/// Every minion has a loop of its own; that they share a thread which turns is what `/healthz` says. `work` counts what any of them wrote
+/// to its journal: no job goes by without.
+async fn beat(process: Beating, work: Arc<AtomicU64>) {
+    let Beating { health, ready, clock, token } = process;
+    let (mut settling, mut known) = (Settling::default(), true);
     loop {
         health.beat(clock.now());
-        if settled > 0 && ready.why_not().is_none() {
-            settled -= 1;
-            if settled == 0 {
-                match footprint::give_back() {
-                    Ok(0) => info!(
-                        "what starting needed of the program stays mapped: its layout in memory is not a known one"
-                    ),
-                    Ok(bytes) => debug!(bytes, "gave back what starting needed of the program"),
-                    Err(error) => debug!(%error, "what starting needed of the program stays mapped"),
-                }
-            }
+        if settling.beat(ready.why_not().is_none(), work.load(Relaxed)) && known {
+            known = give_back();
         }
         tokio::select! {
             () = token.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
+}
+
+/// What [`beat`] has of its process.
+struct Beating {
+    health: Health,
+    ready: Readiness,
+    clock: Clock,
+    token: CancellationToken,
+}
+
+/// False: it cannot be done here, now or later.
+fn give_back() -> bool {
+    match footprint::give_back() {
+        Ok(0) => {
+            info!(
+                "what it needs no more of the program stays mapped: its layout in memory is not a known one"
+            );
+            return false;
+        }
+        Ok(bytes) => debug!(bytes, "gave back what it needs no more of the program"),
+        Err(error) => debug!(%error, "what it needs no more of the program stays mapped"),
+    }
+    true
 }
 
 struct Made {
@@ -197,17 +214,18 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             shutdown.spawn_named(minion, Role::Vital, Session::run_with(parts, grains, None));
         }
     }
+    let work = Arc::new(AtomicU64::new(0));
+    let counted = work.clone();
     shutdown.spawn_named("reports", Role::Vital, async move {
         while let Some(report) = reports.recv().await {
+            counted.fetch_add(1, Relaxed);
             let Some(inbox) = inboxes.get(report.log()) else { continue };
             let _ = inbox.send(report).await;
         }
     });
-    shutdown.spawn_named(
-        "beat",
-        Role::Passing,
-        beat(health.clone(), ready.clone(), *clock, shutdown.token.clone()),
-    );
+    let token = shutdown.token.clone();
+    let beating = Beating { health: health.clone(), ready: ready.clone(), clock: *clock, token };
+    shutdown.spawn_named("beat", Role::Passing, beat(beating, work));
     info!(minions = count, "serving");
     Ok(())
 }
