@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use crate::{process::typed, tree};
@@ -27,7 +27,7 @@ pub const EXAMPLES: &str = "\
 EXAMPLES:
   cargo xtask bench fanout --minions 5000 --syndics 8 --rounds 20
   cargo xtask bench fanout --json
-  cargo xtask bench -- --help          the scenarios
+  cargo xtask bench -- --help          the scenarios (it is built first)
   cargo xtask bench report             docs/performance/results.md and its plots, from the kept results
 
 Results of full runs are kept in loadtests/results, one line each.
@@ -43,6 +43,8 @@ const PAGES: &str = "docs/performance";
 const REPORT: &str = "report";
 /// How the harness is told where (`loadtests/src/results.rs`).
 const RESULTS_VARIABLE: &str = "RELAY_BENCH_RESULTS";
+/// How it is told of other binaries (`loadtests/src/fabric/binaries.rs`).
+const BINARIES_VARIABLE: &str = "RELAY_BIN_DIR";
 /// How it is told what it measures.
 const COMMIT_VARIABLE: &str = "RELAY_BENCH_COMMIT";
 
@@ -51,7 +53,8 @@ const COMMIT_VARIABLE: &str = "RELAY_BENCH_COMMIT";
 /// # Errors
 /// It does not compile, or cannot be started; or results cannot be read, or the page not be written.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    if args.scenario == [REPORT] {
+    if args.scenario.first().is_some_and(|first| first == REPORT) {
+        ensure!(args.scenario.len() == 1, "report takes nothing more: it is made from all kept results");
         let dir = tree::root().join(PAGES);
         page::write(&dir, &kept::all(&tree::root().join(RESULTS))?)?;
         println!("{}", dir.join(page::PAGE).display());
@@ -60,6 +63,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let bin = tree::build(&PROGRAMS, true)?;
     let mut harness = Command::new(bin.join("loadtests"));
     harness.args(&args.scenario);
+    // What is measured is what was built here, whatever the shell says.
+    harness.env_remove(BINARIES_VARIABLE);
     harness.env(RESULTS_VARIABLE, tree::root().join(RESULTS)).env(COMMIT_VARIABLE, commit());
     eprintln!("$ {}", typed(&harness));
     // In its place, so that its exit code, its signals and its terminal are its own.

@@ -38,13 +38,19 @@ pub fn write(dir: &Path, scenarios: &[Vec<Run>]) -> anyhow::Result<()> {
         page.push_str(&section(runs, last));
         for (plot, curves) in plots(last) {
             let Some(svg) = plot::svg(&curves) else { continue };
-            let file = format!("{}-{}.svg", last.scenario, plot.to_lowercase().replace(' ', "-"));
+            let file = format!("{}-{}.svg", last.scenario, file_word(plot));
             fs::write(dir.join(&file), svg).with_context(|| file.clone())?;
             let _ = writeln!(page, "\n![{plot}]({file})\n\n{}", table(&curves).trim_end());
         }
     }
     let page_file = dir.join(PAGE);
     fs::write(&page_file, page).with_context(|| page_file.display().to_string())
+}
+
+/// A plot's name in that of a file: a link to it must not look like anything but a path.
+fn file_word(plot: &str) -> String {
+    let words = plot.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
 fn section(runs: &[Run], last: &Run) -> String {
@@ -85,27 +91,28 @@ fn row(figure: &Figure) -> String {
     format!("| {name} | {} | {} | {measured} | {unit} | {} |\n", shown(must), shown(aim), figure.verdict())
 }
 
-/// The figures with a budget in the runs of the same size on such a machine, the newest first.
+/// The figures with a budget in the runs of the same size on such a machine, the newest first. A run need not have all of them:
+/// `peers` may have been asked for some.
 fn history(runs: &[Run], last: &Run) -> String {
     let like =
         |run: &&Run| (run.minions, run.syndics, &run.machine) == (last.minions, last.syndics, &last.machine);
     let shown: Vec<&Run> = runs.iter().rev().filter(like).take(EARLIER + 1).collect();
-    let names: Vec<&str> = last
-        .figures
-        .iter()
-        .filter(|figure| figure.must.is_some())
-        .map(|figure| figure.name.as_str())
-        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for figure in shown.iter().flat_map(|run| &run.figures).filter(|figure| figure.must.is_some()) {
+        if !names.contains(&figure.name.as_str()) {
+            names.push(&figure.name);
+        }
+    }
     if shown.len() < 2 || names.is_empty() {
         return String::new();
     }
-    let mut text =
-        format!("\n| run | commit | {} |\n|---|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    let (head, rule) = (names.join(" | "), "---|".repeat(names.len()));
+    let mut text = format!("\n| run | commit | rounds | {head} |\n|---|---|---|{rule}\n");
     for run in shown {
         let value = |name: &&str| run.figures.iter().find(|f| f.name == *name).and_then(|f| f.value);
         let values = names.iter().map(|name| value(name).map_or(String::new(), |value| value.to_string()));
         let values = values.collect::<Vec<_>>().join(" | ");
-        let _ = writeln!(text, "| {} | {} | {values} |", date(run.ended), run.commit);
+        let _ = writeln!(text, "| {} | {} | {} | {values} |", date(run.ended), run.commit, run.rounds);
     }
     text
 }
@@ -189,7 +196,7 @@ mod tests {
             "cargo xtask bench fanout --minions 5000 --syndics 8 --rounds 20 --seed 7 --window 500\n",
             "| fanout_vs_floor | 3 | 2 | 2.5 | ratio | kept |",
             "| peer_vs_fabric | 30 | 100 | 20 | ratio | **missed** |",
-            "| 2026-11-21 | abc | 3.5 | 20 |",
+            "| 2026-11-21 | abc | 20 | 3.5 | 20 |",
             "![wall by minions](fanout-wall-by-minions.svg)",
             "| 500 | 20 |",
             "* how",
@@ -198,6 +205,22 @@ mod tests {
         }
         assert!(dir.path().join("fanout-wall-by-minions.svg").is_file());
         assert!(!dir.path().join("gone.svg").exists());
+    }
+
+    #[test]
+    fn a_figure_that_the_last_run_was_not_asked_for_is_in_the_history() {
+        let mut last = run();
+        let other = last.figures.iter().position(|figure| figure.name == "peer_vs_fabric").unwrap();
+        last.figures.remove(other);
+        let text = history(&[run(), last.clone()], &last);
+        assert!(text.contains("| fanout_vs_floor | peer_vs_fabric |"), "{text}");
+        assert!(text.contains("| 2.5 |  |\n") && text.contains("| 2.5 | 20 |\n"), "{text}");
+    }
+
+    #[test]
+    fn files_of_plots_are_words() {
+        assert_eq!(file_word("CPU by minions"), "cpu-by-minions");
+        assert_eq!(file_word("soak: resident memory/2"), "soak-resident-memory-2");
     }
 
     #[test]
