@@ -30,5 +30,6 @@ else
     fetch="apt-get -q -o APT::Sandbox::User=root download $package"
     $fetch >&2 || { apt-get -q update >&2 && $fetch >&2; } || absent "apt cannot fetch $package"
     dpkg-deb -x ./*.deb root >&2 || absent "the package of $package cannot be unpacked"
+    [ -x "$unpacked" ] || absent "the package of $package has no ${unpacked#"$home"/root}"
     echo "found $unpacked"
 fi

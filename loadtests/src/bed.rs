@@ -7,15 +7,20 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
 use crate::{
-    attach::{attach, start_swarm},
+    attach::{ATTACH_TIME, attach, start_swarm},
     fabric::{Binaries, Fabric, Site, operator::Ended},
     machine,
     part::Part,
+    process::Started,
     scenario::Run,
 };
 
 /// Pause before each round: what the round before leaves behind (acknowledgements, fsyncs) is not the next one's.
 pub const PAUSE: Duration = Duration::from_millis(200);
+
+/// MiB that the state of syndics may need in memory: a job with 4 KiB from each of 5,000 leaves 20 MB in all their spools until these are
+/// compacted, which needs as much again; several times that.
+pub const STATE_MIB: u64 = 128;
 
 /// A fabric with its swarm. Dropping it ends every process, then removes the directory.
 pub struct Bed {
@@ -26,6 +31,8 @@ pub struct Bed {
     /// Draws what the bench draws, from the run's seed.
     pub random: StdRng,
     run: Run,
+    /// Real minions besides the swarm.
+    joined: Vec<Started>,
     accounted: u64,
     // Last: nothing may run in them when they go.
     dir: TempDir,
@@ -81,7 +88,7 @@ impl Bed {
     /// As [`Bed::start`].
     pub async fn start_on_own_disks(run: &Run) -> anyhow::Result<Bed> {
         let make = |place| tempfile::Builder::new().prefix("relay-bench-").tempdir_in(place);
-        let memory = machine::in_memory().map(make).transpose().context("a directory in memory")?;
+        let memory = machine::in_memory(STATE_MIB).map(make).transpose().context("a directory in memory")?;
         let mut bed = Bed::on(run, memory).await?;
         bed.attach().await?;
         Ok(bed)
@@ -95,7 +102,16 @@ impl Bed {
         let fabric = Fabric::start(site, run.syndics).await?;
         let swarm = start_swarm(run, &fabric, dir.path()).await?;
         let (random, accounted) = (StdRng::seed_from_u64(run.seed), u64::from(run.minions));
-        Ok(Bed { fabric, swarm, random, run: run.clone(), accounted, dir, _memory: memory })
+        Ok(Bed {
+            fabric,
+            swarm,
+            random,
+            run: run.clone(),
+            joined: Vec::new(),
+            accounted,
+            dir,
+            _memory: memory,
+        })
     }
 
     /// Lets all minions attach; how long that took.
@@ -108,6 +124,24 @@ impl Bed {
         run.tell(&format!("{} minions attached in {} ms", run.minions, took.as_millis()));
         machine::settle().await;
         Ok(took)
+    }
+
+    /// Lets one real minion attach besides; it is a target of the jobs from now on. Its process's id.
+    ///
+    /// # Errors
+    /// It does not start, or is not attached in time.
+    pub async fn joined_by(&mut self, id: &str) -> anyhow::Result<u32> {
+        self.joined.push(self.fabric.start_minion(id)?);
+        let joined = &mut self.joined;
+        let all = u64::from(self.run.minions) + joined.len() as u64;
+        let check = |_| joined.iter_mut().try_for_each(Started::check);
+        self.fabric.wait_for_minions(all, ATTACH_TIME, check).await?;
+        Ok(self.joined.last().map_or(0, Started::pid))
+    }
+
+    /// Whether nothing is judged, and so nothing need be waited for.
+    pub fn is_tiny(&self) -> bool {
+        self.run.tiny
     }
 
     /// Where logs and files of the run are.
@@ -140,7 +174,7 @@ impl Bed {
     }
 
     fn account(&mut self, ended: &Ended) {
-        let all = u64::from(self.run.minions);
+        let all = u64::from(self.run.minions) + self.joined.len() as u64;
         let answered = ended.answered();
         if answered != all || ended.targets != all {
             let Ended { targets, outcomes, named_ok, .. } = ended;
@@ -148,7 +182,9 @@ impl Bed {
                 "of {all} minions {targets} were targets; outcomes {outcomes:?}; {named_ok} named as ok"
             ));
         }
-        self.accounted = self.accounted.min(answered);
+        // Of the run's own: one that joined must not stand for one that is lost.
+        let lost = all.saturating_sub(answered);
+        self.accounted = self.accounted.min(u64::from(self.run.minions).saturating_sub(lost));
     }
 
     /// Targets that answered, in the worst job so far: what a report wants.

@@ -1,9 +1,11 @@
 //! `fanout`: one job that does nothing, to all minions, measured where an operator is; against both floors.
 //!
-//! Three trees of one shape stand at once, and their rounds alternate, so that all meet the same machine: the fabric, a
-//! bare TCP tree, and a bare tree of gRPC over mutual TLS. The floors have as many connections and processes as the fabric
-//! and its swarm. Left out: the journal's fsync (simulated minions, journal in memory); what it costs is measured apart,
-//! on two smaller fabrics that differ in nothing else (`journal_fsync_vs_memory`).
+//! Four trees of one shape stand at once, and their rounds alternate, so that all meet the same machine: the fabric, a
+//! bare TCP tree, a bare tree of gRPC over mutual TLS, and a second fabric. The floors have as many connections and processes as the
+//! fabric and its swarm. Left out: the journal's fsync (simulated minions, journal in memory); what it costs is measured apart,
+//! on two smaller fabrics that differ in nothing else (`journal_fsync_vs_memory`). And most verification: as in a `minion --count`
+//! process a signature is verified once for all minions of a process. In the second fabric each minion verifies it (`each_alone_*`): as
+//! many verifications as minions, which in a fleet as many machines do at once, and here two cores.
 //!
 //! Budgets: 3 times the bare TCP tree (aim 2), 1.6 times the tree of gRPC and TLS (aim 1.1), at most one body in each batch
 //! of equal returns. Memory is shown and not judged here: `idle` does that.
@@ -29,10 +31,13 @@ use crate::{
     report::Report,
     scenario::{Number, Run, Scenario, Size},
     statistics::median,
+    swarm::Shape,
 };
 
 /// Rounds of each tree before the first measured one: pages touched, allocators grown, statements prepared.
 const WARM_UP: u32 = 2;
+/// The fabric, both floors, and the fabric whose minions verify for themselves.
+const TREES: u32 = 4;
 /// How long memory may settle before it is read: a minion gives back what it doesn't need after 5 s. In a tiny run it is not
 /// judged, and not waited for.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -53,7 +58,7 @@ pub const SCENARIO: Scenario = Scenario {
         tiny: 10,
         range: (1, 20_000),
     }],
-    fits: |limits, run| limits.swarm(run.minions, run.syndics, FABRIC_KIB + FLOOR_KIB + GRPC_KIB),
+    fits: |limits, run| limits.swarm(run.minions, run.syndics, 2 * FABRIC_KIB + FLOOR_KIB + GRPC_KIB),
     run: |run| Box::pin(measure(run)),
 };
 
@@ -67,6 +72,8 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
 struct Bench {
     run: Run,
     bed: Bed,
+    /// Each minion of it verifies for itself.
+    alone: Bed,
     tcp: Floor,
     grpc: Floor,
     attach: Duration,
@@ -90,12 +97,25 @@ struct Trees {
 #[derive(Default)]
 struct Rounds {
     fabric_ms: Vec<f64>,
+    alone_ms: Vec<f64>,
     tcp_ms: Vec<f64>,
     grpc_ms: Vec<f64>,
     used: Used,
     tcp_cpu_ms: f64,
     grpc_cpu_ms: f64,
     uplinks: Uplinks,
+}
+
+impl Rounds {
+    /// One line about the last round.
+    fn last(&self, round: u32) -> String {
+        let last = |of: &[f64]| of.last().copied().unwrap_or_default();
+        let (fabric, alone) = (last(&self.fabric_ms), last(&self.alone_ms));
+        let (tcp, grpc) = (last(&self.tcp_ms), last(&self.grpc_ms));
+        format!(
+            "round {round}: fabric {fabric:.1} ms, each alone {alone:.1} ms, TCP {tcp:.1} ms, gRPC {grpc:.1} ms"
+        )
+    }
 }
 
 impl Bench {
@@ -106,13 +126,16 @@ impl Bench {
         settle(&run).await;
         let grown = bed.fabric.syndics_rss_kib()?.saturating_sub(rss_before_kib);
         let rss_idle_kib = grown as f64 / f64::from(run.minions);
+        run.tell("starting the second fabric, each minion of which verifies for itself");
+        let shape = Shape { each_alone: true, ..run.shape };
+        let alone = Bed::start(&Run { shape, ..run.clone() }).await?;
         run.tell("starting the floors");
         let floor = async |wire| {
             Floor::start(&wire, run.minions, run.syndics, run.limits.links_per_process(), bed.dir()).await
         };
         let tcp = floor(Wire::Tcp).await?;
         let grpc = floor(Wire::Grpc(bed.fabric.authority_dir())).await?;
-        Ok(Bench { run, bed, tcp, grpc, attach, rss_idle_kib, rss_before_kib })
+        Ok(Bench { run, bed, alone, tcp, grpc, attach, rss_idle_kib, rss_before_kib })
     }
 
     async fn measure(mut self) -> anyhow::Result<Trees> {
@@ -123,7 +146,7 @@ impl Bench {
         let bodies = self.bodies(&rounds).await?;
         self.run.tell("one real minion process");
         let minion_rss_kib = self.minion_rss_kib().await?;
-        let (accounted, payload) = (self.bed.accounted(), self.tcp.payload());
+        let (accounted, payload) = (self.bed.accounted().min(self.alone.accounted()), self.tcp.payload());
         let Bench { attach, rss_idle_kib, .. } = self;
         Ok(Trees { rounds, accounted, payload, attach, rss_idle_kib, rss_used_kib, bodies, minion_rss_kib })
     }
@@ -131,6 +154,7 @@ impl Bench {
     async fn rounds(&mut self) -> anyhow::Result<Rounds> {
         for _ in 0..WARM_UP {
             self.bed.ping_ms().await?;
+            self.alone.ping_ms().await?;
             floor_ms(&mut self.tcp).await?;
             floor_ms(&mut self.grpc).await?;
         }
@@ -138,13 +162,16 @@ impl Bench {
         let sent = self.bed.fabric.uplinks().await?;
         let mut rounds = Rounds::default();
         for round in 1..=self.run.rounds {
-            let fabric = self.bed.ping_ms().await?;
-            let (tcp, grpc) = (floor_ms(&mut self.tcp).await?, floor_ms(&mut self.grpc).await?);
-            self.run
-                .tell(&format!("round {round}: fabric {fabric:.1} ms, TCP {tcp:.1} ms, gRPC {grpc:.1} ms"));
-            rounds.fabric_ms.push(fabric);
-            rounds.tcp_ms.push(tcp);
-            rounds.grpc_ms.push(grpc);
+            // None of them is always behind the same other one.
+            for turn in round..round + TREES {
+                match turn % TREES {
+                    0 => rounds.fabric_ms.push(self.bed.ping_ms().await?),
+                    1 => rounds.tcp_ms.push(floor_ms(&mut self.tcp).await?),
+                    2 => rounds.grpc_ms.push(floor_ms(&mut self.grpc).await?),
+                    _ => rounds.alone_ms.push(self.alone.ping_ms().await?),
+                }
+            }
+            self.run.tell(&rounds.last(round));
         }
         rounds.used = self.bed.used()?.each_since(before.0, self.run.rounds);
         let each = f64::from(self.run.rounds);

@@ -88,9 +88,15 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
         one(bed, EQUAL, &mut Rounds::default()).await?;
     }
     for round in 1..=run.rounds {
+        let mut two = [(&mut friendly, &mut by_friendly), (&mut hostile, &mut by_hostile)];
+        // Whoever is first comes after a large job, the other after a small one: they take turns in that, too.
+        if round % 2 == 0 {
+            two.reverse();
+        }
         for grain in [EQUAL, KIND, OWN] {
-            one(&mut friendly, grain, &mut by_friendly).await?;
-            one(&mut hostile, grain, &mut by_hostile).await?;
+            for (bed, rounds) in &mut two {
+                one(bed, grain, rounds).await?;
+            }
         }
         run.tell(&format!("round {round} of {}", run.rounds));
     }
@@ -100,7 +106,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
         .note("uplink bytes: frames of all syndics together in one job, above gRPC and TLS, heartbeats included; medians")
         .note("a connection remembers 256 KiB of bodies; the distinct texts of each round push the others out of it, if there are more")
         .note("top_cpu: the top master's processor time for one job, friendly names; store_rows: what the job adds to its store")
-        .note("hostile: names of 16 hexadecimal digits without a common beginning; a fabric of its own, rounds alternate")
+        .note("hostile: names of 16 hexadecimal digits without a common beginning; a fabric of its own; rounds alternate, and so does who is first")
         .note("simulated minions (journal in memory), real top master and syndics, as in fanout")
         .finish(figures(&run, f64::from(texts) + QUOTES, &by_friendly, &by_hostile)))
 }

@@ -8,7 +8,7 @@
 
 mod point;
 
-use point::Point;
+use point::{Point, Standing};
 
 use crate::{
     machine::limits::FABRIC_KIB,
@@ -28,6 +28,8 @@ const SYNDICS: [u32; 5] = [1, 2, 4, 8, 16];
 const COMPARED: [u32; 2] = [500, 5_000];
 /// Rounds at the two sizes of the budget are so many times those of the others: they are what is judged.
 const JUDGED_ROUNDS: u32 = 4;
+/// Jobs at the larger of them that come after somebody new attached.
+const MOVED_ROUNDS: u32 = 5;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -38,27 +40,66 @@ pub const SCENARIO: Scenario = Scenario {
     least: 2,
     options: &[],
     fits: |limits, run| {
-        sizes(run).into_iter().try_for_each(|(minions, syndics)| limits.swarm(minions, syndics, FABRIC_KIB))
+        sizes(run)
+            .into_iter()
+            .try_for_each(|(minions, syndics)| limits.swarm(minions, syndics, FABRIC_KIB))?;
+        let [small, large] = compared(run);
+        limits.swarm(small + large, 2 * run.syndics, FABRIC_KIB)
     },
     run: |run| Box::pin(measure(run)),
 };
 
 async fn measure(run: Run) -> anyhow::Result<Report> {
-    let mut points = Vec::new();
+    let mut points = side_by_side(&run).await?.to_vec();
     for (minions, syndics) in sizes(&run) {
-        let judged = compared(&run).contains(&minions) && syndics == run.syndics;
-        let rounds = run.rounds * if judged && !run.tiny { JUDGED_ROUNDS } else { 1 };
-        run.tell(&format!("{minions} minions below {syndics} syndics, {rounds} rounds"));
-        points.push(Point::measure(&Run { rounds, ..run.sized(minions, syndics) }).await?);
+        if syndics == run.syndics && compared(&run).contains(&minions) {
+            continue;
+        }
+        run.tell(&format!("{minions} minions below {syndics} syndics, {} rounds", run.rounds));
+        let mut standing = Standing::start(run.sized(minions, syndics)).await?;
+        for _ in 0..run.rounds {
+            standing.round().await?;
+        }
+        points.push(standing.found());
     }
+    points.sort_by_key(|point| (point.syndics != run.syndics, point.minions, point.syndics));
     let lost = points.iter().map(Point::lost).max().unwrap_or(0);
     let report = Report::new(&run, u64::from(run.minions).saturating_sub(lost))
-        .note("each size is a fabric of its own; test.ping, which all answer equally; medians, and means of counters")
-        .note(format!("the two sizes that are compared have {JUDGED_ROUNDS} times the rounds"))
+        .note("each size is a fabric of its own; test.ping, which all answer equally; medians")
+        .note(format!(
+            "the two sizes that are compared stand at once and take turns; they have {JUDGED_ROUNDS} times the rounds"
+        ))
+        .note(
+            "the fleet does not change between jobs, so that the top master uses the tree of the last job's targets again; \
+             moved_top_cpu: the larger of the two after a minion more attached before each job",
+        )
         .note("simulated minions (journal in memory), real top master and syndics, as in fanout")
         .note("uplink: bytes and batches of one of the uplinks, the mean of all; rows: what one job adds to the store");
     let report = curves(&run, &points).into_iter().fold(report, Report::curve);
     Ok(report.finish(figures(&run, &points)))
+}
+
+/// The two sizes of the budget, both standing and in turns: what the machine does meanwhile happens to both.
+async fn side_by_side(run: &Run) -> anyhow::Result<[Point; 2]> {
+    let rounds = run.rounds * if run.tiny { 1 } else { JUDGED_ROUNDS };
+    let [small, large] = compared(run);
+    run.tell(&format!(
+        "{small} and {large} minions below {} syndics each, {rounds} rounds in turns",
+        run.syndics
+    ));
+    let mut two = [
+        Standing::start(run.sized(small, run.syndics)).await?,
+        Standing::start(run.sized(large, run.syndics)).await?,
+    ];
+    for round in 0..rounds {
+        let second = round as usize % 2;
+        two[second].round().await?;
+        two[1 - second].round().await?;
+    }
+    for _ in 0..MOVED_ROUNDS.min(run.rounds) {
+        two[1].round_after_a_newcomer().await?;
+    }
+    Ok(two.map(Standing::found))
 }
 
 /// Every size that is measured: the fleet grows, then the syndics become more.
@@ -96,6 +137,9 @@ fn figures(run: &Run, points: &[Point]) -> Vec<Figure> {
         let name = |what: &str| format!("n{}_s{}_{what}", point.minions, point.syndics);
         figures.push(Figure::new(name("wall_ms"), point.wall_ms, "ms", Time));
         figures.push(Figure::new(name("top_cpu_ms"), point.used.top, "ms", Time));
+        if let Some(moved) = point.moved_top_ms {
+            figures.push(Figure::new(name("moved_top_cpu_ms"), moved, "ms", Time));
+        }
         figures.push(Figure::new(name("uplink_bytes"), point.uplink.bytes, "bytes", Whole));
         figures.push(Figure::new(name("store_rows"), point.rows, "rows", Whole));
     }

@@ -2,14 +2,16 @@
 //! and the processor time of heartbeats.
 //!
 //! Syndics and top master are real processes, and so is one minion; the others are simulated, and their own processor time
-//! is told apart. Left out: what a first job leaves behind (`fanout` has it, `syndic_rss_per_minion_used_kib`). The budgets,
+//! is told apart. The real minion runs jobs before it is looked at. Left out: what a first job leaves behind at a syndic (`fanout`
+//! has it, `syndic_rss_per_minion_used_kib`). The budgets,
 //! for 5,000 minions below 8 syndics: at most 40 KiB at the syndic for each (20 aimed for), 8 MiB for a minion's process (5),
 //! 3 % of one core for top master, syndics and all links together (1 %).
 
 use std::time::Duration;
 
+use rand::RngExt;
+
 use crate::{
-    attach::ATTACH_TIME,
     bed::{Bed, Used},
     machine::{self, limits::FABRIC_KIB},
     report::{
@@ -38,13 +40,22 @@ pub const SCENARIO: Scenario = Scenario {
     run: |run| Box::pin(measure(run)),
 };
 
-/// What the one real minion has: some seconds after it is attached it gives back what only its start needed (`minion/src/footprint.rs`).
-const REAL_SETTLES: Duration = Duration::from_secs(8);
+/// How long the one real minion is left alone: some seconds after it has nothing to do it gives back what it had touched of its program
+/// (`minion/src/footprint.rs`); its last acknowledgement may come with a heartbeat, 12 s later.
+const REAL_SETTLES: Duration = Duration::from_secs(20);
+/// Jobs that the real minion runs first, each with a process of its own.
+const REAL_JOBS: u32 = 10;
+const REAL_JOB: &str = r#"{"args":["true"],"kwargs":{}}"#;
 /// How long memory may settle, and what attaching left behind be done.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// Its id.
+const REAL: &str = "one-real";
+
 /// Memory of the one real minion, in KiB.
 struct Real {
+    /// Just after its jobs.
+    used: u64,
     all: u64,
     own: u64,
     files: u64,
@@ -70,13 +81,17 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     let each = |now: u64| now.saturating_sub(before) as f64 / f64::from(run.minions);
     Ok(Report::new(&run, bed.accounted())
         .note("syndic_rss_per_minion: growth of VmRSS of all syndics from before the first attached, over the minions")
-        .note("minion: one real process, attached and idle; own is RssAnon, files is RssFile, which processes of one binary share")
+        .note(format!(
+            "minion: one real process with its journal on disk, {} s after {REAL_JOBS} jobs that started a process each (used: just after \
+             them); own is RssAnon, files is RssFile, which processes of one binary share",
+            REAL_SETTLES.as_secs()
+        ))
         .note(format!(
             "idle_cpu: user and system time of top master and syndics over {} s, in percent of one core; the worst of the rounds. \
              Every link is looked after: a heartbeat each 12 s and its answer, mutual TLS",
             window.as_secs()
         ))
-        .note("swarm_cpu: the same of the simulated minions, beside it; a minion's share is that over all of them")
+        .note("swarm_cpu: the same of the simulated minions (journal in memory), beside it and not in it; a minion's share is that over all of them")
         .finish(figures(each(attached), each(after), &windows, window, &real)))
 }
 
@@ -93,14 +108,17 @@ async fn look(bed: &Bed, window: Duration) -> anyhow::Result<Used> {
 }
 
 async fn real(run: &Run, bed: &mut Bed) -> anyhow::Result<Real> {
-    let mut minion = bed.fabric.start_minion("one-real")?;
-    let all = u64::from(run.minions) + 1;
-    bed.fabric.wait_for_minions(all, ATTACH_TIME, |_| minion.check()).await?;
+    let pid = bed.joined_by(REAL).await?;
+    for _ in 0..REAL_JOBS {
+        let ended = bed.fabric.operator.run_on(REAL, bed.random.random(), "cmd.run", REAL_JOB, None).await?;
+        anyhow::ensure!(ended.answered() == 1, "cmd.run on {REAL}: {:?}", ended.outcomes);
+    }
+    let used = machine::rss_kib(pid)?;
     if !run.tiny {
         tokio::time::sleep(REAL_SETTLES).await;
     }
-    let (own, files) = machine::rss_parts_kib(minion.pid())?;
-    Ok(Real { all: machine::rss_kib(minion.pid())?, own, files })
+    let (own, files) = machine::rss_parts_kib(pid)?;
+    Ok(Real { used, all: machine::rss_kib(pid)?, own, files })
 }
 
 fn figures(attached: f64, after: f64, windows: &[Used], window: Duration, real: &Real) -> Vec<Figure> {
@@ -110,6 +128,7 @@ fn figures(attached: f64, after: f64, windows: &[Used], window: Duration, real: 
         Figure::new("syndic_rss_per_minion_kib", attached, "KiB", Memory).at_most(40.0, 20.0),
         Figure::new("syndic_rss_per_minion_later_kib", after, "KiB", Memory),
         Figure::new("minion_rss_mib", mib(real.all), "MiB", Memory).at_most(8.0, 5.0),
+        Figure::new("minion_used_rss_mib", mib(real.used), "MiB", Memory),
         Figure::new("minion_own_mib", mib(real.own), "MiB", Memory),
         Figure::new("minion_files_mib", mib(real.files), "MiB", Memory),
         Figure::new("idle_cpu_percent", worst(|used| used.top + used.syndics), "%", Time).at_most(3.0, 1.0),

@@ -14,6 +14,7 @@ mod echo;
 mod rate;
 
 use crate::{
+    bed::STATE_MIB,
     machine::{self, limits::FABRIC_KIB},
     report::{
         Figure,
@@ -74,6 +75,7 @@ const APART_EACH: u32 = 2;
 const OWN_ROUNDS: u32 = 2;
 
 async fn measure(run: Run) -> anyhow::Result<Report> {
+    machine::can_give_way()?;
     let texts = u32::try_from(run.number("output-bytes")).unwrap_or(u32::MAX);
     let apart = (APART_EACH * run.syndics).min(run.minions);
     let run = Run { shape: Shape { texts, apart, ..run.shape }, ..run };
@@ -100,7 +102,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     }
     let accounted = accounted.min(stage.bed.accounted());
     let accounted = accounted.min(shared.accounted(run.minions)).min(own.accounted(run.minions));
-    let disks = match machine::in_memory() {
+    let disks = match machine::in_memory(STATE_MIB) {
         Some(_) => "these syndics' spools are in memory, the first one's and the store on the disk",
         None => "but all spools are on one disk: nothing is in memory here",
     };
@@ -111,14 +113,16 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
             run.shape.apart
         ))
         .note(format!(
-            "rates: {} small jobs, {} of them under way at once, over {} connections; a job is three commits of the store",
+            "rates: {} small jobs, {} of them under way at once from the request to the end, over {} connections (so no more are accepted \
+             than are finished); a job is three commits of the store",
             run.number("jobs"),
             run.number("side-by-side"),
             rate::CONNECTIONS
         ))
         .note(format!(
-            "beside: one after the other while a job with a text of {texts} bytes from each minion goes on; alone: {} one after \
-             the other before it; rounds alternate ({} and {} samples; shared {} and {})",
+            "beside: one after the other while a job with a text of {texts} bytes from each minion goes on (a stall is one sample, \
+             however long); alone: {} one after the other before it, after a rest of 3 s; rounds alternate ({} and {} samples; shared \
+             {} and {})",
             beside::ALONE,
             own.alone_ms.len(),
             own.beside_ms.len(),
@@ -130,6 +134,7 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
              processor time that nobody else wants; {disks}"
         ))
         .note("shared: the same where everything has its share of this machine's processors and its disk")
+        .note("simulated minions (journal in memory, no runner), real top master and syndics, as in fanout")
         .note("echo: three times there and back over bare TCP, to a process that does nothing else; sampled beside the small jobs")
         .finish(figures(&rates, &own, &shared)))
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
-use nix::{time::ClockId, unistd::Pid};
+use nix::{sys::statvfs::statvfs, time::ClockId, unistd::Pid};
 use serde::Serialize;
 
 pub mod limits;
@@ -73,11 +73,21 @@ pub fn give_way(pid: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where files are in memory on this machine, if they are anywhere.
-pub fn in_memory() -> Option<&'static Path> {
+/// Whether there is what [`give_way`] needs, before anything is started.
+///
+/// # Errors
+/// There is no `chrt`.
+pub fn can_give_way() -> anyhow::Result<()> {
+    let missing = "chrt does not start: it is in Debian's util-linux, and gives processes idle priority";
+    Command::new("chrt").arg("--version").output().context(missing).map(drop)
+}
+
+/// Where so many MiB of files can be in memory on this machine, if they can be anywhere: a container's `/dev/shm` has 64.
+pub fn in_memory(mib: u64) -> Option<&'static Path> {
     let place = Path::new("/dev/shm");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    (filesystem(&mounts, place) == "tmpfs").then_some(place)
+    let free = statvfs(place).map_or(0, |fs| (fs.blocks_available() * fs.fragment_size()) >> 20);
+    (filesystem(&mounts, place) == "tmpfs" && free >= mib).then_some(place)
 }
 
 /// Writes to the disk what is still on its way there: files of whatever ran before, its removed directories, what was set up. A file

@@ -114,6 +114,9 @@ impl Found {
 
 fn fits(limits: &Limits, run: &Run) -> Result<(), TooLarge> {
     limits.swarm(run.minions, run.syndics, EACH_KIB)?;
+    if run.number("nats") > 0 {
+        limits.one_server(run.minions, "responders of one nats-server")?;
+    }
     let most = run.number("flat").max(run.number("tree"));
     limits.processes(u32::try_from(most).unwrap_or(u32::MAX), "salt-minion processes", SALT_KIB)
 }

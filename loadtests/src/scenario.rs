@@ -117,7 +117,8 @@ impl Run {
         let numbers = self.numbers.iter().map(|(name, n)| (*name, *n));
         let threads = self.threads.map(|n| ("daemon-threads", u64::from(n)));
         let words = numbers.chain(threads).flat_map(|(name, n)| [format!("--{name}"), n.to_string()]);
-        words.chain(self.shape.journals.then(|| "--journals".to_owned())).collect()
+        let flags = [(self.shape.journals, "--journals"), (self.shape.each_alone, "--each-alone")];
+        words.chain(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned())).collect()
     }
 
     /// The same run in another size.

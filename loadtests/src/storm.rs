@@ -104,12 +104,18 @@ fn notes(run: &Run, killed: usize, restart: &Restart) -> Vec<String> {
             run.rounds
         ),
         "attach: from the word to dial until the top master knows every minion as up; all dial at once".into(),
-        "handshakes: as many mutual TLS handshakes, one certificate each, as many accepting and dialling processes, one byte each \
-         way to know that both ends are done; nothing is verified beyond the chain"
+        "handshakes: as many mutual TLS handshakes, one certificate each, as many accepting and dialling processes, until \
+         both ends of each are done; nothing is sent but that, nothing is verified beyond the chain"
             .into(),
         "accept_queue: connections that waited in the kernel for a syndic, the longest queue seen of any".into(),
         format!("restart: kill -9 of {killed} of {} syndics, started again at once", run.syndics),
-        format!("jobs_during: {jobs} jobs to all minions were under way from the kill until all was well; outcomes {outcomes:?}"),
+        format!(
+            "jobs_during: {jobs} jobs were under way from the kill until all was well, {} flows of jobs to all minions and {} of jobs \
+             to one minion each of any syndic, one after the other; outcomes {outcomes:?}",
+            restart::FLOWS,
+            restart::SMALL_FLOWS
+        ),
+        "simulated minions (journal in memory), real top master and syndics, as in fanout".into(),
     ]
 }
 

@@ -1,7 +1,8 @@
 //! A process full of simulated minions.
 //!
-//! Each uses the minion's own session, dialler and verification over its own TLS link, under its own certificate. What is
-//! left out: the journal is in memory (no fsync) unless its [`Shape`] says otherwise, there is no runner, and the grains
+//! Each uses the minion's own session, dialler and verification over its own TLS link, under its own certificate. A signature is
+//! verified once in a process, as the program itself does with many minions (`minion --count`), unless its [`Shape`] says that each
+//! does so alone, as on as many machines. What is left out: the journal is in memory (no fsync) unless its [`Shape`] says otherwise, there is no runner, and the grains
 //! are a few fixed ones.
 
 mod journals;
@@ -112,7 +113,7 @@ pub fn main() -> anyhow::Result<()> {
     part::end_with_the_scenario();
     // One thread: two swarms and the daemons share the cores as separate machines' minions would not.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(host(made, dialling))
+    runtime.block_on(host(made, dialling, plan.shape.each_alone))
 }
 
 fn make(plan: &Plan) -> anyhow::Result<Vec<Made>> {
@@ -151,19 +152,15 @@ fn one(
     })
 }
 
-async fn host(mut made: Vec<Made>, dialling: usize) -> anyhow::Result<()> {
+async fn host(mut made: Vec<Made>, dialling: usize, each_alone: bool) -> anyhow::Result<()> {
     let mut kept = Kept::start(made.iter_mut().filter_map(|minion| minion.journal.take()).collect())?;
     let attached = Arc::new(AtomicUsize::new(0));
     tokio::spawn(count_aloud(attached.clone()));
     let dialling = Arc::new(Semaphore::new(dialling));
     let token = CancellationToken::new();
     let clock = Clock::start();
-    // One list of keys, one memory of what was verified: as in a process with many minions.
     let Some(first) = made.first() else { anyhow::bail!("no minions in the plan") };
-    let trusted = Trusted::of_roots(first.fabric.clone(), std::slice::from_ref(&first.root))?;
-    let verifier = Verifier::new(Arc::new(trusted.clone()), Verified::default());
-    let trust: Told =
-        Arc::new(move |bundle| trusted.offer(&bundle, trust::now()).is_err_and(|why| why.is_forged()));
+    let shared = believes(first)?;
     for minion in made {
         let turn = dialling.clone().acquire_owned().await?;
         let turn = Mutex::new(Some(turn));
@@ -175,11 +172,19 @@ async fn host(mut made: Vec<Made>, dialling: usize) -> anyhow::Result<()> {
             };
             turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         };
-        let believes = (verifier.clone(), trust.clone());
+        let believes = if each_alone { believes(&minion)? } else { shared.clone() };
         start(minion, kept.next(), believes, clock, Arc::new(count), token.clone());
     }
     // Until the scenario ends this process.
     std::future::pending().await
+}
+
+/// What one minion believes, or all of a process.
+fn believes(minion: &Made) -> anyhow::Result<(Verifier, Told)> {
+    let trusted = Trusted::of_roots(minion.fabric.clone(), std::slice::from_ref(&minion.root))?;
+    let verifier = Verifier::new(Arc::new(trusted.clone()), Verified::default());
+    let told = move |bundle: Bytes| trusted.offer(&bundle, trust::now()).is_err_and(|why| why.is_forged());
+    Ok((verifier, Arc::new(told)))
 }
 
 /// What a session does with a bundle of trust.

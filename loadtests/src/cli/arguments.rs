@@ -79,6 +79,12 @@ fn one(scenario: &'static Scenario) -> Command {
                 .help("Simulated minions keep their journals on disk, with fsync [default: in memory]"),
         )
         .arg(
+            Arg::new("each-alone")
+                .long("each-alone")
+                .action(ArgAction::SetTrue)
+                .help("Each simulated minion verifies every signature itself [default: once in a process, as minion --count does]"),
+        )
+        .arg(
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
@@ -107,7 +113,11 @@ pub fn run(scenario: &'static Scenario, matches: &ArgMatches, limits: Limits) ->
         seed: said("seed").unwrap_or_else(|| rand::random_range(0..1 << 32)),
         tiny,
         threads: small("daemon-threads"),
-        shape: Shape { journals: matches.get_flag("journals"), ..Shape::default() },
+        shape: Shape {
+            journals: matches.get_flag("journals"),
+            each_alone: matches.get_flag("each-alone"),
+            ..Shape::default()
+        },
         limits,
         numbers: scenario.options.iter().map(|n| (n.name, own(n))).collect(),
     }
@@ -138,8 +148,11 @@ mod tests {
         let batch = asked("x batch --window 7 --seed 3 --daemon-threads 2").unwrap();
         assert_eq!((batch.number("window"), batch.seed, batch.threads), (7, 3, Some(2)));
         assert_eq!(asked("x batch --tiny").unwrap().number("sleep-ms"), 200);
-        let told = asked("x batch --window 7 --daemon-threads 2 --journals").unwrap().arguments().join(" ");
-        assert_eq!(told, "--sleep-ms 1000 --window 7 --daemon-threads 2 --journals");
+        let told = asked("x batch --window 7 --daemon-threads 2 --each-alone --journals")
+            .unwrap()
+            .arguments()
+            .join(" ");
+        assert_eq!(told, "--sleep-ms 1000 --window 7 --daemon-threads 2 --journals --each-alone");
     }
 
     #[test]

@@ -20,10 +20,14 @@ pub(super) fn report(run: &Run, trees: &Trees, journals: &Journals) -> Report {
 fn figures(trees: &Trees, journals: &Journals) -> Vec<Figure> {
     let rounds = &trees.rounds;
     let (fabric, tcp, grpc) = (median(&rounds.fabric_ms), median(&rounds.tcp_ms), median(&rounds.grpc_ms));
+    let alone = median(&rounds.alone_ms);
     let (disk, memory) = (median(&journals.disk_ms), median(&journals.memory_ms));
     vec![
         Figure::new("fanout_vs_floor", fabric / tcp, "ratio", Time).at_most(3.0, 2.0),
         Figure::new("fanout_vs_grpc_tls_floor", fabric / grpc, "ratio", Time).at_most(1.6, 1.1),
+        Figure::new("each_alone_vs_floor", alone / tcp, "ratio", Time),
+        Figure::new("each_alone_vs_grpc_tls_floor", alone / grpc, "ratio", Time),
+        Figure::new("each_alone_ms", alone, "ms", Time),
         Figure::new("fabric_ms", fabric, "ms", Time),
         Figure::new("floor_ms", tcp, "ms", Time),
         Figure::new("grpc_tls_floor_ms", grpc, "ms", Time),
@@ -54,16 +58,18 @@ fn notes(run: &Run, trees: &Trees, journals: &Journals) -> Vec<String> {
     let journal = if run.shape.journals { "on disk, with fsync" } else { "in memory (no fsync)" };
     vec![
         format!(
-            "simulated minions: the minion's own session, dialler and verification; journal {journal}, two fixed \
-             grains, no runner"
+            "simulated minions: the minion's own session, dialler and verification; journal {journal}, two fixed grains, no runner"
         ),
+        "a signature is verified once in a process, as in minion --count; each_alone: a second fabric in the same rounds, where each \
+         minion verifies it, which as many machines would do at once and two cores do one after the other"
+            .into(),
         format!("top master and syndics are real processes with their defaults{threads}: store and spools on disk, with fsync"),
         format!(
             "floors: the same shape, connections and processes, one thread each; job {} bytes, answer {} bytes; no \
              durability, no verification; the first in bare TCP, the second in tonic streams over mutual TLS 1.3",
             payload.job, payload.answer
         ),
-        format!("{WARM_UP} rounds of each were not counted; rounds alternate; time is Submit to Closed at the operator"),
+        format!("{WARM_UP} rounds of each were not counted; rounds alternate, and so does their order; time is Submit to Closed at the operator"),
         format!(
             "journal_*: two fabrics of {} minions below {} syndics side by side, rounds alternate; in one, journals are \
              on disk: one writer thread for each swarm process, an fsync for each minion's file before it starts and \

@@ -21,6 +21,9 @@ use crate::{
 
 /// Small jobs alone in a round.
 pub(super) const ALONE: usize = 30;
+/// Rest before them: what a large job leaves behind for later (acknowledgements after a second, the store's log and the spools that are
+/// worked in when it is quiet) is no part of a small job alone.
+const REST: Duration = Duration::from_secs(3);
 /// Pause between two small jobs, so that they are no load of their own.
 const BETWEEN: Duration = Duration::from_millis(5);
 
@@ -95,7 +98,7 @@ impl Beside {
     pub(super) async fn round(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
         let Stage { bed, echo, bulk } = stage;
         let mut operator = bed.fabric.another_operator().await?;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(if bed.is_tiny() { PAUSE } else { REST }).await;
         let sampling = echo.sample()?;
         for _ in 0..ALONE {
             let took = self.small(&mut operator, bed.random.random()).await?;

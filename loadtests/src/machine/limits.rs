@@ -1,5 +1,7 @@
 //! What bounds the size of a run on this machine, said before anything is started.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -59,7 +61,7 @@ impl Limits {
     pub fn take() -> anyhow::Result<Limits> {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("limit of descriptors")?;
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("limit of descriptors")?;
-        let memory_kib = field("/proc/meminfo", "MemAvailable:")?;
+        let memory_kib = field("/proc/meminfo", "MemAvailable:")?.min(group_kib());
         Ok(Limits { descriptors: hard, memory_kib, ports: local_ports()? })
     }
 
@@ -86,6 +88,18 @@ impl Limits {
     /// [`TooLarge`], with the largest number that fits.
     pub fn memory(&self, asked: u32, what: &str, each_kib: u64) -> Result<(), TooLarge> {
         tightest(asked, what, &[(self.memory_kib / each_kib.max(1), "memory", FEWER)])
+    }
+
+    /// Checks so many connections to one server that is none of ours, and so has no limit of its own.
+    ///
+    /// # Errors
+    /// [`TooLarge`], with the largest number that fits.
+    pub fn one_server(&self, asked: u32, what: &str) -> Result<(), TooLarge> {
+        let bounds = [
+            (self.links(), "descriptors of a server", FEWER),
+            (self.ports, "local ports to one server", FEWER),
+        ];
+        tightest(asked, what, &bounds)
     }
 
     /// Checks so many processes of so many KiB each, and so many descriptors of the one that starts them.
@@ -125,6 +139,22 @@ fn tightest(asked: u32, what: &str, bounds: &[(u64, &'static str, &'static str)]
     }
 }
 
+/// What the control groups of this process leave of their memory (cgroup v2): a container has less than its machine. No limit where
+/// there are none.
+fn group_kib() -> u64 {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(own) = own.lines().find_map(|line| line.strip_prefix("0::/")) else { return u64::MAX };
+    let root = Path::new("/sys/fs/cgroup");
+    let left = root.join(own).ancestors().filter(|dir| dir.starts_with(root)).filter_map(left_kib).min();
+    left.unwrap_or(u64::MAX)
+}
+
+/// Of one control group; none if it has no limit.
+fn left_kib(group: &Path) -> Option<u64> {
+    let bytes = |file| std::fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
+    Some(bytes("memory.max")?.saturating_sub(bytes("memory.current")?) / 1024)
+}
+
 fn local_ports() -> anyhow::Result<u64> {
     let path = "/proc/sys/net/ipv4/ip_local_port_range";
     let text = std::fs::read_to_string(path).context(path)?;
@@ -153,6 +183,26 @@ mod tests {
         let small = Limits { memory_kib: 1 << 20, ..MACHINE };
         let told = small.swarm(5_000, 8, FABRIC_KIB).unwrap_err().to_string();
         assert!(told.contains("(memory)"), "{told}");
+    }
+
+    #[test]
+    fn a_control_group_leaves_what_it_has_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(left_kib(dir.path()), None);
+        std::fs::write(dir.path().join("memory.current"), "1048576\n").unwrap();
+        std::fs::write(dir.path().join("memory.max"), "max\n").unwrap();
+        assert_eq!(left_kib(dir.path()), None, "no limit");
+        std::fs::write(dir.path().join("memory.max"), "3145728\n").unwrap();
+        assert_eq!(left_kib(dir.path()), Some(2_048));
+        std::fs::write(dir.path().join("memory.max"), "1\n").unwrap();
+        assert_eq!(left_kib(dir.path()), Some(0), "over it");
+    }
+
+    #[test]
+    fn one_server_has_the_ports_to_one_address() {
+        assert!(MACHINE.one_server(19_000, "responders").is_ok());
+        let many = Limits { descriptors: 100_000, ..MACHINE };
+        assert_eq!(many.one_server(40_000, "responders").unwrap_err().largest, 28_232);
     }
 
     #[test]

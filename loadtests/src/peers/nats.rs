@@ -150,7 +150,7 @@ impl Nats {
         let Payload { job, answer } = self.payload;
         let notes = vec![format!(
             "NATS: {} responders on one nats-server (Debian's, its defaults, mutual TLS), request {job} bytes, answer {answer}; from the \
-             request's write to the last answer read; the fabric: {} simulated minions below {} syndics, from Submit to Closed, signed, stored, accounted",
+             request's write to the last answer read; the fabric: {} simulated minions below {} syndics, from Submit to Closed, signed, verified, stored, accounted (minions' journal in memory)",
             self.responders, run.minions, run.syndics
         )];
         Ok(Found { figures, notes })

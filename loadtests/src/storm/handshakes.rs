@@ -1,8 +1,8 @@
 //! Bare handshakes: as many mutual TLS connections as minions, between as many processes, and nothing else.
 //!
 //! The accepting processes stand for syndics, one thread each as these have on a small machine; those that dial are cut as
-//! a swarm is. An end is done when it has read a byte of the other's: in TLS 1.3 whoever dials is done before whoever
-//! accepts has looked at the certificate.
+//! a swarm is. All is done when each accepting process has accepted its share: in TLS 1.3 whoever dials is done before whoever
+//! accepts has looked at the certificate, so nothing has to be sent to know it.
 
 use std::{
     path::PathBuf,
@@ -15,7 +15,6 @@ use relay_runtime::tls;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
@@ -49,9 +48,9 @@ const REGION: &str = "floor";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Plan {
     authority: PathBuf,
-    /// Number of the first of its connections.
+    /// Number of the first of its connections; of an accepting process, its own.
     first: u32,
-    /// How many it makes.
+    /// How many it makes, or accepts.
     count: u32,
     /// Whom it dials: connection `n` the one at `n` modulo their number.
     servers: Vec<String>,
@@ -59,7 +58,7 @@ struct Plan {
 
 /// Both sides, ready.
 pub(super) struct Handshakes {
-    _accepting: Vec<Part>,
+    accepting: Vec<Part>,
     dialling: Vec<Part>,
 }
 
@@ -72,7 +71,8 @@ impl Handshakes {
         let mut servers = Vec::new();
         for k in 0..run.syndics {
             let name = format!("{}-{k}", ACCEPTING.name);
-            let mut part = Part::start(&name, ACCEPTING.name, &plan(k, 0, Vec::new()), bed.dir()).await?;
+            let share = (run.minions + run.syndics - 1 - k) / run.syndics;
+            let mut part = Part::start(&name, ACCEPTING.name, &plan(k, share, Vec::new()), bed.dir()).await?;
             servers.push(part.expect("listening", READY_TIME).await?);
             accepting.push(part);
         }
@@ -85,7 +85,7 @@ impl Handshakes {
         for part in &mut dialling {
             part.expect("ready", READY_TIME).await?;
         }
-        Ok(Handshakes { _accepting: accepting, dialling })
+        Ok(Handshakes { accepting, dialling })
     }
 
     /// Lets all dial at once, and waits until all are done.
@@ -94,7 +94,7 @@ impl Handshakes {
         for part in &mut self.dialling {
             part.say("go").await?;
         }
-        for part in &mut self.dialling {
+        for part in self.dialling.iter_mut().chain(&mut self.accepting) {
             part.expect("done", ALL_TIME).await?;
         }
         Ok(begun.elapsed())
@@ -118,19 +118,28 @@ fn accepting() -> anyhow::Result<()> {
     part::end_with_the_scenario();
     let issuer = Issuer::open(&plan.authority, fabric_name()?)?;
     let own = issuer.issue(identity(&server_id(plan.first as usize), Role::Syndic)?)?;
-    on_one_thread(accept(TlsAcceptor::from(tls::server(&own)?)))
+    on_one_thread(accept(TlsAcceptor::from(tls::server(&own)?), plan.count))
 }
 
-async fn accept(acceptor: TlsAcceptor) -> anyhow::Result<()> {
+async fn accept(acceptor: TlsAcceptor, count: u32) -> anyhow::Result<()> {
     let listener = listen()?;
     part::tell(&format!("listening {}", listener.local_addr()?));
+    let (mut under_way, mut open) = (JoinSet::new(), Vec::new());
     loop {
-        let (socket, _) = listener.accept().await?;
-        let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            // What fails here is told by who dialled.
-            let _ = answer(acceptor, socket).await;
-        });
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (socket, _) = accepted?;
+                socket.set_nodelay(true)?;
+                under_way.spawn(acceptor.accept(socket));
+            }
+            Some(done) = under_way.join_next() => {
+                // What fails here is told by who dialled, or by nobody: then this one is never done.
+                open.extend(done?.ok());
+                if open.len() == count as usize {
+                    part::tell("done");
+                }
+            }
+        }
     }
 }
 
@@ -138,16 +147,6 @@ fn listen() -> anyhow::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
     Ok(socket.listen(BACKLOG)?)
-}
-
-async fn answer(acceptor: TlsAcceptor, socket: TcpStream) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
-    let mut stream = acceptor.accept(socket).await?;
-    let mut byte = [0];
-    stream.read_exact(&mut byte).await?;
-    stream.write_all(&byte).await?;
-    // Stays open until the other end is gone.
-    stream.read_exact(&mut byte).await.map(drop)
 }
 
 /// One connection to be.
@@ -192,9 +191,5 @@ async fn dial_all(dials: Vec<Dial>) -> anyhow::Result<()> {
 async fn handshake(dial: Dial) -> anyhow::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let socket = TcpStream::connect(&dial.address).await.with_context(|| dial.address.clone())?;
     socket.set_nodelay(true)?;
-    let mut stream = dial.connector.connect(dial.name, socket).await.context("handshake")?;
-    stream.write_all(&[1]).await?;
-    let mut byte = [0];
-    stream.read_exact(&mut byte).await.context("the other end's byte")?;
-    Ok(stream)
+    dial.connector.connect(dial.name, socket).await.context("handshake")
 }

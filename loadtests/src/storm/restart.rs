@@ -1,4 +1,4 @@
-//! A syndic is killed and started again while jobs to all minions go on: nobody may be lost.
+//! A syndic is killed and started again while jobs to all minions and to single ones go on: nobody may be lost.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,13 @@ use crate::{
         operator::{Ended, Operator},
     },
     scenario::Run,
+    swarm::Shape,
 };
 
-/// Jobs under way at once, each to all minions.
-const FLOWS: u64 = 4;
+/// Jobs under way at once, each to all minions. They wait for the minions that are away.
+pub(super) const FLOWS: u64 = 4;
+/// Jobs under way at once to one minion each, another one each time: most of them wait for nobody.
+pub(super) const SMALL_FLOWS: u64 = 4;
 /// Pause between two jobs of a flow.
 const BETWEEN: Duration = Duration::from_millis(50);
 /// How often the state is looked at.
@@ -59,9 +62,10 @@ pub(super) async fn measure(
 ) -> anyhow::Result<Restart> {
     let over = Arc::new(AtomicBool::new(false));
     let mut flows = Vec::new();
-    for n in 0..FLOWS {
+    for n in 0..FLOWS + SMALL_FLOWS {
         let operator = fabric.another_operator().await?;
-        flows.push(tokio::spawn(flow(operator, seed ^ n, over.clone())));
+        let small = (n >= FLOWS).then_some((run.shape, run.minions));
+        flows.push(tokio::spawn(flow(operator, seed ^ n, small, over.clone())));
     }
     let kill = Instant::now();
     (0..killed).try_for_each(|k| fabric.kill_syndic(k))?;
@@ -94,12 +98,25 @@ async fn back(run: &Run, fabric: &mut Fabric, restart: &mut Restart) -> anyhow::
     }
 }
 
-/// One job after the other, until it is over; what became of each.
-async fn flow(mut operator: Operator, seed: u64, over: Arc<AtomicBool>) -> anyhow::Result<Vec<Ended>> {
+/// The jobs of one flow: what became of each, and whether it was for one minion only.
+type Flown = Vec<(Ended, bool)>;
+
+/// One job after the other, until it is over, to all minions or to one of so many.
+async fn flow(
+    mut operator: Operator,
+    seed: u64,
+    small: Option<(Shape, u32)>,
+    over: Arc<AtomicBool>,
+) -> anyhow::Result<Flown> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut jobs = Vec::new();
     while !over.load(Relaxed) {
-        jobs.push(operator.run(random.random(), "test.ping", NO_ARGUMENTS).await?);
+        let target = match small {
+            Some((shape, minions)) => shape.name(random.random_range(0..minions)),
+            None => "*".into(),
+        };
+        let ended = operator.run_on(&target, random.random(), "test.ping", NO_ARGUMENTS, None).await?;
+        jobs.push((ended, small.is_some()));
         tokio::time::sleep(BETWEEN).await;
     }
     Ok(jobs)
@@ -107,16 +124,18 @@ async fn flow(mut operator: Operator, seed: u64, over: Arc<AtomicBool>) -> anyho
 
 async fn ended(
     run: &Run,
-    flows: Vec<JoinHandle<anyhow::Result<Vec<Ended>>>>,
+    flows: Vec<JoinHandle<anyhow::Result<Flown>>>,
     restart: &mut Restart,
 ) -> anyhow::Result<()> {
     let all = u64::from(run.minions);
     restart.accounted = all;
     for flow in flows {
-        for job in flow.await?? {
+        for (job, small) in flow.await?? {
+            let expected = if small { 1 } else { all };
+            let lost = job.targets.max(expected).saturating_sub(job.accounted());
             restart.jobs += 1;
-            restart.accounted = restart.accounted.min(job.accounted());
-            restart.unaccounted += job.targets.max(all).saturating_sub(job.accounted());
+            restart.accounted = restart.accounted.min(all.saturating_sub(lost));
+            restart.unaccounted += lost;
             for (outcome, minions) in job.outcomes {
                 *restart.outcomes.entry(outcome).or_default() += minions;
             }

@@ -13,6 +13,9 @@ pub const KINDS: u32 = 5;
 pub struct Shape {
     /// Journals are on disk, with fsync, as real ones are; else in memory.
     pub journals: bool,
+    /// Each verifies every signature itself, as on a machine of its own; else each is verified once in a process, as
+    /// `minion --count` does (`minion/src/serve.rs`).
+    pub each_alone: bool,
     /// Names have nothing in common; else they are a letter and a number.
     pub hostile_names: bool,
     /// All dial at once; else so many at a time that nothing storms.
