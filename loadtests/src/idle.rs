@@ -40,9 +40,9 @@ pub const SCENARIO: Scenario = Scenario {
     run: |run| Box::pin(measure(run)),
 };
 
-/// How long the one real minion is left alone: some seconds after it has nothing to do it gives back what it had touched of its program
-/// (`minion/src/footprint.rs`); its last acknowledgement may come with a heartbeat, 12 s later.
-const REAL_SETTLES: Duration = Duration::from_secs(20);
+/// How long the one real minion is left alone: 5 s after it has nothing to do it gives back what it had touched of its program
+/// (`minion/src/footprint.rs`), and once more 5 s after its last acknowledgement, which comes with a heartbeat up to 12.5 s later.
+const REAL_SETTLES: Duration = Duration::from_secs(30);
 /// Jobs that the real minion runs first, each with a process of its own.
 const REAL_JOBS: u32 = 10;
 const REAL_JOB: &str = r#"{"args":["true"],"kwargs":{}}"#;
