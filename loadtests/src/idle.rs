@@ -40,8 +40,9 @@ pub const SCENARIO: Scenario = Scenario {
     run: |run| Box::pin(measure(run)),
 };
 
-/// How long the one real minion is left alone: 5 s after it has nothing to do it gives back what it had touched of its program
-/// (`minion/src/footprint.rs`), and once more 5 s after its last acknowledgement, which comes with a heartbeat up to 12.5 s later.
+/// How long the one real minion is left alone. 5 s after it has nothing to do it gives back what it had touched of its program
+/// (`minion/src/footprint.rs`), and once more 5 s after its last acknowledgement, which comes with a heartbeat up to 12.5 s later; the
+/// heartbeat after that maps a part of it again, and that is what an idle minion has from then on.
 const REAL_SETTLES: Duration = Duration::from_secs(30);
 /// Jobs that the real minion runs first, each with a process of its own.
 const REAL_JOBS: u32 = 10;
