@@ -1,6 +1,6 @@
 //! A plot as SVG: curves over one axis, readable on light and on dark paper.
 //!
-//! By hand, since all it takes is a few lines and words: both axes logarithmic where the values spread widely, ticks at
+//! By hand, since all it takes is a few lines and words: axes logarithmic where the values spread widely (time never is), ticks at
 //! round numbers, a legend.
 
 use std::fmt::Write;
@@ -12,9 +12,14 @@ const HEIGHT: f64 = 320.0;
 /// Where the curves are: from left, top, right and bottom edge.
 const MARGINS: [f64; 4] = [78.0, 34.0, 150.0, 48.0];
 /// Distinguishable to most eyes, on light and dark.
-const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933"];
 /// A scale is logarithmic when its largest value is so many times its smallest.
 const SPREAD: f64 = 20.0;
+/// What an axis of time is called: seconds that went by.
+const TIME: &str = "s";
+/// Points of a curve up to which each has a dot.
+const DOTS: usize = 60;
 /// About so many ticks on a linear scale.
 const TICKS: f64 = 5.0;
 
@@ -22,9 +27,10 @@ const TICKS: f64 = 5.0;
 pub fn svg(curves: &[&Series]) -> Option<String> {
     let points = || curves.iter().flat_map(|curve| curve.points.iter());
     let [left, top, right, bottom] = MARGINS;
-    let x = Scale::new(points().map(|p| p.0), left, WIDTH - right, false)?;
-    let y = Scale::new(points().map(|p| p.1), HEIGHT - bottom, top, true)?;
     let first = curves.first()?;
+    let x = Scale::new(points().map(|p| p.0), left, WIDTH - right, false)?;
+    let x = if first.x == TIME { Scale { logarithmic: false, ..x } } else { x };
+    let y = Scale::new(points().map(|p| p.1), HEIGHT - bottom, top, true)?;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#777\">\n"
     );
@@ -60,7 +66,7 @@ fn draw(svg: &mut String, curve: &Series, colour: &str, x: &Scale, y: &Scale) {
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
         path.join(" ")
     );
-    for (px, py) in places {
+    for (px, py) in places.filter(|_| curve.points.len() <= DOTS) {
         let _ = writeln!(svg, "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
 }
@@ -174,6 +180,15 @@ mod tests {
         for place in svg.split("cx=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!((0.0..=WIDTH).contains(&place.parse().unwrap()), "{place}");
         }
+    }
+
+    #[test]
+    fn time_goes_by_evenly_and_many_points_are_a_line() {
+        let points: Vec<(f64, f64)> = (0..=100u32).map(|s| (f64::from(s) + 0.01, 1.0)).collect();
+        let seconds = Series { x: TIME.into(), ..curve("memory", &points) };
+        let svg = svg(&[&seconds]).unwrap();
+        assert!(svg.contains(">40<") && !svg.contains(">0.02<"), "{svg}");
+        assert!(!svg.contains("<circle"), "{svg}");
     }
 
     #[test]
