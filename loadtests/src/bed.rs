@@ -20,7 +20,7 @@ pub const PAUSE: Duration = Duration::from_millis(200);
 
 /// MiB that the state of syndics may need in memory: a job with 4 KiB from each of 5,000 leaves 20 MB in all their spools until these are
 /// compacted, which needs as much again; several times that.
-pub const STATE_MIB: u64 = 128;
+const STATE_MIB: u64 = 128;
 
 /// A fabric with its swarm. Dropping it ends every process, then removes the directory.
 pub struct Bed {
@@ -36,7 +36,7 @@ pub struct Bed {
     accounted: u64,
     // Last: nothing may run in them when they go.
     dir: TempDir,
-    _memory: Option<TempDir>,
+    memory: Option<TempDir>,
 }
 
 /// Processor time used so far, in milliseconds; or between two moments.
@@ -102,16 +102,7 @@ impl Bed {
         let fabric = Fabric::start(site, run.syndics).await?;
         let swarm = start_swarm(run, &fabric, dir.path()).await?;
         let (random, accounted) = (StdRng::seed_from_u64(run.seed), u64::from(run.minions));
-        Ok(Bed {
-            fabric,
-            swarm,
-            random,
-            run: run.clone(),
-            joined: Vec::new(),
-            accounted,
-            dir,
-            _memory: memory,
-        })
+        Ok(Bed { fabric, swarm, random, run: run.clone(), joined: Vec::new(), accounted, dir, memory })
     }
 
     /// Lets all minions attach; how long that took.
@@ -137,6 +128,11 @@ impl Bed {
         let check = |_| joined.iter_mut().try_for_each(Started::check);
         self.fabric.wait_for_minions(all, ATTACH_TIME, check).await?;
         Ok(self.joined.last().map_or(0, Started::pid))
+    }
+
+    /// Whether the state of all syndics but the first is in memory.
+    pub fn others_are_in_memory(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// Whether nothing is judged, and so nothing need be waited for.

@@ -3,9 +3,9 @@
 //! Four trees of one shape stand at once, and their rounds alternate, so that all meet the same machine: the fabric, a
 //! bare TCP tree, a bare tree of gRPC over mutual TLS, and a second fabric. The floors have as many connections and processes as the
 //! fabric and its swarm. Left out: the journal's fsync (simulated minions, journal in memory); what it costs is measured apart,
-//! on two smaller fabrics that differ in nothing else (`journal_fsync_vs_memory`). And most verification: as in a `minion --count`
-//! process a signature is verified once for all minions of a process. In the second fabric each minion verifies it (`each_alone_*`): as
-//! many verifications as minions, which in a fleet as many machines do at once, and here two cores.
+//! on two smaller fabrics that differ in nothing else (`journal_fsync_vs_memory`). Left out as well: most verification, since
+//! a signature is verified once for all minions of a process, as in one of `minion --count`. In the second fabric each minion verifies
+//! it (`each_alone_*`): as many verifications as minions, which in a fleet as many machines do at once, and here two cores.
 //!
 //! Budgets: 3 times the bare TCP tree (aim 2), 1.6 times the tree of gRPC and TLS (aim 1.1), at most one body in each batch
 //! of equal returns. Memory is shown and not judged here: `idle` does that.
@@ -20,7 +20,6 @@ use bodies::{BODY, bodies_per_batch};
 use rand::RngExt;
 
 use crate::{
-    attach::ATTACH_TIME,
     bed::{Bed, PAUSE, Used, millis},
     fabric::Uplinks,
     floor::{Floor, Wire},
@@ -201,11 +200,9 @@ impl Bench {
     }
 
     async fn minion_rss_kib(&mut self) -> anyhow::Result<u64> {
-        let mut minion = self.bed.fabric.start_minion("one-real")?;
-        let all = u64::from(self.run.minions) + 1;
-        self.bed.fabric.wait_for_minions(all, ATTACH_TIME, |_| minion.check()).await?;
+        let pid = self.bed.joined_by("one-real").await?;
         settle(&self.run).await;
-        machine::rss_kib(minion.pid())
+        machine::rss_kib(pid)
     }
 }
 

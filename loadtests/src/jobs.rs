@@ -14,7 +14,6 @@ mod echo;
 mod rate;
 
 use crate::{
-    bed::STATE_MIB,
     machine::{self, limits::FABRIC_KIB},
     report::{
         Figure,
@@ -102,9 +101,9 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
     }
     let accounted = accounted.min(stage.bed.accounted());
     let accounted = accounted.min(shared.accounted(run.minions)).min(own.accounted(run.minions));
-    let disks = match machine::in_memory(STATE_MIB) {
-        Some(_) => "these syndics' spools are in memory, the first one's and the store on the disk",
-        None => "but all spools are on one disk: nothing is in memory here",
+    let disks = match stage.bed.others_are_in_memory() {
+        true => "these syndics' spools are in memory, the first one's and the store on the disk",
+        false => "but all spools are on one disk: nothing is in memory here",
     };
     Ok(Report::new(&run, accounted)
         .note(format!(
@@ -121,9 +120,10 @@ async fn measure(run: Run) -> anyhow::Result<Report> {
         ))
         .note(format!(
             "beside: one after the other while a job with a text of {texts} bytes from each minion goes on (a stall is one sample, \
-             however long); alone: {} one after the other before it, after a rest of 3 s; rounds alternate ({} and {} samples; shared \
+             however long); alone: {} one after the other before it, after a rest of {} s; rounds alternate ({} and {} samples; shared \
              {} and {})",
             beside::ALONE,
+            beside::REST.as_secs(),
             own.alone_ms.len(),
             own.beside_ms.len(),
             shared.alone_ms.len(),

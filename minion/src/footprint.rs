@@ -11,7 +11,7 @@ use nix::sys::mman::{MmapAdvise, madvise};
 
 /// How many of the process's beats, of a second each, a minion is attached and does nothing before it gives back what it had touched:
 /// what follows an attachment (roster, trust, jobs that waited) is over then, and what follows a job is, too.
-pub const SETTLED_BEATS: u32 = 5;
+const SETTLED_BEATS: u32 = 5;
 
 /// Tells when a minion has settled: once after it attached, and once after each time it worked.
 #[derive(Debug, Default)]
@@ -19,20 +19,17 @@ pub struct Settling {
     /// Beats without work, and attached.
     quiet: u32,
     work: u64,
-    given: bool,
 }
 
 impl Settling {
     /// One beat of the process, which did so much work so far. True when it is time to give back.
     pub fn beat(&mut self, attached: bool, work: u64) -> bool {
         if !attached || work != self.work {
-            *self = Settling { quiet: 0, work, given: false };
+            *self = Settling { quiet: 0, work };
             return false;
         }
         self.quiet = self.quiet.saturating_add(1);
-        let due = !self.given && self.quiet >= SETTLED_BEATS;
-        self.given |= due;
-        due
+        self.quiet == SETTLED_BEATS
     }
 }
 

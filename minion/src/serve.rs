@@ -84,8 +84,13 @@ pub async fn serve(configs: Vec<MinionConfig>) -> anyhow::Result<()> {
 
 /// Every minion has a loop of its own; that they share a thread which turns is what `/healthz` says. `work` counts what any of them wrote
 /// to its journal: no job goes by without.
-async fn beat(process: Beating, work: Arc<AtomicU64>) {
-    let Beating { health, ready, clock, token } = process;
+async fn beat(
+    health: Health,
+    ready: Readiness,
+    clock: Clock,
+    work: Arc<AtomicU64>,
+    token: CancellationToken,
+) {
     let (mut settling, mut known) = (Settling::default(), true);
     loop {
         health.beat(clock.now());
@@ -97,14 +102,6 @@ async fn beat(process: Beating, work: Arc<AtomicU64>) {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
-}
-
-/// What [`beat`] has of its process.
-struct Beating {
-    health: Health,
-    ready: Readiness,
-    clock: Clock,
-    token: CancellationToken,
 }
 
 /// False: it cannot be done here, now or later.
@@ -223,9 +220,8 @@ fn start(configs: Vec<MinionConfig>, process: &Process) -> anyhow::Result<()> {
             let _ = inbox.send(report).await;
         }
     });
-    let token = shutdown.token.clone();
-    let beating = Beating { health: health.clone(), ready: ready.clone(), clock: *clock, token };
-    shutdown.spawn_named("beat", Role::Passing, beat(beating, work));
+    let beating = beat(health.clone(), ready.clone(), *clock, work, shutdown.token.clone());
+    shutdown.spawn_named("beat", Role::Passing, beating);
     info!(minions = count, "serving");
     Ok(())
 }

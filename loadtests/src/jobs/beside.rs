@@ -23,7 +23,7 @@ use crate::{
 pub(super) const ALONE: usize = 30;
 /// Rest before them: what a large job leaves behind for later (acknowledgements after a second, the store's log and the spools that are
 /// worked in when it is quiet) is no part of a small job alone.
-const REST: Duration = Duration::from_secs(3);
+pub(super) const REST: Duration = Duration::from_secs(3);
 /// Pause between two small jobs, so that they are no load of their own.
 const BETWEEN: Duration = Duration::from_millis(5);
 

@@ -125,22 +125,20 @@ async fn accept(acceptor: TlsAcceptor, count: u32) -> anyhow::Result<()> {
     let listener = listen()?;
     part::tell(&format!("listening {}", listener.local_addr()?));
     let (mut under_way, mut open) = (JoinSet::new(), Vec::new());
-    loop {
+    while open.len() < count as usize {
         tokio::select! {
             accepted = listener.accept() => {
                 let (socket, _) = accepted?;
                 socket.set_nodelay(true)?;
                 under_way.spawn(acceptor.accept(socket));
             }
-            Some(done) = under_way.join_next() => {
-                // What fails here is told by who dialled, or by nobody: then this one is never done.
-                open.extend(done?.ok());
-                if open.len() == count as usize {
-                    part::tell("done");
-                }
-            }
+            // What fails here is told by who dialled, or by nobody: then this one is never done.
+            Some(done) = under_way.join_next() => open.extend(done?.ok()),
         }
     }
+    part::tell("done");
+    // Until the scenario ends this process: links stay, as the fabric's do.
+    std::future::pending().await
 }
 
 fn listen() -> anyhow::Result<TcpListener> {
